@@ -1,0 +1,219 @@
+"""What the relay and the client need from the outside world, and nothing more.
+
+Rules of these contracts
+  1. Everything runs on one thread and is driven by callbacks of a Reactor; nothing here blocks, except `resolve`
+     (which is run through `Reactor.run_in_thread`) and the short netlink calls of HostNetwork.
+  2. "Would block" is a value (None or 0), never an exception.
+  3. Errors of the transport surface as `ConnectionError`, those of a TUN device as described there; no other OSError
+     leaves a data-path method.
+  4. After `close` nothing is called back any more. Who closes a source unwatches it first (`Reactor.unwatch`), because
+     a closed descriptor's number may belong to somebody else a moment later.
+  5. Each contract has a Linux implementation and an in-memory twin (`memory.py`); tests of the logic use the twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Final, Protocol, TypeVar
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Prefix = IPv4Network | IPv6Network
+Buffer = bytes | bytearray | memoryview
+Callback = Callable[[], None]
+T = TypeVar("T")
+
+OFFLOAD_HEADER_BYTES: Final = 10  # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and TCP port; `host` is a name only where a client has not resolved it yet."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Timer(Protocol):
+    """A call that was put off."""
+
+    def cancel(self) -> None:
+        """Make sure that the call does not happen; harmless when it already has."""
+
+
+class Source(Protocol):
+    """Something that a Reactor can watch."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, or -1 once closed."""
+
+
+class Reactor(Protocol):
+    """Runs callbacks when sources are ready and when times come."""
+
+    def now(self) -> float:
+        """Return seconds of CLOCK_BOOTTIME: never steps back, counts the time of a suspend."""
+
+    def wall_clock(self) -> float:
+        """Return unix seconds; for `expires_at`, `last_active` and people, never for protocol decisions."""
+
+    def call_at(self, when: float, callback: Callback) -> Timer:
+        """Call back once at `when`, in seconds of `now()`; at the next turn if that has passed."""
+
+    def call_soon(self, callback: Callback) -> None:
+        """Call back once in the next turn of the loop, after sources that are ready then had theirs."""
+
+    def watch(self, source: Source, on_readable: Callback | None, on_writable: Callback | None) -> None:
+        """Call back whenever `source` is ready (level-triggered); replaces what was watched for it before.
+
+        Errors and hang-ups are reported to both callbacks, to be found by the next read or write.
+        """
+
+    def unwatch(self, source: Source) -> None:
+        """Stop all callbacks of `source`; harmless when it is not watched."""
+
+    def run_in_thread(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        """Run blocking `work` on a thread and hand its result, or its exception, to `done` on the loop's thread."""
+
+
+class Stream(Source, Protocol):
+    """One byte stream to a peer: a non-blocking TCP connection."""
+
+    @property
+    def remote(self) -> Endpoint:
+        """The peer's address and port."""
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """Read what is there into `buffer`.
+
+        Returns: bytes read; 0 at the end of the stream; None when nothing is there now.
+        Raises: ConnectionError when the connection is dead.
+        """
+
+    def send(self, data: Buffer) -> int:
+        """Write what the kernel takes now and return how many bytes that was, 0 to len(data).
+
+        Raises: ConnectionError when the connection is dead.
+        """
+
+    def connect_error(self) -> OSError | None:
+        """Return why connecting failed, or None when it succeeded; ask once, at the first writable call-back."""
+
+    def close(self) -> None:
+        """Close in order, sending what was handed over; a second call is harmless."""
+
+    def reset(self) -> None:
+        """Close at once with RST, dropping what was not sent; a second call is harmless."""
+
+
+class Listener(Source, Protocol):
+    """A listening TCP socket."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, with the port that was really bound."""
+
+    def accept(self) -> Stream | None:
+        """Return the next connection, or None when none waits; connections already reset are skipped.
+
+        Raises: OSError with EMFILE, ENFILE, ENOBUFS or ENOMEM when the host has no room: try again later.
+        """
+
+    def close(self) -> None:
+        """Stop listening; a second call is harmless."""
+
+
+class Network(Protocol):
+    """Makes listeners and streams."""
+
+    def listen(self, endpoint: Endpoint) -> Listener:
+        """Bind and listen. Raises HostError (port taken, address not here) or RightsError (privileged port)."""
+
+    def connect(self, endpoint: Endpoint) -> Stream:
+        """Start connecting to a numeric address; watch the stream for writable, then ask `connect_error`.
+
+        Raises: OSError when not even a start was possible (no route to it).
+        """
+
+    def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
+        """Return numeric addresses of a name in the order to try; blocks. Raises OSError when there are none."""
+
+
+class TunDevice(Source, Protocol):
+    """A TUN device with offload headers (Linux IFF_VNET_HDR) in front of every packet.
+
+    Where offloads are off the headers are all zero and every packet is complete and at most `mtu` bytes long.
+    """
+
+    @property
+    def name(self) -> str:
+        """The interface's name."""
+
+    @property
+    def offloads(self) -> frozenset[str]:
+        """What the kernel on this host may hand over and takes: a subset of {"csum", "tso4", "tso6", "uso"}."""
+
+    def read_into(self, header: memoryview, packet: memoryview) -> int | None:
+        """Read one offload header (10 bytes) and one packet.
+
+        Returns: the packet's length in bytes, or None when nothing is there.
+        Raises: HostError when the device is gone.
+        """
+
+    def write(self, header: Buffer, packet: Buffer) -> bool:
+        """Write one packet with its offload header.
+
+        Returns: False when the kernel refused just this packet (EINVAL and the like): count it, go on.
+        Raises: HostError when the device is gone.
+        """
+
+    def close(self) -> None:
+        """Close the descriptor; the kernel removes the device, its addresses and routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """All that a client wants of its host's network.
+
+    Attributes:
+        device: name of the TUN device that all of this belongs to.
+        mtu: of that device, bytes, 1280 to 65000 (576 where no IPv6 is wanted).
+        addresses: own tunnel addresses with the prefix length that the device gets them with.
+        routes: prefixes that go into the tunnel.
+        outside: addresses whose path must stay outside the tunnel, whatever `routes` says: the server's.
+    """
+
+    device: str
+    mtu: int
+    addresses: tuple[Interface, ...] = ()
+    routes: tuple[Prefix, ...] = ()
+    outside: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What came of an `apply`: the prefixes that are routed, and the others with the reason."""
+
+    routed: tuple[Prefix, ...] = ()
+    refused: dict[Prefix, str] = field(default_factory=dict)
+
+
+class HostNetwork(Protocol):
+    """Addresses and routes of this host, as far as they are ours."""
+
+    def open_tun(self, name: str, mtu: int, offload: bool) -> TunDevice:
+        """Create the TUN device; `name` may hold one `%d` for the kernel to number.
+
+        Raises: RightsError (no CAP_NET_ADMIN, no /dev/net/tun), HostError (name taken by a running process).
+        """
+
+    def apply(self, wished: HostState) -> HostReport:
+        """Make the host as wished by the smallest set of changes; idempotent. Raises HostError."""
+
+    def clear(self) -> None:
+        """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
