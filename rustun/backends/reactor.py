@@ -1,0 +1,258 @@
+"""The event loop on Linux: epoll, one thread, callbacks.
+
+Rules of this module
+  1. A turn is: wait, one call to each callback of each ready source, timers that are due, then calls that were asked
+     for with `call_soon` before the turn began. Nothing asked for during a turn runs within it, so nobody can keep the
+     loop from looking at its sources.
+  2. Watching is level-triggered: a callback that does not empty its source is called again in the next turn, and the
+     kernel moves a ready source to the end of its list each time, so sources take turns.
+  3. An exception never leaves a callback armed: its source is unwatched first, then `on_error` hears of it. (A level-
+     triggered callback that fails and stays armed takes a whole core.)
+  4. An event belongs to the watch that was there when the kernel reported it, never to a later one on the same number:
+     `unwatch` empties the watch, and a batch holds watches, not numbers.
+  5. Time is CLOCK_BOOTTIME. epoll's own timeout stands still during a suspend, so no wait is longer than MAX_WAIT_S.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from rustun.backends.base import Callback, Source, Timer
+from rustun.backends.timers import TimerQueue
+
+MAX_WAIT_S: Final = 1.0  # a timer is at most this late after a suspend; one idle wake-up a second costs about 10 µs
+MAX_EVENTS: Final = 256  # one batch; more only makes timers wait
+WAKE_UP: Final = b"\0"  # no signal has this number
+READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
+
+ErrorHook = Callable[[Source | None, Exception], None]
+SignalHandler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+T = TypeVar("T")
+
+
+class _Watch:
+    """A source's callbacks; both None once it is no longer watched."""
+
+    __slots__ = ("mask", "on_readable", "on_writable", "source")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.on_readable: Callback | None = None
+        self.on_writable: Callback | None = None
+        self.mask = 0
+
+
+class _WakeUp:
+    """A pipe that ends a wait: from another thread, or from a signal (the interpreter writes its number)."""
+
+    def __init__(self) -> None:
+        self._receiver, self.sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._receiver
+
+    def wake(self) -> None:
+        with suppress(BlockingIOError):  # full: the loop has not read the earlier ones yet, so it will wake up
+            os.write(self.sender, WAKE_UP)
+
+    def read(self) -> set[int]:
+        """Return the numbers of signals that came."""
+        with suppress(BlockingIOError):
+            return set(os.read(self._receiver, 4096)) - {WAKE_UP[0]}
+        return set()
+
+    def close(self) -> None:
+        os.close(self._receiver)
+        os.close(self.sender)
+
+
+def _reraise(source: Source | None, error: Exception) -> None:
+    raise error
+
+
+class EpollReactor:
+    """Runs callbacks when sources are ready and when times come (base.Reactor).
+
+    Args:
+        on_error: hears of each exception that left a callback, with the source that it belonged to (no longer watched
+            by then; None for timers, signals and the like). What it raises ends `run`; by default it raises the same.
+    """
+
+    def __init__(self, on_error: ErrorHook = _reraise) -> None:
+        self._on_error = on_error
+        self._epoll = select.epoll()
+        self._watches: dict[int, _Watch] = {}
+        self._timers = TimerQueue()
+        self._soon: deque[Callback] = deque()
+        self._from_threads: deque[Callback] = deque()
+        self._signals: dict[int, Callback] = {}
+        self._former_handlers: dict[int, SignalHandler] = {}
+        self._former_wakeup_fd: int | None = None
+        self._wake_up = _WakeUp()
+        self._wake_lock = threading.Lock()  # a thread must not write to a pipe that `close` has just closed
+        self._stopping = False
+        self._closed = False
+        self.watch(self._wake_up, self._on_wake_up, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def now(self) -> float:
+        """Return seconds of CLOCK_BOOTTIME."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wall_clock(self) -> float:
+        """Return unix seconds."""
+        return time.time()
+
+    def call_at(self, when: float, callback: Callback) -> Timer:
+        """Call back once at `when`, seconds of `now()`; up to 1 ms late (the resolution of epoll)."""
+        return self._timers.add(when, callback)
+
+    def call_soon(self, callback: Callback) -> None:
+        """Call back once in the next turn, after its sources; not to be called from another thread."""
+        self._soon.append(callback)
+
+    def watch(self, source: Source, on_readable: Callback | None, on_writable: Callback | None) -> None:
+        """Call back whenever `source` is ready; None twice is the same as `unwatch`.
+
+        Raises: ValueError when the source is closed.
+        """
+        if on_readable is None and on_writable is None:
+            self.unwatch(source)
+            return
+        fd = source.fileno()
+        mask = (select.EPOLLIN if on_readable else 0) | (select.EPOLLOUT if on_writable else 0)
+        watch = self._watches.get(fd)
+        if watch is None or watch.source is not source:
+            if watch is not None:  # closed without `unwatch`, and its number came back
+                self._forget(fd, watch)
+            self._epoll.register(fd, mask)
+            watch = self._watches[fd] = _Watch(source)
+        elif mask != watch.mask:
+            self._epoll.modify(fd, mask)
+        watch.mask = mask
+        watch.on_readable = on_readable
+        watch.on_writable = on_writable
+
+    def unwatch(self, source: Source) -> None:
+        """Stop all callbacks of `source`, also those of events that the kernel has already reported."""
+        fd = source.fileno()
+        watch = self._watches.get(fd)
+        if watch is not None and watch.source is source:
+            self._forget(fd, watch)
+
+    def run_in_thread(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        """Run blocking `work` on a thread of its own and hand its result or exception to `done` on this thread.
+
+        The thread does not keep the process alive; `done` is not called once the reactor is closed.
+        """
+
+        def run() -> None:
+            result: T | Exception
+            try:
+                result = work()
+            except Exception as error:
+                result = error
+            self._from_threads.append(lambda: done(result))
+            with self._wake_lock:
+                if not self._closed:
+                    self._wake_up.wake()
+
+        threading.Thread(target=run, name="rustun-blocking", daemon=True).start()
+
+    def on_signal(self, signum: int, callback: Callback) -> None:
+        """Call back in a turn of the loop when the process gets the signal; main thread only.
+
+        The handler that was there before comes back at `close`.
+        """
+        if self._former_wakeup_fd is None:
+            self._former_wakeup_fd = signal.set_wakeup_fd(self._wake_up.sender, warn_on_full_buffer=False)
+        former = signal.signal(signum, lambda number, frame: None)
+        self._former_handlers.setdefault(signum, former)
+        self._signals[signum] = callback
+
+    def run(self) -> None:
+        """Take turns until `stop`; call it again to go on."""
+        self._stopping = False
+        while not self._stopping:
+            self._turn()
+
+    def stop(self) -> None:
+        """Let `run` return at the end of this turn."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Give back descriptors and signal handlers; the sources stay open. A second call is harmless."""
+        if self._closed:
+            return
+        for signum, handler in self._former_handlers.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+        if self._former_wakeup_fd is not None:
+            signal.set_wakeup_fd(self._former_wakeup_fd)
+        for watch in self._watches.values():
+            watch.on_readable = watch.on_writable = None
+        with self._wake_lock:
+            self._closed = True
+            self._wake_up.close()
+        self._epoll.close()
+
+    def _turn(self) -> None:
+        soon = len(self._soon)
+        events = self._epoll.poll(self._wait_s(), MAX_EVENTS)
+        watches = self._watches
+        for watch, mask in [(watches.get(fd), mask) for fd, mask in events]:
+            if watch is None:
+                continue
+            try:
+                if mask & READABLE and (callback := watch.on_readable) is not None:
+                    callback()
+                if mask & WRITABLE and (callback := watch.on_writable) is not None:
+                    callback()
+            except Exception as error:
+                self.unwatch(watch.source)
+                self._on_error(watch.source, error)
+        for timer in self._timers.take_due(self.now()):
+            self._call(timer.take())
+        for _ in range(soon):
+            self._call(self._soon.popleft())
+
+    def _wait_s(self) -> float:
+        """Return how long to wait for events, in seconds; -1 without end."""
+        if self._soon or self._stopping:
+            return 0.0
+        when = self._timers.next_at()
+        return -1.0 if when is None else min(max(when - self.now(), 0.0), MAX_WAIT_S)
+
+    def _on_wake_up(self) -> None:
+        for signum in sorted(self._wake_up.read()):
+            self._call(self._signals.get(signum))
+        for _ in range(len(self._from_threads)):
+            self._call(self._from_threads.popleft())
+
+    def _call(self, callback: Callback | None) -> None:
+        if callback is None:
+            return
+        try:
+            callback()
+        except Exception as error:
+            self._on_error(None, error)
+
+    def _forget(self, fd: int, watch: _Watch) -> None:
+        del self._watches[fd]
+        watch.on_readable = watch.on_writable = None
+        with suppress(OSError):  # already closed: the kernel has dropped it by itself
+            self._epoll.unregister(fd)

@@ -1,0 +1,1 @@
+"""The relay: accepts members, proves who they are, and carries packets inside each cluster."""
