@@ -165,7 +165,7 @@ class EpollReactor:
             result: T | Exception
             try:
                 result = work()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - handed to `done`, whatever it is
                 result = error
             self._from_threads.append(lambda: done(result))
             with self._wake_lock:
@@ -187,12 +187,12 @@ class EpollReactor:
 
     def run(self) -> None:
         """Take turns until `stop`; call it again to go on."""
-        self._stopping = False
         while not self._stopping:
             self._turn()
+        self._stopping = False
 
     def stop(self) -> None:
-        """Let `run` return at the end of this turn."""
+        """Let `run` return at the end of this turn, or at once where it was not running."""
         self._stopping = True
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class EpollReactor:
                     callback()
                 if mask & WRITABLE and (callback := watch.on_writable) is not None:
                     callback()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - rule 3
                 self.unwatch(watch.source)
                 self._on_error(watch.source, error)
         for timer in self._timers.take_due(self.now()):
@@ -232,23 +232,23 @@ class EpollReactor:
 
     def _wait_s(self) -> float:
         """Return how long to wait for events, in seconds; -1 without end."""
-        if self._soon or self._stopping:
+        if self._soon:
             return 0.0
         when = self._timers.next_at()
         return -1.0 if when is None else min(max(when - self.now(), 0.0), MAX_WAIT_S)
 
     def _on_wake_up(self) -> None:
         for signum in sorted(self._wake_up.read()):
-            self._call(self._signals.get(signum))
-        for _ in range(len(self._from_threads)):
-            self._call(self._from_threads.popleft())
+            if signum in self._signals:  # others have handlers of somebody else
+                self._soon.append(self._signals[signum])
+        while self._from_threads:
+            self._soon.append(self._from_threads.popleft())
 
     def _call(self, callback: Callback | None) -> None:
-        if callback is None:
-            return
         try:
-            callback()
-        except Exception as error:
+            if callback is not None:
+                callback()
+        except Exception as error:  # noqa: BLE001 - rule 3
             self._on_error(None, error)
 
     def _forget(self, fd: int, watch: _Watch) -> None:
