@@ -1,32 +1,38 @@
-"""Text that somebody else wrote, made safe to show: one line, no terminal codes, no reordering, bounded."""
+"""Show text that somebody else wrote, so that it can neither forge a line nor steer a terminal.
+
+Rules of this module
+  1. What leaves is one line of printable characters; everything else is escaped as in a Python literal.
+  2. "Printable" is Unicode's: control characters, ANSI codes, bidirectional marks, zero-width characters and lone
+     surrogates are not, and neither is any space but the plain one.
+  3. Markup of other layers (rich, HTML) is text here; the layer that renders it escapes it.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-CUT_MARK: Final = "..."
+SHOWN_CHARACTERS: Final = 64  # enough to recognise an identity, short enough for one line of a log
 
 
-def printable(text: str, limit: int = 64) -> str:
-    """Return `text` with everything escaped that is not a visible character or a space.
-
-    Escaped as in Python source: control characters (so newlines and ANSI codes), bidirectional and zero-width format
-    characters, lone surrogates, unassigned code points. Applying it twice changes nothing more.
+def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return `text` as one safe line.
 
     Args:
-        text: anything.
-        limit: greatest length of the result in characters, at least 4; longer text is cut and ends in "...".
+        text: anything, lone surrogates included.
+        limit: characters of `text` that are shown, at least 1; the rest becomes "...".
+
+    Returns: printable characters only, at most 10 per character shown (`\\U0001f600`), plus the dots.
     """
-    if len(text) <= limit and text.isprintable():
-        return text
-    escaped = "".join(_escape(character) for character in text[: limit + 1])
-    return escaped if len(escaped) <= limit else escaped[: limit - len(CUT_MARK)] + CUT_MARK
+    shown, dots = (text, "") if len(text) <= limit else (text[:limit], "...")
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else _escaped(character) for character in shown)
+    return shown + dots
 
 
-def _escape(character: str) -> str:
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if code <= 0xFF:  # noqa: PLR2004
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+def quoted(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return `text` as one safe line in double quotes."""
+    return f'"{printable(text, limit)}"'
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

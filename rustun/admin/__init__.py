@@ -1,0 +1,1 @@
+"""What a running process tells its operator: never in the path of a packet."""
