@@ -189,7 +189,8 @@ class SessionKeys:
         return "SessionKeys(hidden)"
 
 
-def _keys(noise: NoiseHandshake) -> SessionKeys:
+def session_keys(noise: NoiseHandshake) -> SessionKeys:
+    """Return the keys of a finished handshake."""
     client_to_server, server_to_client = noise.split()
     return SessionKeys(client_to_server, server_to_client, noise.handshake_hash)
 
@@ -232,7 +233,7 @@ class Initiator:
     def receive(self, message: bytes) -> Welcome | Refusal:
         """Open the server's answer. Raises ProtocolError when it does not open or makes no sense."""
         answer = decode_answer(self._noise.read_message(message))
-        self.keys = _keys(self._noise)
+        self.keys = session_keys(self._noise)
         return answer
 
 
@@ -267,7 +268,7 @@ class Responder:
         message = self._noise.write_message(answer.encode())
         if len(message) > MAX_REPLY_BYTES:
             raise ProtocolError(f"the answer would take {len(message)} bytes, at most {MAX_REPLY_BYTES} are allowed")
-        return header(self._suite.reply_type, len(message)) + message, _keys(self._noise)
+        return header(self._suite.reply_type, len(message)) + message, session_keys(self._noise)
 
 
 def choose_cipher(liked: tuple[Cipher, ...], allowed: tuple[Cipher, ...]) -> Cipher | None:

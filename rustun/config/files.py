@@ -1,0 +1,83 @@
+"""Read a configuration file whole: bounded, decoded, and with a clear word when that fails."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from rustun.config.findings import config_error
+
+MAX_TOML_BYTES: Final = 1 << 20  # a server.toml has some 2 kB
+MAX_ROUTES_BYTES: Final = 64 << 20  # 10,000 members need 3 MB; refused by size, before it is read
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Return a regular file's bytes.
+
+    Raises: ConfigError: missing, unreadable, not a regular file, or longer than `max_bytes`.
+    """
+    file = str(path)
+    try:
+        # O_NONBLOCK: opening a FIFO or a device by mistake must not hang a starting server.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise config_error(file, "there is no such file", f"looked from {os.getcwd()}; check the spelling") from None
+    except PermissionError:
+        raise config_error(file, "this user may not read it", f"run: sudo chown {os.geteuid()} {file}") from None
+    except (OSError, ValueError) as error:
+        raise config_error(file, f"cannot be opened: {_words(error)}", "check the path") from error
+    with open(descriptor, "rb") as opened:
+        try:
+            return _read_opened(file, opened.fileno(), max_bytes)
+        except OSError as error:
+            raise config_error(file, f"cannot be read: {_words(error)}", "check the disk and the path") from error
+
+
+def _read_opened(file: str, descriptor: int, max_bytes: int) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise config_error(file, f"is {kind}", "name a file")
+    if status.st_size > max_bytes:
+        raise too_long(file, status.st_size, max_bytes)
+    data = bytearray()
+    while len(data) <= max_bytes:  # its size may change while it is read
+        part = os.read(descriptor, 1 << 20)
+        if not part:
+            return bytes(data)
+        data += part
+    raise too_long(file, len(data), max_bytes)
+
+
+def too_long(file: str, size_bytes: int, max_bytes: int) -> Exception:
+    """Return the ConfigError for a file over its limit."""
+    found = f"{size_bytes:,} bytes long, at most {max_bytes:,} are read"
+    return config_error(file, found, "is this the right file?")
+
+
+def decode(file: str, data: bytes) -> str:
+    """Return the text of a file; a UTF-8 byte order mark is taken off.
+
+    Raises: ConfigError: not UTF-8, or with NUL bytes.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise config_error(file, "is UTF-16 text", "save it as UTF-8", line=1)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8"
+        raise config_error(file, found, "save it as UTF-8; is this the right file?", _line(data, error.start)) from None
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise config_error(file, "holds a NUL byte", "it looks binary or half written", _line(data, nul))
+    return text
+
+
+def _line(data: bytes, offset: int) -> int:
+    return data.count(b"\n", 0, offset) + 1
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

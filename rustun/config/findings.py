@@ -1,0 +1,106 @@
+"""Collect everything that is wrong with a file, so that its reader mends it in one go.
+
+Rules of this package
+  1. A loader returns a frozen record or raises ConfigError with every problem of the file, never only the first.
+  2. A converter (text to address, prefix, key ...) raises Complaint: what is wrong and what to do. It knows neither
+     file nor line; whoever called it adds them.
+  3. Every reason names what was found; every remedy is something that can be typed.
+  4. What a file says is shown through `printable`; a key or any other secret is never shown at all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+from rustun.errors import ConfigError, Level, Problem
+from rustun.printable import quoted
+
+MAX_PROBLEMS: Final = 1000  # per file: more than anybody reads, little enough to keep
+
+
+class Complaint(Exception):
+    """One value cannot be used; `reason` and `remedy` as in errors.Problem."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class Findings:
+    """The problems of one file, in the order of their lines once they are handed out.
+
+    Args:
+        file: how the file is called in messages.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._problems: list[Problem] = []
+        self._left_out = 0
+
+    def add(self, line: int, key: str, reason: str, remedy: str = "", level: Level = "error") -> None:
+        """Remember one problem; beyond MAX_PROBLEMS only their number is kept."""
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems.append(Problem(self.file, line, key, reason, remedy, level))
+        else:
+            self._left_out += 1
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error is among them."""
+        return any(problem.level == "error" for problem in self._problems)
+
+    def all(self) -> tuple[Problem, ...]:
+        """Return every problem, first lines first; the whole file's (line 0) lead."""
+        found = sorted(self._problems, key=lambda problem: problem.line)
+        if self._left_out:
+            found.append(Problem(self.file, 0, "", f"{self._left_out} more problems are not shown", "mend these first"))
+        return tuple(found)
+
+    def finish(self) -> tuple[Problem, ...]:
+        """Return the warnings and notes. Raises ConfigError with everything when an error is among them."""
+        if self.failed:
+            raise ConfigError(self.all())
+        return self.all()
+
+
+def config_error(file: str, reason: str, remedy: str = "", line: int = 0, key: str = "") -> ConfigError:
+    """Return the error for a file with one problem that hides all others."""
+    return ConfigError((Problem(file, line, key, reason, remedy),))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that `word` most likely was meant to be, or None when none is close."""
+    close = difflib.get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the remedy for an unknown word: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = nearest(word, names)
+    return f"did you mean {close}?" if close else f"known here: {', '.join(names)}"
+
+
+def describe(value: object) -> str:
+    """Return a value of a TOML or JSON file in words, for "found ..."; texts are quoted, cut and escaped."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str():
+            return quoted(value)
+        case int():
+            return str(value) if abs(value) < 10**18 else "a very large number"
+        case float():
+            return f"{value:g}"
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return "a table"
+        case _:
+            return f"the {type(value).__name__} {value}"

@@ -1,0 +1,132 @@
+"""Keys: how they are written, and the files that hold them.
+
+Rules of this module
+  1. A key file is a regular file of this user or root that nobody else may read; files that the service manager put
+     below $CREDENTIALS_DIRECTORY are guarded by it (systemd.exec(5), "Credentials").
+  2. X25519 keys are Base64 of 32 bytes, as WireGuard users know them, and have one spelling: twins that decode to the
+     same key, values not below 2^255 - 19 and points of small order (RFC 7748, section 6.1) are refused.
+  3. What is read from a key file stands in no message.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from rustun.config.findings import Complaint
+from rustun.printable import printable
+
+KEY_BYTES: Final = 32
+MAX_KEY_FILE_BYTES: Final = 4096
+_FIELD_PRIME: Final = 2**255 - 19
+# The canonical u coordinates of points of order 1, 2, 4 and 8 on Curve25519 and its twist.
+_SMALL_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _FIELD_PRIME - 1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+    }
+)
+
+
+class Secret:
+    """A text that shows itself only when asked by name; equal when the texts are."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text; the caller keeps it out of logs, messages and argv."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not serialised")
+
+
+def read_key_file(path: Path) -> Secret:
+    """Return the text of a key file without the line break at its end.
+
+    Raises: Complaint: missing, empty, of several lines, or open to others; the remedy is the command that mends it.
+    """
+    shown = printable(str(path), 200)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise Complaint(f"there is no key file {shown}", f"looked from {os.getcwd()}; check the spelling") from None
+    except (OSError, ValueError) as error:
+        words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
+    with open(descriptor, "rb") as opened:
+        _judge_key_file(shown, path, os.fstat(descriptor))
+        data = opened.read(MAX_KEY_FILE_BYTES + 1)
+    if len(data) > MAX_KEY_FILE_BYTES:
+        raise Complaint(f"key file {shown} is over {MAX_KEY_FILE_BYTES} bytes long", "is this the right file?")
+    try:
+        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise Complaint(f"key file {shown} is not UTF-8 text", "is this the right file?") from None
+    if not text:
+        raise Complaint(f"key file {shown} is empty", "write the key into it, on one line")
+    if "\n" in text:
+        raise Complaint(f"key file {shown} has more than one line", "one key on one line")
+    return Secret(text)
+
+
+def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise Complaint(f"key file {shown} is not a regular file", "name a file")
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and path.resolve().is_relative_to(Path(credentials).resolve()):
+        return
+    if status.st_uid not in (0, os.geteuid()):
+        raise Complaint(
+            f"key file {shown} belongs to user {status.st_uid}, who could exchange it",
+            f"run: sudo chown {os.geteuid()} {shown}",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", f"run: chmod 600 {shown}")
+
+
+def parse_private_key(text: str) -> bytes:
+    """Return the 32 bytes of a Base64 private key; the message never shows it. Raises: Complaint."""
+    return _decode("the private key", text)
+
+
+def parse_public_key(text: str) -> bytes:
+    """Return the 32 bytes of a Base64 public key in its one canonical form. Raises: Complaint."""
+    key = _decode("the public key", text)
+    coordinate = int.from_bytes(key, "little")
+    if coordinate >= _FIELD_PRIME or coordinate in _SMALL_ORDER:
+        raise Complaint("the public key is not one that X25519 makes", "derive it again from the private key")
+    return key
+
+
+def _decode(what: str, text: str) -> bytes:
+    remedy = "32 bytes in Base64: 44 characters, the last one ="
+    try:
+        key = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise Complaint(f"{what} is not Base64", remedy) from None
+    if len(key) != KEY_BYTES:
+        raise Complaint(f"{what} has {len(key)} bytes, not {KEY_BYTES}", remedy)
+    if base64.b64encode(key).decode("ascii") != text:
+        raise Complaint(f"{what} is not spelled as Base64 spells it", "copy it again; its last letter was changed")
+    return key

@@ -1,0 +1,180 @@
+"""server.toml: the seed's three tables and ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rustun.backends.base import Endpoint
+from rustun.config.addresses import parse_listen
+from rustun.config.crypto import INSECURE, Crypto, read_crypto
+from rustun.config.findings import Complaint
+from rustun.config.keys import Secret, parse_private_key, read_key_file
+from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
+from rustun.config.toml import Table, read_toml
+from rustun.errors import Problem
+from rustun.printable import printable
+from rustun.protocol.ciphers import SeedMethod
+from rustun.protocol.tiers import Tier
+
+DEFAULT_SOCKET: Final = "/run/rustun/server.sock"
+MAX_SOCKET_BYTES: Final = 107  # sun_path without its final zero byte
+CIPHERS: Final = ("auto", "aes256", "chacha20")
+_TIERS: Final = tuple(str(tier) for tier in sorted(Tier, reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityConfig:
+    """[security_config]; `cipher` is empty where it was not written."""
+
+    private_key_files: tuple[Path, ...]
+    minimum_tier: Tier
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """All that a server was told; `notes` are the warnings and notes of its file."""
+
+    path: Path
+    listen: tuple[Endpoint, ...]
+    method: SeedMethod | None
+    key: Secret | None
+    routes_file: Path
+    security: SecurityConfig
+    limits: LimitConfig
+    queues: QueueConfig
+    socket: Path
+    user: str
+    notes: tuple[Problem, ...]
+
+
+def load_server_config(path: Path) -> ServerConfig:
+    """Read and judge a server.toml; key files that it names are read too.
+
+    Raises: ConfigError with every problem of the file.
+    """
+    top = read_toml(path)
+    folder = path.parent
+    server = top.table("server_config")
+    listen = _read_listen(server)
+    user = server.text("user", _user, "")
+    crypto = read_crypto(top, folder)
+    routes_file = _read_routes_file(top.table("route_config"), folder)
+    security = read_security(top, crypto, folder)
+    limits = read_numbers(top.table("limit_config"), LimitConfig)
+    queues = read_numbers(top.table("queue_config"), QueueConfig)
+    admin = top.table("admin_config")
+    socket = admin.text("socket", parse_socket, Path(DEFAULT_SOCKET))
+    for table in (server, admin):
+        table.close()
+    _ignore_conf_agent(top)
+    top.close()
+    if user:
+        server.report("user", "is not acted on by this version: the server keeps its user", "", "warning")
+    notes = top.findings.finish()
+    method, key = (crypto.method, crypto.key) if crypto else (None, None)
+    return ServerConfig(path, listen, method, key, routes_file, security, limits, queues, socket, user, notes)
+
+
+def _read_listen(server: Table) -> tuple[Endpoint, ...]:
+    listen = server.texts("listen_addr", parse_listen)
+    if not server.values.get("listen_addr"):
+        server.report("listen_addr", "is missing", 'write [server_config] listen_addr = "0.0.0.0:8080"')
+    for endpoint in sorted({str(one) for one in listen if listen.count(one) > 1 and one.port}):
+        server.report("listen_addr", f"names {endpoint} twice", "keep one of them", value=endpoint)
+    return listen
+
+
+def _user(text: str) -> str:
+    if text and not text.isprintable() or ":" in text or "/" in text:
+        raise Complaint(f'"{printable(text)}" is not a user name', "as in /etc/passwd")
+    return text
+
+
+def parse_socket(text: str) -> Path:
+    """Return the path of a Unix socket. Raises: Complaint: empty, or longer than the kernel takes."""
+    if not text or "\0" in text:
+        raise Complaint("is empty", f'write "{DEFAULT_SOCKET}"')
+    size = len(text.encode("utf-8"))
+    if size > MAX_SOCKET_BYTES:
+        raise Complaint(f"is {size} bytes long; a socket's path has at most {MAX_SOCKET_BYTES}", "choose a shorter one")
+    return Path(text)
+
+
+def _read_routes_file(table: Table, folder: Path) -> Path:
+    written = table.text("routes_file", str, "")
+    table.close()
+    if not written:
+        if not isinstance(table.values.get("routes_file"), int | float | list | dict):
+            table.report("routes_file", "is missing", 'write [route_config] routes_file = "routes.json"')
+        return folder / "routes.json"
+    here, beside = Path(written), folder / written
+    if here.is_absolute():
+        return here
+    try:
+        found_here = here.exists()
+    except (OSError, ValueError):
+        found_here = False
+    place = f"the working directory, {printable(str(Path.cwd()), 200)}" if found_here else "this file"
+    table.report("routes_file", f'"{printable(written)}" is taken relative to {place}', "", "note")
+    return here if found_here else beside
+
+
+def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityConfig:
+    """Return [security_config] of a server.toml, judged against its crypto_config."""
+    table = top.table("security_config")
+    key_files = read_private_key_files(table, folder)
+    insecure = crypto is not None and crypto.method in INSECURE
+    has_keys = "private_key_file" in table
+    usual = Tier.LEGACY if insecure else Tier.KEY if has_keys else Tier.SHARED
+    minimum = Tier(table.choice("minimum_tier", _TIERS, str(usual)))
+    cipher = table.choice("cipher", CIPHERS, "")
+    table.close()
+    _judge_tiers(top, table, crypto, minimum, has_keys)
+    return SecurityConfig(key_files, minimum, cipher)
+
+
+def read_private_key_files(table: Table, folder: Path) -> tuple[Path, ...]:
+    """Return the paths below `private_key_file`, one or two of them, each read and judged."""
+
+    def judged(text: str) -> Path:
+        path = folder / text
+        parse_private_key(read_key_file(path).reveal())
+        return path
+
+    return table.texts("private_key_file", judged, most=2)
+
+
+def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier, has_keys: bool) -> None:
+    if not has_keys and "crypto_config" not in top:
+        top.report(
+            "crypto_config",
+            "is missing: nothing says how members prove themselves",
+            'write [crypto_config] chacha20poly1305_file = "shared.key", or [security_config] private_key_file',
+        )
+    elif minimum is Tier.KEY and not has_keys:
+        table.report("minimum_tier", "is key, but the server has no key", "write private_key_file, or shared")
+    elif minimum < Tier.KEY and "crypto_config" not in top:
+        table.report("minimum_tier", f"is {minimum}, but there is no crypto_config", "write key, or add [crypto_config]")
+    if crypto is None:
+        return
+    if crypto.method in INSECURE:
+        if minimum is Tier.SHARED:
+            table.report("minimum_tier", f"is shared, but {crypto.method} has no shared tier", "write legacy")
+        top.report(
+            "crypto_config",
+            f"{crypto.method} protects nothing: anybody on the path reads, changes and forges packets",
+            "for tests only; else write chacha20poly1305",
+            "warning",
+        )
+    elif minimum is Tier.KEY:
+        note = "is used only by entries of routes.json that say tier themselves: minimum_tier is key"
+        top.report("crypto_config", note, "", "note")
+
+
+def _ignore_conf_agent(top: Table) -> None:
+    top.known("conf_agent")
+    if "conf_agent" in top:
+        top.report("conf_agent", "is not acted on by this version: routes come from routes_file alone", "", "warning")

@@ -1,0 +1,184 @@
+"""Read a TOML file through tables that know what they were asked for.
+
+Every key that is asked for becomes known; `Table.close` reports the others, with the nearest known one. So the code
+that reads a key is the only place that lists it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rustun.config.files import MAX_TOML_BYTES, decode, read_bytes
+from rustun.config.findings import Complaint, Findings, config_error, describe, suggestion
+from rustun.config.lines import toml_line
+from rustun.errors import Level
+
+T = TypeVar("T")
+_PLACE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+class Table:
+    """One table of a TOML file; problems go into `findings`, reading goes on with defaults.
+
+    Args:
+        text: the whole file, to find lines in.
+        path: names from the outermost table to this one, empty for the file itself.
+        values: what tomllib read there.
+    """
+
+    def __init__(self, findings: Findings, text: str, path: tuple[str, ...], values: dict[str, object]) -> None:
+        self.findings = findings
+        self.values = values
+        self._text = text
+        self._path = path
+        self._known: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def report(
+        self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None
+    ) -> None:
+        """Add a problem with `key` of this table; an empty key means the table itself."""
+        path = (*self._path, key) if key else self._path
+        self.findings.add(toml_line(self._text, path, value), ".".join(path), reason, remedy, level)
+
+    def known(self, *keys: str) -> None:
+        """Declare keys that are read elsewhere."""
+        self._known.update(keys)
+
+    def table(self, key: str) -> Table:
+        """Return the table below `key`, an empty one when it is missing or not a table (reported)."""
+        self._known.add(key)
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            self.report(key, f"is {describe(value)}, not a table", f"write [{'.'.join((*self._path, key))}]")
+            value = {}
+        return Table(self.findings, self._text, (*self._path, key), value)
+
+    def tables(self, key: str, example: str) -> list[Table]:
+        """Return the tables of the list below `key`; `example` shows one of them, for the remedy."""
+        self._known.add(key)
+        value = self.values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.report(key, "is not a list of tables", f"write {key} = [{example}]")
+            return []
+        return [Table(self.findings, self._text, (*self._path, key), item) for item in value]
+
+    def text(self, key: str, convert: Callable[[str], T], default: T) -> T:
+        """Return the text below `key`, converted; `convert` raises Complaint for what it does not take."""
+        self._known.add(key)
+        if key not in self.values:
+            return default
+        return self._converted(key, self.values[key], convert, default)
+
+    def texts(self, key: str, convert: Callable[[str], T], most: int = 0) -> tuple[T, ...]:
+        """Return the converted texts below `key`, one or a list; what cannot be converted is reported and left out.
+
+        Args:
+            most: how many there may be, 0 for any number.
+        """
+        self._known.add(key)
+        value = self.values.get(key, [])
+        items = value if isinstance(value, list) else [value]
+        if most and len(items) > most:
+            self.report(key, f"has {len(items)} entries, at most {most} are possible", "take the oldest out")
+        converted = (self._converted(key, item, convert, None) for item in items)
+        return tuple(item for item in converted if item is not None)
+
+    def _converted(self, key: str, value: object, convert: Callable[[str], T], default: T) -> T:
+        if not isinstance(value, str):
+            self.report(key, f"is {describe(value)}, not a text", f"put it in quotes: {key} = \"...\"", value=value)
+            return default
+        try:
+            return convert(value)
+        except Complaint as complaint:
+            self.report(key, complaint.reason, complaint.remedy, value=value)
+            return default
+
+    def choice(self, key: str, options: tuple[str, ...], default: str) -> str:
+        """Return the text below `key`, one of `options`."""
+
+        def convert(text: str) -> str:
+            if text in options:
+                return text
+            raise Complaint(f"is {describe(text)}", f"one of {', '.join(options)}")
+
+        return self.text(key, convert, default)
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return true or false."""
+        self._known.add(key)
+        value = self.values.get(key, default)
+        if isinstance(value, bool):
+            return value
+        self.report(key, f"is {describe(value)}, not true or false", f"write {key} = {str(default).lower()}")
+        return default
+
+    def whole(self, key: str, default: int, low: int, high: int) -> int:
+        """Return a whole number, `low` to `high`."""
+        return int(self._number(key, default, low, high, whole=True))
+
+    def seconds(self, key: str, default: float, low: float, high: float) -> float:
+        """Return a number, `low` to `high`; whole ones are taken too."""
+        return float(self._number(key, default, low, high, whole=False))
+
+    def _number(self, key: str, default: float, low: float, high: float, *, whole: bool) -> float:
+        self._known.add(key)
+        value = self.values.get(key, default)
+        kinds = (int,) if whole else (int, float)
+        name = "a whole number" if whole else "a number"
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            self.report(key, f"is {describe(value)}, not {name}", f"write {key} = {default:g}")
+            return default
+        if not low <= value <= high:  # false for NaN as well
+            self.report(key, f"is {describe(value)}, out of its range", f"{low:g} to {high:g}; the default is {default:g}")
+            return default
+        return value
+
+    def close(self) -> None:
+        """Report every key that nobody asked for."""
+        for key in self.values.keys() - self._known:
+            self.report(key, "is not a known key", suggestion(key, self._known))
+
+
+def read_toml(path: Path) -> Table:
+    """Return the outermost table of a TOML file, with new findings.
+
+    Raises: ConfigError: not readable, over 1 MiB, or not TOML.
+    """
+    file = str(path)
+    return parse_toml(file, decode(file, read_bytes(path, MAX_TOML_BYTES)))
+
+
+def parse_toml(file: str, text: str) -> Table:
+    """Return the outermost table of TOML text. Raises: ConfigError: not TOML."""
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise config_error(file, "is nested too deeply", "is this the right file?") from None
+    except ValueError as error:  # TOMLDecodeError, and int's refusal of numbers of thousands of digits
+        raise _syntax_error(file, text, str(error)) from None
+    return Table(Findings(file), text, (), values)
+
+
+def _syntax_error(file: str, text: str, words: str) -> Exception:
+    place = _PLACE.search(words)
+    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    found = text.split("\n")[line - 1].strip() if place else ""
+    reason = "is not TOML: " + (words[: place.start()] if place else words)
+    return config_error(file, reason, _syntax_remedy(found), line if place else 0)
+
+
+def _syntax_remedy(found: str) -> str:
+    if found.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+        return "this is a merge conflict mark: settle the conflict"
+    if re.match(r"[\w.-]+\s*:", found):
+        return "TOML sets a key with =, as in: name = \"value\""
+    if re.match(r"[\w.-]+\s*=\s*[A-Za-z/.]", found):
+        return "put texts in quotes, as in: name = \"value\""
+    return f"look at: {describe(found)[1:-1]}" if found else "the file ends too early"

@@ -1,0 +1,147 @@
+"""The fleet as frozen records: what the inventory says, complete and checked.
+
+Rules of this module
+  1. Precedence of settings: fleet < cluster < tag < member. A member's tags count in the order of its list, the last
+     wins. The fields of `Settings` may stand at every level; nothing else is inherited.
+  2. A member's record is complete: addresses given, settings resolved. Nobody who reads it looks at a level again.
+  3. Keys are no part of the fleet: only their files are (render.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+
+from rustun.backends.base import Endpoint, Prefix
+from rustun.errors import Problem
+from rustun.protocol.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be said of the fleet, a cluster, a tag or a member; None means: not said here.
+
+    Attributes:
+        masquerade: a gateway hides tunnel addresses from its LAN behind its own.
+        tier: the lowest way in that the member may use: key, shared or legacy.
+        enabled: false keeps the member in the inventory and out of the tunnel.
+        expires_at: from this moment on, UTC, the member is out.
+        mtu: of its TUN device, bytes.
+        offload: whether its TUN device hands over and takes large packets.
+        keepalive_interval: seconds between proofs of life.
+        keepalive_threshold: how many intervals without one mean a dead server.
+        accept_routes: the only prefixes that the host lets the server push.
+        offer_exit: others may use this host as exit node.
+    """
+
+    masquerade: bool | None = None
+    tier: Tier | None = None
+    enabled: bool | None = None
+    expires_at: dt.datetime | None = None
+    mtu: int | None = None
+    offload: bool | None = None
+    keepalive_interval: int | None = None
+    keepalive_threshold: int | None = None
+    accept_routes: tuple[Prefix, ...] | None = None
+    offer_exit: bool | None = None
+
+    def overridden_by(self, stronger: Settings) -> Settings:
+        """Return these settings, replaced by whatever the stronger level says."""
+        said = {name: value for name in SETTING_NAMES if (value := getattr(stronger, name)) is not None}
+        return replace(self, **said) if said else self
+
+
+SETTING_NAMES = tuple(Settings.__dataclass_fields__)
+BUILT_IN = Settings(masquerade=False, enabled=True, mtu=1500, offload=True, offer_exit=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One relay as clients are told it; `public_key` is empty without the key tier."""
+
+    endpoint: Endpoint
+    public_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member, complete."""
+
+    cluster: str
+    identity: str
+    name: str
+    address: IPv4Address
+    network: IPv4Network
+    gateway: IPv4Address
+    address6: IPv6Address | None
+    network6: IPv6Network | None
+    ciders: tuple[Prefix, ...]
+    cider_mapping: tuple[tuple[Prefix, Prefix], ...]
+    public_keys: tuple[str, ...]
+    tags: tuple[str, ...]
+    ssh: str
+    settings: Settings
+
+    @property
+    def interface(self) -> IPv4Interface:
+        """Its tunnel address with the cluster's prefix length."""
+        return IPv4Interface((self.address, self.network.prefixlen))
+
+    @property
+    def interface6(self) -> IPv6Interface | None:
+        """Its IPv6 tunnel address with the cluster's prefix length, if the cluster has IPv6."""
+        if self.address6 is None or self.network6 is None:
+            return None
+        return IPv6Interface((self.address6, self.network6.prefixlen))
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One tenant: its networks and members, in the order of writing."""
+
+    name: str
+    network: IPv4Network
+    network6: IPv6Network | None
+    gateway: IPv4Address
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabHost:
+    """A host without rustun in the LAN behind a member; only the lab makes it."""
+
+    name: str
+    behind: str
+    address: IPv4Address
+    address6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The fleet.
+
+    Attributes:
+        name: of the fleet; generated files go to build/NAME/.
+        servers: relays in the order in which clients try them.
+        listen: what the relays bind.
+        cipher: of records in the shared tier: auto, aes256 or chacha20.
+        minimum_tier: what the relays serve at least: key, shared or legacy.
+        clusters: in the order of writing.
+        lab_hosts: in the order of writing.
+        notes: warnings and notes; errors never get this far.
+    """
+
+    name: str
+    servers: tuple[Server, ...]
+    listen: tuple[Endpoint, ...]
+    cipher: str
+    minimum_tier: Tier
+    clusters: tuple[Cluster, ...]
+    lab_hosts: tuple[LabHost, ...] = ()
+    notes: tuple[Problem, ...] = field(default=(), compare=False)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All members of all clusters."""
+        return tuple(member for cluster in self.clusters for member in cluster.members)
