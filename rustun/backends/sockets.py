@@ -18,12 +18,12 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rustun.backends.base import Buffer, Endpoint
 from rustun.errors import HostError, RightsError
 
-SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+SocketAddress: TypeAlias = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
 
 BACKLOG: Final = 4096  # a whole fleet that comes back at once; the host's net.core.somaxconn bounds it too
 DEFER_ACCEPT_S: Final = 5  # as long as a stranger may take in all
@@ -242,7 +242,7 @@ def _numeric(endpoint: Endpoint) -> tuple[socket.AddressFamily, SocketAddress]:
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     host = _host_for_resolver(endpoint.host)
     family, _, _, _, address = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)[0]
-    return family, address  # type: ignore[return-value]  # typeshed allows for hosts without IPv6
+    return family, address
 
 
 def _host_for_resolver(host: str) -> bytes | str:

@@ -167,7 +167,7 @@ def _create_error(name: str, error: OSError) -> HostError | RightsError:
     if error.errno == errno.EBUSY:
         return HostError(
             f"TUN device {name} is held by a running process",
-            f"choose another name (--tun), or stop the one that holds it (`ip -details link show {name}` names it)",
+            f"choose another name (--tun), or find it: sudo grep -lsw {name} /proc/[0-9]*/fdinfo/* (the first number)",
         )
     if error.errno in (errno.EINVAL, errno.EEXIST):
         return HostError(
