@@ -2,15 +2,15 @@
 
 Rules of this module
   1. No object per packet: ints in, ints out, headers read in place.
-  2. A packet is forwarded by its addresses alone. What is checked is what the kernel at the far end must be able to rely
-     on: a version of 4 or 6, headers inside the packet, a length that says what the item says, no fragment that reaches
+  2. A packet is forwarded by its addresses alone. What is checked is what the kernel at the far end must be able to
+     rely on: a version of 4 or 6, headers inside the packet, the length that its item says, no fragment that reaches
      over 65,535 bytes. Fragments are never reassembled and never looked into.
   3. An item that asks for offloads (checksum missing, segment size) must be one from which the receiver can derive
      everything its kernel wants to know: unfragmented, an IPv4 header without options or an IPv6 header whose next
      header is directly TCP or UDP, and a whole transport header. Everything else must come complete.
   4. A segment size without the checksum bit is refused: each segment needs a checksum of its own, so the large packet
      cannot have one.
-  5. `mtu` bounds what a receiver gets in one packet: the packet itself or, when it carries a segment size, each segment.
+  5. `mtu` bounds what a receiver gets in one packet: the packet itself or, when it has a segment size, each segment.
 
 Layout of an item in a data record (docs/protocol.md, section 4), big endian:
     0       1               3        5

@@ -41,18 +41,17 @@ from rustun.protocol.packet import (
 
 Item = tuple[int, int, Buffer]  # flags, segment bytes, packet: what stands in a data record
 
-_U8: Final = struct.Struct("!B").pack_into
-_U16: Final = struct.Struct("!H").pack_into
-_U16_U16: Final = struct.Struct("!HH").pack_into
-_U32: Final = struct.Struct("!I").pack_into
-_TCP_SEQUENCE_FLAGS: Final = struct.Struct("!4xI5xB").unpack_from
 _READ_U16: Final = struct.Struct("!H").unpack_from
+_READ_U32: Final = struct.Struct("!I").unpack_from
+_WRITE_U16: Final = struct.Struct("!H").pack_into
+_WRITE_U16_U16: Final = struct.Struct("!HH").pack_into
+_WRITE_U32: Final = struct.Struct("!I").pack_into
 
 _TCP_LAST_ONLY: Final = 0x09  # FIN, PSH
 _TCP_FIRST_ONLY: Final = 0x80  # CWR
 
 
-def lower(packet: memoryview, flags: int, segment_bytes: int, offloads: frozenset[str], mtu: int) -> list[Item]:
+def lower_item(packet: memoryview, flags: int, segment_bytes: int, offloads: frozenset[str], mtu: int) -> list[Item]:
     """Turn one examined item into items that a receiver can take.
 
     Args:
@@ -103,25 +102,62 @@ def segment(
         transport: offset of the TCP or UDP header; IP options and extension headers before it are copied.
         protocol: TCP or UDP.
         addresses: sum of the addresses in the pseudo header (`checksum.address_sum`).
-        finish: whether to fill in checksums, else the field holds the pseudo header's sum.
+        finish: whether to fill in the checksums; else each field holds its pseudo header's sum.
     """
-    is_tcp = protocol == TCP
-    headers = transport + ((packet[transport + 12] >> 4) * 4 if is_tcp else UDP_HEADER_BYTES)
-    sequence, tcp_flags = _TCP_SEQUENCE_FLAGS(packet, transport) if is_tcp else (0, 0)
-    template = bytearray(packet[:headers])
-    checksum_at = transport + (TCP_CHECKSUM_AT if is_tcp else UDP_CHECKSUM_AT)
-    write_ip_lengths = _ipv4_writer(template, transport) if packet[0] < 0x60 else _write_ipv6_length
-    if is_tcp:
-        _U32(template, transport + 4, 0)
-        _U8(template, transport + 13, 0)
-    _U16(template, checksum_at, 0)
-    constant = addresses + protocol + (ones_complement_sum(template[transport:]) if finish else 0)
-
-    pieces: list[bytearray] = []
-    end = len(packet)
-    for number, at in enumerate(range(headers, end, segment_bytes)):
-        payload = packet[at : at + segment_bytes]
-        piece = template + payload
-        write_ip_lengths(piece, number)
-        pieces.append(piece)
+    headers = transport + ((packet[transport + 12] >> 4) * 4 if protocol == TCP else UDP_HEADER_BYTES)
+    template = packet[:headers].tobytes()
+    # An empty payload is one empty segment: a kernel may hand over a lone header with a segment size.
+    starts = range(headers, max(len(packet), headers + 1), segment_bytes)
+    pieces = [bytearray(template) + packet[at : at + segment_bytes] for at in starts]
+    if packet[0] < 0x60:
+        _renew_ipv4(pieces, transport)
+    else:
+        for piece in pieces:
+            _WRITE_U16(piece, 4, len(piece) - IPV6_HEADER_BYTES)
+    if protocol == TCP:
+        _renew_tcp(pieces, transport, segment_bytes)
+    else:
+        for piece in pieces:
+            _WRITE_U16(piece, transport + 4, len(piece) - transport)
+    _renew_checksums(pieces, transport, protocol, addresses, finish=finish)
     return pieces
+
+
+def _renew_ipv4(pieces: list[bytearray], header_bytes: int) -> None:
+    """Write total length, identification and header checksum of each piece (RFC 791 section 3.1)."""
+    identification = _READ_U16(pieces[0], 4)[0]
+    bare = bytearray(pieces[0][:header_bytes])
+    _WRITE_U16_U16(bare, 2, 0, 0)
+    _WRITE_U16(bare, 10, 0)
+    constant = ones_complement_sum(bare)
+    for number, piece in enumerate(pieces, identification):
+        _WRITE_U16_U16(piece, 2, len(piece), number & 0xFFFF)
+        total = constant + len(piece) + (number & 0xFFFF)
+        _WRITE_U16(piece, 10, (0xFFFF - total % 0xFFFF) % 0xFFFF)
+
+
+def _renew_tcp(pieces: list[bytearray], transport: int, segment_bytes: int) -> None:
+    """Write sequence number and flags of each piece (RFC 9293 section 3.1)."""
+    sequence = _READ_U32(pieces[0], transport + 4)[0]
+    flags_at = transport + 13
+    first = flags = pieces[0][flags_at]
+    for number, piece in enumerate(pieces):
+        _WRITE_U32(piece, transport + 4, (sequence + number * segment_bytes) & 0xFFFFFFFF)
+        piece[flags_at] = flags & ~_TCP_LAST_ONLY
+        flags = first & ~_TCP_FIRST_ONLY
+    pieces[-1][flags_at] |= first & _TCP_LAST_ONLY
+
+
+def _renew_checksums(
+    pieces: list[bytearray], transport: int, protocol: int, addresses: int, *, finish: bool
+) -> None:
+    """Write the transport checksum of each piece, or what a kernel wants to find there to complete it."""
+    field = transport + (TCP_CHECKSUM_AT if protocol == TCP else UDP_CHECKSUM_AT)
+    for piece in pieces:
+        pseudo = addresses + protocol + len(piece) - transport
+        if finish:
+            _WRITE_U16(piece, field, 0)
+            total = pseudo + ones_complement_sum(memoryview(piece)[transport:])
+            _WRITE_U16(piece, field, transport_checksum(total, protocol))
+        else:
+            _WRITE_U16(piece, field, pseudo % 0xFFFF)
