@@ -4,108 +4,116 @@ Rules of this module
   1. An inventory is one file, or a folder whose *.toml are read as one, in the order of their names.
   2. A table's path says what it is: (fleet), (cluster, C), (cluster, C, member, M), (tag, T), (lab, host, H). Each
      stands in one file only; the members of a cluster may be spread over files.
-  3. Nothing is raised: what cannot be read is a problem, the rest is read.
+  3. Reading goes on after a problem; `Sources.finish` raises them all.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rustun.errors import Problem
-from rustun.ops.fields import Problems, Table, TableReader, TomlFile, expected, nearest
+from rustun.config.files import decode, read_bytes
+from rustun.config.findings import Findings, config_error
+from rustun.config.lines import toml_line
+from rustun.config.toml import Table, parse_toml
+from rustun.errors import ConfigError, Problem
 
-MAX_FILE_BYTES: Final = 64 << 20  # of one inventory file; 10,000 members take about 2 MB
-SECTIONS: Final = ("fleet", "cluster", "tag", "lab")
+MAX_INVENTORY_BYTES: Final = 64 << 20  # of one file; 10,000 members take about 2 MB
 
 TablePath = tuple[str, ...]
 
 
-def read_tables(path: Path, problems: Problems) -> dict[TablePath, TableReader]:
-    """Return every table of an inventory by its path; empty when nothing could be read."""
-    tables: dict[TablePath, TableReader] = {}
-    for file, document in _documents(path, problems):
-        for table_path, table in _tables(file, document, problems):
-            if (first := tables.get(table_path)) is not None:
-                reason = f"stands in {first.file.name}:{first.file.line_of(table_path)} as well"
-                problems.add(file, table_path, reason, "keep one of the two")
-            else:
-                tables[table_path] = TableReader(file, table_path, table, problems)
-    return tables
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One table of the inventory and where it stands."""
+
+    path: TablePath
+    table: Table
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its path: the identity of a member, the name of anything else."""
+        return self.path[-1]
+
+    @property
+    def place(self) -> str:
+        """Its file and line, for messages about another entry."""
+        return f"{self.table.findings.file}:{toml_line(self.text, self.path)}"
 
 
-def _documents(path: Path, problems: Problems) -> Iterator[tuple[TomlFile, Table]]:
-    """Yield every readable file with what tomllib makes of it."""
+@dataclass(slots=True)
+class Sources:
+    """Everything that was read: tables by path, and what was found wrong per file."""
+
+    entries: dict[TablePath, Entry] = field(default_factory=dict)
+    findings: list[Findings] = field(default_factory=list)
+    unreadable: list[Problem] = field(default_factory=list)
+
+    def of_kind(self, *kind: str) -> Iterator[Entry]:
+        """Yield the entries whose path is `kind` and one name."""
+        depth = len(kind) + 1
+        return (entry for path, entry in self.entries.items() if path[:-1] == kind and len(path) == depth)
+
+    def finish(self) -> tuple[Problem, ...]:
+        """Report unknown keys; return warnings and notes. Raises ConfigError with everything when one is an error."""
+        for entry in self.entries.values():
+            entry.table.close()
+        found = (*self.unreadable, *(problem for findings in self.findings for problem in findings.all()))
+        if any(problem.level == "error" for problem in found):
+            raise ConfigError(found)
+        return found
+
+
+def read_sources(path: Path) -> Sources:
+    """Read all files of an inventory; nothing is raised before `finish`."""
+    sources = Sources()
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
-        problems.found.append(Problem(str(path), 0, "", "no *.toml in this folder", "start from inventory/demo.toml"))
+        sources.unreadable.append(Problem(str(path), 0, "", "holds no *.toml", "start from inventory/demo.toml"))
     for file in files:
         try:
-            text = _read_text(file)
-        except (OSError, ValueError) as error:
-            problems.found.append(Problem(str(file), 0, "", f"cannot be read: {_reason(error)}"))
+            text = decode(str(file), read_bytes(file, MAX_INVENTORY_BYTES))
+            root = parse_toml(str(file), text)
+        except ConfigError as error:
+            sources.unreadable += error.problems
             continue
-        try:
-            yield TomlFile(str(file), text), tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            problems.found.append(_syntax_problem(str(file), text, error))
+        sources.findings.append(root.findings)
+        for entry_path, table in _tables(root):
+            _add(sources, Entry(entry_path, table, text))
+    if ("fleet",) not in sources.entries and not sources.unreadable:
+        problem = config_error(str(path), "is missing", 'write [fleet] with name = "..." and servers', key="fleet")
+        sources.unreadable += problem.problems
+    return sources
 
 
-def _read_text(file: Path) -> str:
-    if (size := file.stat().st_size) > MAX_FILE_BYTES:
-        raise ValueError(f"it has {size} bytes, at most {MAX_FILE_BYTES} are read")
-    return file.read_bytes().decode()
+def _add(sources: Sources, entry: Entry) -> None:
+    first = sources.entries.setdefault(entry.path, entry)
+    if first is not entry:
+        entry.table.report("", f"stands in {first.place} as well", "keep one of the two")
 
 
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        line = error.object[: error.start].count(b"\n") + 1
-        return f"line {line} is no UTF-8 text"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+def _tables(root: Table) -> Iterator[tuple[TablePath, Table]]:
+    """Yield the tables that one file holds, each with its path."""
+    if "fleet" in root:
+        yield ("fleet",), root.table("fleet")
+    root.known("fleet")
+    for name, cluster in _children(root.table("cluster")):
+        members = cluster.table("member")
+        if cluster.values.keys() - {"member"}:
+            yield ("cluster", name), cluster
+        for identity, member in _children(members):
+            yield ("cluster", name, "member", identity), member
+    for name, tag in _children(root.table("tag")):
+        yield ("tag", name), tag
+    lab = root.table("lab")
+    for name, host in _children(lab.table("host")):
+        yield ("lab", "host", name), host
+    lab.close()
+    root.close()
 
 
-def _syntax_problem(file: str, text: str, error: ValueError | RecursionError) -> Problem:
-    """Name the line where TOML ends; a merge conflict is the likeliest cause and has its own words."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
-            return Problem(file, number, "", "a merge conflict is left here", "keep one side and remove the marks")
-    message, _, place = str(error).partition(" (at line ")
-    line_number = int(place.partition(",")[0]) if place else 0
-    return Problem(file, line_number, "", f"no TOML: {message}", "mend the line, or the one before it")
-
-
-def _tables(file: TomlFile, document: Table, problems: Problems) -> Iterator[tuple[TablePath, Table]]:
-    """Yield the tables that one document holds, each with its path."""
-    for section, value in document.items():
-        if section == "fleet":
-            yield from _table(file, ("fleet",), value, problems)
-        elif section == "cluster":
-            for path, cluster in _children(file, ("cluster",), value, problems):
-                if own := {key: entry for key, entry in cluster.items() if key != "member"}:
-                    yield path, own
-                yield from _children(file, (*path, "member"), cluster.get("member", {}), problems)
-        elif section == "tag":
-            yield from _children(file, ("tag",), value, problems)
-        elif section == "lab":
-            for _, lab in _table(file, ("lab",), value, problems):
-                for key in lab.keys() - {"host"}:
-                    problems.add(file, ("lab", key), "unknown key", nearest(key, ["host"]))
-                yield from _children(file, ("lab", "host"), lab.get("host", {}), problems)
-        else:
-            problems.add(file, (section,), "unknown table", nearest(section, SECTIONS))
-
-
-def _table(file: TomlFile, path: TablePath, value: object, problems: Problems) -> Iterator[tuple[TablePath, Table]]:
-    if isinstance(value, dict):
-        yield path, value
-    else:
-        problems.add(file, path, expected(value, "a table"), f"write it as [{'.'.join(path)}]")
-
-
-def _children(file: TomlFile, path: TablePath, value: object, problems: Problems) -> Iterator[tuple[TablePath, Table]]:
-    """Yield each table of a table of named tables."""
-    for _, tables in _table(file, path, value, problems):
-        for name, table in tables.items():
-            yield from _table(file, (*path, name), table, problems)
+def _children(table: Table) -> Iterator[tuple[str, Table]]:
+    return ((name, table.table(name)) for name in table.values)

@@ -1,0 +1,110 @@
+"""What contradicts what in an inventory: each member may be right alone and wrong beside another.
+
+Rules of this module
+  1. Identities are unique in the whole fleet, because a session is known by its identity alone.
+  2. In one cluster no two members have the same address or the same prefix, default routes excepted, and no prefix is
+     just another member's address. Nested prefixes are legal: the longest wins. Clusters may repeat each other's.
+  3. The later entry is reported and names the earlier one; the remedy says what is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+from rustun.backends.base import Address, Prefix
+from rustun.ops.addresses import free_addresses, usable
+from rustun.ops.fleet import Cluster, Inventory, Member
+from rustun.ops.sources import Entry, Sources
+from rustun.printable import quoted
+
+
+def report_conflicts(inventory: Inventory, sources: Sources) -> None:
+    """Report every contradiction at the entry that should change."""
+    _report_identities(sources)
+    for cluster in inventory.clusters:
+        _report_addresses(cluster, sources)
+        _report_prefixes(cluster, sources)
+    _report_lab_hosts(inventory, sources)
+
+
+def _entry(sources: Sources, member: Member) -> Entry:
+    return sources.entries["cluster", member.cluster, "member", member.identity]
+
+
+def _report_identities(sources: Sources) -> None:
+    first: dict[str, Entry] = {}
+    for path, entry in sources.entries.items():
+        if path[0] != "cluster" or path[-2] != "member":
+            continue
+        if (other := first.setdefault(entry.name, entry)) is not entry:
+            reason = f"identity {quoted(entry.name)} is taken by a member of {quoted(other.path[1])} at {other.place}"
+            entry.table.report("", reason, "identities are unique in the whole fleet: rename one of them")
+
+
+def _report_addresses(cluster: Cluster, sources: Sources) -> None:
+    owners: dict[Address, Member] = {}
+    for member in cluster.members:
+        for key, address, network in (
+            ("address", member.address, cluster.network),
+            ("address6", member.address6, cluster.network6),
+        ):
+            table = _entry(sources, member).table
+            if address is None or network is None:
+                if key in table:
+                    table.report(key, f"cluster {quoted(cluster.name)} has no network6", "add one to the cluster")
+                continue
+            if (other := owners.setdefault(address, member)) is not member:
+                reason = f"{address} is taken by {quoted(other.identity)} at {_entry(sources, other).place}"
+                table.report(key, reason, f"give one of them another address; {_free(cluster, network)}")
+            elif key in table and not usable(network, address):
+                table.report(key, f"{address} is no address for a member of {network}", f"{_free(cluster, network)}")
+
+
+def _free(cluster: Cluster, network: Prefix) -> str:
+    taken = [address for member in cluster.members for address in (member.address, member.address6) if address]
+    free = next(free_addresses(network, taken), None)
+    return f"{network} is full" if free is None else f"{free} is free"
+
+
+def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
+    owners: dict[Prefix, Member] = {}
+    hosts = {ip_network(address): member for member in cluster.members for address in _addresses(member)}
+    for member in cluster.members:
+        table = _entry(sources, member).table
+        for prefix in member.ciders:
+            if prefix.prefixlen == 0:
+                continue
+            if (other := owners.setdefault(prefix, member)) is not member:
+                reason = f"{prefix} is also a prefix of {quoted(other.identity)} at {_entry(sources, other).place}"
+                table.report("ciders", reason, "one of them has to give it up, or to name a part of it")
+            elif (host := hosts.get(prefix, member)) is not member:
+                reason = f"{prefix} is the address of {quoted(host.identity)} at {_entry(sources, host).place}"
+                table.report("ciders", reason, "take it out")
+        for seen, real in member.cider_mapping:
+            if seen not in member.ciders:
+                table.report("cider_mapping", f"{seen} is not among the ciders", f'add "{seen}" to ciders')
+            if (seen.version, seen.prefixlen) != (real.version, real.prefixlen):
+                table.report("cider_mapping", f"{seen} and {real} differ in size", "both sides need the same length")
+
+
+def _addresses(member: Member) -> Iterable[Address]:
+    return (address for address in (member.address, member.address6) if address is not None)
+
+
+def _report_lab_hosts(inventory: Inventory, sources: Sources) -> None:
+    members = {member.identity: member for member in inventory.members}
+    for host in inventory.lab_hosts:
+        table = sources.entries["lab", "host", host.name].table
+        gateway = members.get(host.behind)
+        if host.name in members:
+            table.report("", f"{quoted(host.name)} is a member as well", "give the host another name")
+        if gateway is None:
+            table.report("behind", f"there is no member {quoted(host.behind)}", "name a member that has ciders")
+            continue
+        for key, address in (("address", host.address), ("address6", host.address6)):
+            lans = [real for _, real in gateway.cider_mapping] + list(gateway.ciders)
+            if address is not None and not any(address in lan for lan in lans):
+                known = ", ".join(map(str, gateway.ciders)) or "none"
+                reason = f"{address} is in no LAN of {quoted(gateway.identity)}"
+                table.report(key, reason, f"its ciders: {known}")
