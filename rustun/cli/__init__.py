@@ -1,7 +1,4 @@
-"""The command line: arguments, composition, signals, exit codes; the only place that picks concrete backends.
-
-Each command's own module is imported when that command runs, so that a relay carries no netlink and no tables.
-"""
+"""The command line: arguments, composition, signals, exit codes; the only place that picks concrete backends."""
 
 from rustun.cli.commands import main
 

@@ -1,5 +1,6 @@
 """How a command ends when it cannot do its work: what, where and what to do on standard error, and an exit code.
 
+Exit codes, as in sysexits.h where it has a word for it:
     0   done                           69  the server refused this client (EX_UNAVAILABLE)
     1   anything else                  77  a right is missing             (EX_NOPERM)
     2   usage: see --help              78  a configuration is wrong       (EX_CONFIG)
@@ -9,14 +10,17 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from rustun.errors import ConfigError, RustunError
+from rustun.errors import ConfigError, Problem, RustunError
 from rustun.logs import describe_bug
 from rustun.printable import printable
 
-LINE_CHARACTERS = 1000
-TRACEBACK_VERBOSITY = 2  # -vv
+LINE_CHARACTERS: Final = 1000
+TRACEBACK_VERBOSITY: Final = 2  # -vv
+LEVEL_NOUNS: Final = {"error": "problem", "warning": "warning", "note": "note"}
 
 
 def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:
@@ -44,15 +48,21 @@ def failure_lines(name: str, error: RustunError) -> list[str]:
     """Return the lines that tell a user about `error`: what and where, then indented what to do."""
     if isinstance(error, ConfigError):
         problems = [line for problem in error.problems for line in str(problem).splitlines()]
-        return [*problems, f"{name}: {counted(len(error.problems), 'problem')}; nothing was started"]
+        return [*problems, f"{name}: {summary(error.problems)}; nothing was started"]
     lines = [f"{name}: {error.message}"]
     if error.remedy:
         lines.append(f"  {error.remedy}")
     return lines
 
 
-def counted(count: int, noun: str) -> str:
-    """Return the count with its noun: "1 problem", "2 problems"."""
+def summary(problems: Sequence[Problem]) -> str:
+    """Return how many there are of each level: "2 problems, 1 warning, 3 notes", or "no problems"."""
+    counts = Counter(problem.level for problem in problems)
+    words = [_counted(counts[level], noun) for level, noun in LEVEL_NOUNS.items() if counts[level]]
+    return ", ".join(words) if counts["error"] else ", ".join(["no problems", *words])
+
+
+def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

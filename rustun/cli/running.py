@@ -18,7 +18,6 @@ from typing import Final, Protocol
 
 from rustun.admin.control_server import ControlServer
 from rustun.backends.base import Source
-from rustun.backends.process import forbid_core_dumps
 from rustun.backends.reactor import EpollReactor
 from rustun.cli.failures import TRACEBACK_VERBOSITY, print_traceback
 from rustun.errors import HostError, Problem, RightsError, RustunError
@@ -53,7 +52,6 @@ class Command:
     """
 
     def __init__(self, role: str, verbosity: int, log_format: LogFormat) -> None:
-        forbid_core_dumps()
         self._role = role
         self._verbosity = verbosity
         self.reactor = EpollReactor(self._on_bug)

@@ -1,0 +1,162 @@
+"""Status documents as text for people: the answer first, then one line per member or peer.
+
+Everything in a document is shown as plain text: names come from peers and files, so each passes `printable`, and cells
+are `Text`, in which rich reads no markup. A key that an older or newer process does not send is shown as "-".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rustun.admin.units import NOTHING, age, duration, round_trip, size
+from rustun.printable import printable
+
+Document = Mapping[str, Any]
+
+STYLES: Final = {"online": "green", "offline": "dim", "refused": "red"}  # colour repeats the word, never replaces it
+MESSAGE_CHARACTERS: Final = 300
+SESSION_COLUMNS: Final = ("cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops")
+PEER_COLUMNS: Final = ("peer", "name", "address", "state", "prefixes")
+
+
+def show_status(document: Document, console: Console) -> None:
+    """Print one status document: a headline, what needs attention, the details."""
+    if document.get("role") == "server":
+        _show_server(document, console)
+    else:
+        _show_client(document, console)
+
+
+def _show_server(document: Document, console: Console) -> None:
+    alarms = document.get("alarms") or []
+    words = [
+        ", ".join(_word(address) for address in document.get("listen") or [NOTHING]),
+        f"{document.get('online', 0)} of {document.get('members', 0)} members online",
+        f"{len(alarms)} {'alarm' if len(alarms) == 1 else 'alarms'}",
+    ]
+    _show_head(document, words, console)
+    routes = document.get("routes") or {}
+    for title, messages in (
+        ("alarm", alarms),
+        ("problem", routes.get("problems") or []),
+        ("not in force", routes.get("not_in_force") or []),
+    ):
+        _show_messages(title, messages, "bold red", console)
+    _show_messages("drops", [_reasons(document["drops"])] if document.get("drops") else [], "", console)
+    members = [(entry, _session_cells(entry)) for entry in document.get("sessions") or []]
+    members += [(entry, _offline_cells(entry)) for entry in document.get("offline") or []]
+    members.sort(key=lambda member: (str(member[0].get("cluster", "")), str(member[0].get("identity", ""))))
+    if members:
+        _show_table(SESSION_COLUMNS, [cells for _, cells in members], console)
+
+
+def _session_cells(session: Document) -> list[str]:
+    return [
+        _word(session.get("cluster")),
+        _word(session.get("identity")),
+        _word(session.get("address") or session.get("address6")),
+        _word(session.get("state")),
+        age(session.get("proof_age_s")),
+        round_trip(session.get("rtt_ms")),
+        _word(session.get("tier")),
+        size(session.get("received_bytes") or 0),
+        size(session.get("sent_bytes") or 0),
+        _reasons(session.get("drops") or {}),
+    ]
+
+
+def _offline_cells(member: Document) -> list[str]:
+    error = member.get("last_error")
+    return [
+        _word(member.get("cluster")),
+        _word(member.get("identity")),
+        _word(member.get("address") or member.get("address6")),
+        "offline",
+        age(member.get("last_seen_age_s")),
+        *([NOTHING] * 4),
+        f"last error: {printable(str(error), MESSAGE_CHARACTERS)}" if error else NOTHING,
+    ]
+
+
+def _show_client(document: Document, console: Console) -> None:
+    state = _word(document.get("state"))
+    remote = f" ({_word(document['remote'])})" if document.get("remote") else ""
+    words = [f"{_word(document.get('identity'))} {state}", f"server {_word(document.get('server'))}{remote}"]
+    if state == "online":
+        words += [f"rtt {round_trip(document.get('rtt_ms'))}", f"proof {age(document.get('proof_age_s'))}"]
+        words.append(f"{_word(document.get('tier'))} tier, {_word(document.get('cipher'))}")
+    _show_head(document, words, console)
+    if document.get("last_error"):
+        next_try = document.get("next_try_s")
+        when = f"; next try in {duration(next_try)}" if next_try is not None else ""
+        _show_messages("last error", [f"{document['last_error']}{when}"], "bold red", console)
+    refused = document.get("refused_routes") or {}
+    _show_messages("not routed", [f"{prefix}: {reason}" for prefix, reason in refused.items()], "bold red", console)
+    tun = document.get("tun") or {}
+    offloads = ", ".join(_word(name) for name in tun.get("offloads") or []) or "no offloads"
+    _show_messages("device", [f"{_word(tun.get('name'))}, MTU {_word(tun.get('mtu'))}, {offloads}"], "", console)
+    _show_messages("addresses", [_listed(document.get("addresses"))], "", console)
+    _show_messages("routes", [_listed(document.get("routes"))], "", console)
+    _show_messages("traffic", [_traffic(document)], "", console)
+    peers = [_peer_cells(peer) for peer in document.get("peers") or []]
+    if peers:
+        _show_table(PEER_COLUMNS, peers, console)
+
+
+def _peer_cells(peer: Document) -> list[str]:
+    return [
+        _word(peer.get("identity")),
+        _word(peer.get("name")),
+        _word(peer.get("address") or peer.get("address6")),
+        "online" if peer.get("online") else "offline",
+        _listed(peer.get("ciders")),
+    ]
+
+
+def _traffic(document: Document) -> str:
+    directions = [
+        f"{word} {size(document.get(f'{key}_bytes') or 0)} in {document.get(f'{key}_packets') or 0} packets"
+        for word, key in (("received", "received"), ("sent", "sent"))
+    ]
+    reconnects = f"{document.get('reconnects') or 0} reconnects"
+    return "   ".join([*directions, f"drops {_reasons(document.get('drops') or {})}", reconnects])
+
+
+def _show_head(document: Document, words: list[str], console: Console) -> None:
+    program = f"rustun {_word(document.get('role'))} {_word(document.get('version'))}"
+    head = [program, f"up {duration(document.get('uptime_s') or 0, units=2)}", *words]
+    console.print(Text("   ".join(head), style="bold"), soft_wrap=True)
+
+
+def _show_messages(title: str, messages: list[str], style: str, console: Console) -> None:
+    for message in messages:
+        line = Text(f"{title}: ", style=style)
+        line.append(printable(str(message), MESSAGE_CHARACTERS), style="default")
+        console.print(line, soft_wrap=True)
+
+
+def _show_table(columns: tuple[str, ...], rows: list[list[str]], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table.add_column(columns[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _reasons(drops: Mapping[str, object]) -> str:
+    return ", ".join(f"{count} {printable(reason)}" for reason, count in drops.items() if count) or NOTHING
+
+
+def _listed(values: list[object] | None) -> str:
+    return ", ".join(_word(value) for value in values or []) or NOTHING
+
+
+def _word(value: object) -> str:
+    return NOTHING if value is None or value == "" else printable(str(value))

@@ -1,0 +1,190 @@
+"""The words of the command line: commands, options, help.
+
+What a command does stands in a module of its own, imported when it runs: a relay carries no netlink, `--json` no tables,
+and an import that fails (a package missing) is told like any other failure.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+import rustun
+from rustun.cli.failures import run_command
+from rustun.logs import LogFormat
+
+SHELLS: Final = ("bash", "zsh", "fish")
+SETTINGS: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+FILE: Final = click.Path(path_type=Path)  # whether it is there and readable is judged where a good message is made
+
+control_option = click.option(
+    "--control", type=FILE, metavar="PATH", help="Control socket that `rustun status` reads. [default: in /run/rustun]"
+)
+verbose_option = click.option(
+    "-v", "--verbose", "verbosity", count=True, help="Log more; -vv adds tracebacks of errors."
+)
+log_format_option = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of standard error."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON, and only that.")
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(rustun.__version__, "-V", "--version", prog_name="rustun", message="%(prog)s %(version)s")
+def main() -> None:
+    """Join sites, servers and people of many tenants through a relay.
+
+    \b
+    A relay, and two members of one tenant:
+      rustun serve server.toml
+      sudo rustun connect -s vpn.example.org:8080 -i bj-office-gw -c chacha20:KEY
+      sudo rustun connect -s vpn.example.org:8080 -i bj-dev -c chacha20:KEY
+    \b
+    Before and after:
+      rustun check server.toml routes.json
+      rustun status
+    \b
+    Exit codes: 0 done, 2 usage, 69 refused by the server, 77 a right is missing,
+    78 configuration, 1 anything else.
+    """
+
+
+@main.command(short_help="Run the relay that members connect to.")
+@click.argument("config", type=FILE, required=False)
+@control_option
+@verbose_option
+@log_format_option
+def serve(config: Path | None, control: Path | None, verbosity: int, log_format: LogFormat) -> None:
+    """Run the relay that members connect to. Needs no root and no TUN device.
+
+    CONFIG is a server.toml; without it the first of ./server.toml, ./etc/server.toml and
+    /etc/rustun/server.toml is taken. SIGHUP reads the members' file again (a change of it is
+    noticed anyway), SIGTERM and Ctrl-C stop within 2 s.
+
+    \b
+    Example server.toml:
+      [server_config]
+      listen_addr = "0.0.0.0:8080"
+      [crypto_config]
+      chacha20poly1305_file = "/etc/rustun/shared.key"
+      [route_config]
+      routes_file = "routes.json"
+    """
+
+    def work() -> int:
+        from rustun.cli import serve as command
+
+        return command.serve(config, control, verbosity, log_format)
+
+    sys.exit(run_command("rustun serve", verbosity, work))
+
+
+@main.command(short_help="Join a network: make this host a member.")
+@click.option("-s", "--server", metavar="HOST:PORT", help="The relay; an IPv6 address as [2001:db8::1]:8080.")
+@click.option("-i", "--identity", metavar="ID", help="Who this is: an identity in the server's routes.json.")
+@click.option(
+    "-c",
+    "--crypto",
+    metavar="METHOD[:KEY]",
+    help="plain, aes256:KEY, chacha20:KEY or xor:KEY. [default: chacha20:rustun]",
+)
+@click.option("--crypto-file", metavar="FILE", help="File (mode 0600) with one line METHOD:KEY, instead of -c.")
+@click.option("--config", type=FILE, metavar="FILE", help="A client.toml; options given beside it win.")
+@click.option("--keepalive-interval", type=int, metavar="SECONDS", help="[default: 10]")
+@click.option("--keepalive-threshold", type=int, metavar="N", help="Silent intervals until reconnecting. [default: 5]")
+@click.option("--tun", metavar="NAME", help="Name of the TUN device. [default: rustun0]")
+@click.option("--mtu", type=int, metavar="BYTES", help="[default: 1500, 1430 with --legacy]")
+@click.option("--no-offload", is_flag=True, help="Exchange single packets with the kernel: slower, for comparisons.")
+@click.option("--legacy", is_flag=True, help="Speak the seed's wire: no forward secrecy, no replay protection.")
+@click.option("--retry-refused", is_flag=True, help="Keep trying when the server refuses this client (for services).")
+@control_option
+@verbose_option
+@log_format_option
+def connect(
+    config: Path | None,
+    no_offload: bool,
+    retry_refused: bool,
+    control: Path | None,
+    verbosity: int,
+    log_format: LogFormat,
+    **typed: Any,
+) -> None:
+    """Join a network: a TUN device on this host, reachable by the members of its cluster. Needs root.
+
+    \b
+    Examples:
+      sudo rustun connect -s vpn.example.org:8080 -i bj-dev --crypto-file /etc/rustun/shared.key
+      sudo rustun connect --config /etc/rustun/client.toml
+      sudo rustun connect -s 192.0.2.100:8080 -i bj-dev -c aes256:KEY --tun work0 -v
+    """
+    options = {**typed, "offload": False if no_offload else None}
+
+    def work() -> int:
+        from rustun.cli import connect as command
+
+        return command.connect(config, options, control, verbosity, log_format, retry_refused=retry_refused)
+
+    sys.exit(run_command("rustun connect", verbosity, work))
+
+
+@main.command(short_help="Find what is wrong with configuration files.")
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
+@json_option
+@verbose_option
+def check(files: tuple[Path, ...], as_json: bool, verbosity: int) -> None:
+    """Tell everything that is wrong with server.toml, routes.json or client.toml files.
+
+    Exit code 78 when a file cannot be used; warnings and notes alone are 0.
+
+    \b
+    Example:
+      rustun check /etc/rustun/server.toml
+    """
+
+    def work() -> int:
+        from rustun.cli import check as command
+
+        return command.check(files, as_json=as_json)
+
+    sys.exit(run_command("rustun check", verbosity, work))
+
+
+@main.command(short_help="Show what runs on this host.")
+@json_option
+@control_option
+@verbose_option
+def status(as_json: bool, control: Path | None, verbosity: int) -> None:
+    """Show what runs on this host: sessions, their age, traffic, losses and their reasons.
+
+    Without --control every socket in /run/rustun is read. With --json one process gives its
+    document; several give {"schema": 1, "instances": [...]}.
+    """
+
+    def work() -> int:
+        from rustun.cli import status as command
+
+        return command.status(control, as_json=as_json)
+
+    sys.exit(run_command("rustun status", verbosity, work))
+
+
+@main.command(short_help="Print a shell's completion script.")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    Examples:
+      rustun completion bash > /etc/bash_completion.d/rustun
+      rustun completion zsh > "${fpath[1]}/_rustun"
+      rustun completion fish > ~/.config/fish/completions/rustun.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(script(main, {}, "rustun", "_RUSTUN_COMPLETE").source())
