@@ -16,10 +16,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from rustun.protocol.packet import IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, PLAIN_IPV4, TCP, Buffer
+from rustun.protocol.packet import IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, PLAIN_IPV4, TCP, UDP, Buffer
 
-TCP_CHECKSUM_AT: Final = 16  # offset of the checksum field in a TCP header, RFC 9293 section 3.1
-UDP_CHECKSUM_AT: Final = 6  # the same in a UDP header, RFC 768
+# Offset of the checksum field from the transport header's first byte: RFC 9293 section 3.1, RFC 768.
+CHECKSUM_AT: Final = {TCP: 16, UDP: 6}
 
 _IPV4_ADDRESSES: Final = struct.Struct("!12xII").unpack_from
 _IPV6_ADDRESSES: Final = struct.Struct("!8xQQQQ").unpack_from
@@ -37,7 +37,10 @@ def ones_complement_sum(data: Buffer) -> int:
 
 def address_sum(packet: Buffer) -> int:
     """Return the sum, not reduced, of a packet's addresses: their part of the pseudo header of TCP and UDP."""
-    return sum((_IPV4_ADDRESSES if packet[0] < 0x60 else _IPV6_ADDRESSES)(packet))
+    if packet[0] < 0x60:
+        source, destination = _IPV4_ADDRESSES(packet)
+        return source + destination  # type: ignore[no-any-return]
+    return sum(_IPV6_ADDRESSES(packet))
 
 
 def transport_checksum(total: int, protocol: int) -> int:
@@ -46,19 +49,17 @@ def transport_checksum(total: int, protocol: int) -> int:
     return checksum % 0xFFFF if protocol == TCP else checksum
 
 
-def write_pseudo_sum(packet: bytearray | memoryview, length: int) -> None:
+def write_pseudo_sum(packet: bytearray | memoryview, transport: int, protocol: int, length: int) -> None:
     """Put the pseudo header's sum into the checksum field, where a kernel that completes the checksum wants it.
 
     Args:
-        packet: an examined packet whose checksum is missing, writable.
-        length: of that packet, bytes.
+        packet: writable.
+        transport: offset of its transport header.
+        protocol: TCP or UDP.
+        length: of the packet, bytes.
     """
-    if packet[0] == PLAIN_IPV4:
-        transport, protocol, total = IPV4_HEADER_BYTES, packet[9], sum(_IPV4_ADDRESSES(packet))
-    else:
-        transport, protocol, total = IPV6_HEADER_BYTES, packet[6], sum(_IPV6_ADDRESSES(packet))
-    field = transport + (TCP_CHECKSUM_AT if protocol == TCP else UDP_CHECKSUM_AT)
-    _WRITE(packet, field, (total + protocol + length - transport) % 0xFFFF)
+    total = (address_sum(packet) + protocol + length - transport) % 0xFFFF
+    _WRITE(packet, transport + CHECKSUM_AT[protocol], total)
 
 
 def complete(packet: bytearray | memoryview) -> None:
@@ -71,7 +72,7 @@ def complete(packet: bytearray | memoryview) -> None:
         transport, protocol = IPV4_HEADER_BYTES, packet[9]
     else:
         transport, protocol = IPV6_HEADER_BYTES, packet[6]
-    field = transport + (TCP_CHECKSUM_AT if protocol == TCP else UDP_CHECKSUM_AT)
+    field = transport + CHECKSUM_AT[protocol]
     _WRITE(packet, field, 0)
     total = address_sum(packet) + protocol + len(packet) - transport + ones_complement_sum(packet[transport:])
     _WRITE(packet, field, transport_checksum(total, protocol))

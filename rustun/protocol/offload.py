@@ -15,10 +15,9 @@ Layout of struct virtio_net_hdr, native byte order (linux/virtio_net.h):
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import Final
 
-from rustun.protocol.checksum import TCP_CHECKSUM_AT, UDP_CHECKSUM_AT, finish_partial, write_pseudo_sum
+from rustun.protocol.checksum import CHECKSUM_AT, finish_partial, write_pseudo_sum
 from rustun.protocol.packet import (
     FLAG_CHECKSUM_MISSING,
     IPV4_HEADER_BYTES,
@@ -43,21 +42,10 @@ GSO_UDP: Final = 5  # VIRTIO_NET_HDR_GSO_UDP_L4, both IP versions, Linux 6.2 and
 COMPLETE: Final = (0, 0)  # item flags and segment size of a packet that needs nothing
 UNFINISHED: Final = (FLAG_CHECKSUM_MISSING, 0)
 
-# TUNSETOFFLOAD bits, linux/if_tun.h. The kernel takes both USO bits or neither.
-_TUN_BITS: Final = {"csum": 0x01, "tso4": 0x02, "tso6": 0x04, "uso": 0x20 | 0x40}
-
 _UNPACK: Final = HEADER.unpack_from
 _PACK: Final = HEADER.pack_into
 _NO_HEADER: Final = bytes(HEADER.size)
 _READ_U16: Final = struct.Struct("!H").unpack_from
-
-
-def kernel_flags(offloads: Iterable[str]) -> int:
-    """Return the TUNSETOFFLOAD argument for a set of {"csum", "tso4", "tso6", "uso"}; KeyError for any other name."""
-    bits = 0
-    for name in offloads:
-        bits |= _TUN_BITS[name]
-    return bits
 
 
 def from_kernel(header: Buffer, packet: Buffer, length: int) -> tuple[int, int] | None:
@@ -77,19 +65,15 @@ def from_kernel(header: Buffer, packet: Buffer, length: int) -> tuple[int, int] 
         transport, protocol, tcp_type = IPV4_HEADER_BYTES, packet[9], GSO_TCP4
     else:
         transport, protocol, tcp_type = IPV6_HEADER_BYTES, packet[6], GSO_TCP6
-    if protocol == TCP:
-        derived = (transport, TCP_CHECKSUM_AT)
-    else:
-        derived, tcp_type = (transport, UDP_CHECKSUM_AT), GSO_UDP
+    if csum_start != transport or csum_offset != CHECKSUM_AT.get(protocol):
+        return None
     if gso_type == GSO_NONE:
-        segment_bytes = 0
-    elif gso_type != tcp_type:
+        return UNFINISHED
+    if gso_type != (tcp_type if protocol == TCP else GSO_UDP):
         return None
-    if (csum_start, csum_offset) != derived or examine(
-        packet, 0, length, FLAG_CHECKSUM_MISSING, segment_bytes, MAX_PACKET_BYTES
-    ):
+    if examine(packet, 0, length, FLAG_CHECKSUM_MISSING, segment_bytes, MAX_PACKET_BYTES):
         return None
-    return (FLAG_CHECKSUM_MISSING, segment_bytes) if segment_bytes else UNFINISHED
+    return FLAG_CHECKSUM_MISSING, segment_bytes
 
 
 def cut_from_kernel(header: Buffer, packet: memoryview) -> list[bytearray]:
@@ -128,15 +112,17 @@ def to_kernel(flags: int, segment_bytes: int, packet: memoryview, length: int, h
     if not flags:
         header[:] = _NO_HEADER
         return
-    write_pseudo_sum(packet, length)
     if packet[0] == PLAIN_IPV4:
         transport, protocol, gso_type = IPV4_HEADER_BYTES, packet[9], GSO_TCP4
     else:
         transport, protocol, gso_type = IPV6_HEADER_BYTES, packet[6], GSO_TCP6
-    if protocol == TCP:
-        headers, checksum_at = transport + (packet[transport + 12] >> 4) * 4, TCP_CHECKSUM_AT
-    else:
-        headers, checksum_at, gso_type = transport + UDP_HEADER_BYTES, UDP_CHECKSUM_AT, GSO_UDP
+    write_pseudo_sum(packet, transport, protocol, length)
     if not segment_bytes:
-        gso_type = GSO_NONE
-    _PACK(header, 0, NEEDS_CHECKSUM, gso_type, headers, segment_bytes, transport, checksum_at)
+        # The kernel finds the headers' length by itself when nothing has to be cut.
+        _PACK(header, 0, NEEDS_CHECKSUM, GSO_NONE, 0, 0, transport, CHECKSUM_AT[protocol])
+    elif protocol == TCP:
+        headers = transport + (packet[transport + 12] >> 4) * 4
+        _PACK(header, 0, NEEDS_CHECKSUM, gso_type, headers, segment_bytes, transport, CHECKSUM_AT[TCP])
+    else:
+        headers = transport + UDP_HEADER_BYTES
+        _PACK(header, 0, NEEDS_CHECKSUM, GSO_UDP, headers, segment_bytes, transport, CHECKSUM_AT[UDP])

@@ -17,11 +17,11 @@ Rules of this module
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from rustun.protocol.checksum import (
-    TCP_CHECKSUM_AT,
-    UDP_CHECKSUM_AT,
+    CHECKSUM_AT,
     address_sum,
     complete,
     ones_complement_sum,
@@ -31,6 +31,8 @@ from rustun.protocol.packet import (
     FLAG_CHECKSUM_MISSING,
     IPV4_HEADER_BYTES,
     IPV6_HEADER_BYTES,
+    ITEM,
+    ITEM_HEADER_BYTES,
     MIN_SEGMENT_BYTES,
     PLAIN_IPV4,
     TCP,
@@ -80,6 +82,34 @@ def lower_item(packet: memoryview, flags: int, segment_bytes: int, offloads: fro
     pieces = segment(packet, segment_bytes, transport, protocol, address_sum(packet), finish=not takes_unfinished)
     left = FLAG_CHECKSUM_MISSING if takes_unfinished else 0
     return [(left, 0, piece) for piece in pieces]
+
+
+def lower_run(run: Buffer, offloads: frozenset[str], mtu: int, max_bytes: int) -> Iterator[bytearray]:
+    """Turn a run of examined items into runs that a receiver can take.
+
+    Cutting repeats headers, so what comes out may be more than fits one record.
+
+    Args:
+        run: whole items, one behind the other.
+        offloads: what the receiver takes: a subset of {"csum", "tso4", "tso6", "uso"}.
+        mtu: of the receiver, at least 576 bytes.
+        max_bytes: longest run to return, at least that of the longest item in `run`.
+    """
+    view = memoryview(run)
+    lowered = bytearray()
+    start, end = 0, len(view)
+    while start < end:
+        flags, segment_bytes, length = ITEM.unpack_from(view, start)
+        packet = view[start + ITEM_HEADER_BYTES : start + ITEM_HEADER_BYTES + length]
+        start += ITEM_HEADER_BYTES + length
+        for piece_flags, piece_segment_bytes, piece in lower_item(packet, flags, segment_bytes, offloads, mtu):
+            if len(lowered) + ITEM_HEADER_BYTES + len(piece) > max_bytes:
+                yield lowered
+                lowered = bytearray()
+            lowered += ITEM.pack(piece_flags, piece_segment_bytes, len(piece))
+            lowered += piece
+    if lowered:
+        yield lowered
 
 
 def _describe(packet: memoryview) -> tuple[int, int, str]:
@@ -148,16 +178,14 @@ def _renew_tcp(pieces: list[bytearray], transport: int, segment_bytes: int) -> N
     pieces[-1][flags_at] |= first & _TCP_LAST_ONLY
 
 
-def _renew_checksums(
-    pieces: list[bytearray], transport: int, protocol: int, addresses: int, *, finish: bool
-) -> None:
+def _renew_checksums(pieces: list[bytearray], transport: int, protocol: int, addresses: int, *, finish: bool) -> None:
     """Write the transport checksum of each piece, or what a kernel wants to find there to complete it."""
-    field = transport + (TCP_CHECKSUM_AT if protocol == TCP else UDP_CHECKSUM_AT)
+    field = transport + CHECKSUM_AT[protocol]
     for piece in pieces:
-        pseudo = addresses + protocol + len(piece) - transport
+        total = addresses + protocol + len(piece) - transport
         if finish:
             _WRITE_U16(piece, field, 0)
-            total = pseudo + ones_complement_sum(memoryview(piece)[transport:])
+            total += ones_complement_sum(memoryview(piece)[transport:])
             _WRITE_U16(piece, field, transport_checksum(total, protocol))
         else:
-            _WRITE_U16(piece, field, pseudo % 0xFFFF)
+            _WRITE_U16(piece, field, total % 0xFFFF)
