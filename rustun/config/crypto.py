@@ -18,9 +18,6 @@ from rustun.config.keys import Secret, read_key_file
 from rustun.config.toml import Table
 from rustun.protocol.ciphers import SeedMethod
 
-PLAIN: Final = SeedMethod("plain")
-XOR: Final = SeedMethod("xor")
-INSECURE: Final = frozenset({PLAIN, XOR})  # legacy frames only
 _KEYED: Final = ("chacha20poly1305", "aes256", "xor")
 _FLAG_NAMES: Final = {"chacha20": "chacha20poly1305"} | {name: name for name in _KEYED}
 
@@ -44,7 +41,7 @@ def read_crypto(top: Table, folder: Path) -> Crypto | None:
     if isinstance(value, str):
         top.known("crypto_config")
         if value == "plain":
-            return Crypto(PLAIN, None)
+            return Crypto(SeedMethod.PLAIN, None)
         top.report("crypto_config", f"is {describe(value)}", 'write crypto_config = "plain", or a [crypto_config] table')
         return None
     table = top.table("crypto_config")
@@ -73,6 +70,8 @@ def _read_method(table: Table, name: str, folder: Path) -> Crypto | None:
 def _key(text: str) -> Secret:
     if not text:
         raise Complaint("the key is empty", "write a key of 32 random characters")
+    if not text.isprintable():  # lone surrogates, too: what a terminal sends that is not UTF-8
+        raise Complaint("the key holds a character that is not printable", "use letters, digits and signs")
     return Secret(text)
 
 
@@ -80,7 +79,7 @@ def parse_crypto(text: str) -> Crypto:
     """Return what METHOD:KEY says. Raises: Complaint, which never shows the key."""
     method, colon, key = text.partition(":")
     if method == "plain" and not colon:
-        return Crypto(PLAIN, None)
+        return Crypto(SeedMethod.PLAIN, None)
     if method == "plain":
         raise Complaint("plain has no key", "write plain")
     if method not in _FLAG_NAMES:
@@ -89,7 +88,7 @@ def parse_crypto(text: str) -> Crypto:
         raise Complaint("does not begin with a method", close or "one of plain, aes256:KEY, chacha20:KEY, xor:KEY")
     if not key:
         raise Complaint(f"{method} needs a key", f"write {method}:KEY")
-    return Crypto(SeedMethod(_FLAG_NAMES[method]), Secret(key))
+    return Crypto(SeedMethod(_FLAG_NAMES[method]), _key(key))
 
 
 def read_crypto_file(path: Path) -> Crypto:

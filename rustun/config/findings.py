@@ -48,6 +48,10 @@ class Findings:
         else:
             self._left_out += 1
 
+    def take(self, other: Findings) -> None:
+        """Add the problems of another place, under that place's name."""
+        self._problems += other._problems
+
     @property
     def failed(self) -> bool:
         """Whether an error is among them."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from rustun.backends.base import Endpoint
 from rustun.config.addresses import parse_listen
-from rustun.config.crypto import INSECURE, Crypto, read_crypto
+from rustun.config.crypto import Crypto, read_crypto
 from rustun.config.findings import Complaint
 from rustun.config.keys import Secret, parse_private_key, read_key_file
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
@@ -126,7 +126,7 @@ def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityCo
     """Return [security_config] of a server.toml, judged against its crypto_config."""
     table = top.table("security_config")
     key_files = read_private_key_files(table, folder)
-    insecure = crypto is not None and crypto.method in INSECURE
+    insecure = crypto is not None and crypto.method.insecure
     has_keys = "private_key_file" in table
     usual = Tier.LEGACY if insecure else Tier.KEY if has_keys else Tier.SHARED
     minimum = Tier(table.choice("minimum_tier", _TIERS, str(usual)))
@@ -160,7 +160,7 @@ def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier,
         table.report("minimum_tier", f"is {minimum}, but there is no crypto_config", "write key, or add [crypto_config]")
     if crypto is None:
         return
-    if crypto.method in INSECURE:
+    if crypto.method.insecure:
         if minimum is Tier.SHARED:
             table.report("minimum_tier", f"is shared, but {crypto.method} has no shared tier", "write legacy")
         top.report(

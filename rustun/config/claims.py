@@ -1,0 +1,169 @@
+"""Who claims which identity, key, address and prefix; nobody may claim what another has.
+
+A member's address counts as its /32 or /128 prefix, so one table judges both (docs/protocol.md, rule 10). Default
+routes may be claimed by many: a client names the exit that it wants. Nested prefixes are legal, the longest wins;
+they are noted once for each covering prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import islice
+from typing import Final, NamedTuple
+
+from rustun.backends.base import Prefix
+from rustun.config.findings import Findings
+from rustun.config.json_entries import EntryCutter, Span
+from rustun.config.member import Member
+from rustun.printable import quoted
+
+NAMED_IN_A_NOTE: Final = 3
+CLAIMS_PER_STEP: Final = 64  # a claim takes about 5 us
+MAX_SEARCH: Final = 4096  # addresses that are tried for a free one
+
+Place = tuple[str, int, int, int]  # cluster, IP version, prefix length, network as a number
+
+
+class Claim(NamedTuple):
+    """A prefix of a member; `key` is what it stands under, `text` how messages name it."""
+
+    member: Member
+    span: Span
+    key: str
+    prefix: Prefix
+
+    @property
+    def place(self) -> Place:
+        prefix = self.prefix
+        return self.member.cluster, prefix.version, prefix.prefixlen, int(prefix.network_address)
+
+    @property
+    def text(self) -> str:
+        return str(self.prefix) if self.key == "ciders" else str(self.prefix.network_address)
+
+
+class Claims:
+    """Collects the claims of one file's members and reports what clashes."""
+
+    def __init__(self, cutter: EntryCutter, findings: Findings) -> None:
+        self._cutter = cutter
+        self._findings = findings
+        self._identities: dict[str, Member] = {}
+        self._keys: dict[bytes, Member] = {}
+        self._owners: dict[Place, Claim] = {}
+        self._clashes: list[tuple[Claim, Claim]] = []
+        self._lengths: dict[tuple[str, int], set[int]] = {}  # (cluster, version) -> lengths of prefixes
+
+    def add(self, member: Member, span: Span) -> Iterator[None]:
+        """Take a member's claims; yields where that takes long."""
+        first = self._identities.setdefault(member.identity, member)
+        if first is not member:
+            where = f"line {first.line}" + (f", cluster {first.cluster}" if first.cluster != member.cluster else "")
+            reason = f"identity {quoted(member.identity)} is taken by the entry at {where}"
+            self._report(member, span, "identity", reason, "an identity stands once in the whole file; rename one")
+        for key in member.public_keys:
+            holder = self._keys.setdefault(key, member)
+            if holder is not member:
+                reason = f"public_key is that of {quoted(holder.identity)} at line {holder.line}"
+                self._report(member, span, "public_key", reason, "make a key pair of its own for each member")
+        for number, claim in enumerate(_claims(member, span), start=1):
+            self._claim(claim)
+            if not number % CLAIMS_PER_STEP:
+                yield
+
+    def _claim(self, claim: Claim) -> None:
+        if not claim.prefix.prefixlen:
+            return
+        owner = self._owners.setdefault(claim.place, claim)
+        if owner.member is not claim.member:
+            self._clashes.append((claim, owner))
+        if claim.key == "ciders":
+            self._lengths.setdefault((claim.member.cluster, claim.prefix.version), set()).add(claim.prefix.prefixlen)
+
+    def report(self) -> Iterator[None]:
+        """Report clashes, nested and public prefixes; yields after every few."""
+        for claim, owner in self._clashes:
+            self._report_clash(claim, owner)
+            yield
+        inner: dict[Place, list[Claim]] = {}
+        for number, claim in enumerate(self._owners.values(), start=1):
+            self._find_covering(claim, inner)
+            if claim.key == "ciders" and claim.prefix.is_global:
+                reason = f"ciders: {claim.prefix} is public: the whole cluster reaches it through this member"
+                self._report(claim.member, claim.span, "ciders", reason, "", claim.text)
+            if not number % CLAIMS_PER_STEP:
+                yield
+        for place, claims in inner.items():
+            self._report_nested(self._owners[place], claims)
+            yield
+
+    def _report_clash(self, claim: Claim, owner: Claim) -> None:
+        where = f"line {self._line(owner)}"
+        if claim.key == owner.key:
+            reason = f"{_noun(claim)} {claim.text} is taken by {quoted(owner.member.identity)} at {where}"
+        else:
+            reason = f"{_noun(claim)} {claim.text} is the {_noun(owner)} of {quoted(owner.member.identity)} at {where}"
+        remedy = "take it out of one of them" if claim.key == "ciders" == owner.key else self._free_address(claim, owner)
+        self._findings.add(self._line(claim), claim.member.label, reason, remedy)
+
+    def _free_address(self, claim: Claim, owner: Claim) -> str:
+        """Return the remedy for an address that two want: one that nobody has in the same network."""
+        of = owner if claim.key == "ciders" else claim
+        network = _network(of)
+        if network is None or network.prefixlen > network.max_prefixlen - 2:
+            return "give one of them another address"
+        gateway = of.member.gateway
+        for number in islice(range(1, network.num_addresses - 1), MAX_SEARCH):
+            address = network[number]
+            place = (of.member.cluster, network.version, network.max_prefixlen, int(address))
+            if place not in self._owners and address != gateway:
+                self._owners[place] = claim  # so that the next clash is told another one
+                return f"give one of them another address; {address} is free"
+        return f"give one of them another address; {network} looks full"
+
+    def _find_covering(self, claim: Claim, inner: dict[Place, list[Claim]]) -> None:
+        """Add the claim to those of every prefix of another member that it lies in."""
+        cluster, version, length, number = claim.place
+        for shorter in self._lengths.get((cluster, version), ()):
+            if shorter >= length:
+                continue
+            host_bits = claim.prefix.max_prefixlen - shorter
+            outer = self._owners.get((cluster, version, shorter, number >> host_bits << host_bits))
+            if outer is not None and outer.member is not claim.member:
+                inner.setdefault(outer.place, []).append(claim)
+
+    def _report_nested(self, outer: Claim, claims: list[Claim]) -> None:
+        named = [f"{claim.text} of {quoted(claim.member.identity)}" for claim in claims[:NAMED_IN_A_NOTE]]
+        more = f" and {len(claims) - len(named)} more" if len(claims) > len(named) else ""
+        reason = f"ciders: {outer.prefix} covers {', '.join(named)}{more}: the longest prefix wins there"
+        self._report(outer.member, outer.span, "ciders", reason, "", outer.text)
+
+    def _line(self, claim: Claim) -> int:
+        return self._cutter.line_in(claim.span, claim.key, claim.text if claim.key == "ciders" else None)
+
+    def _report(
+        self, member: Member, span: Span, key: str, reason: str, remedy: str, value: str | None = None
+    ) -> None:
+        line = self._cutter.line_in(span, key, value)
+        self._findings.add(line, member.label, reason, remedy, "error" if remedy else "note")
+
+
+def _claims(member: Member, span: Span) -> Iterator[Claim]:
+    yield Claim(member, span, "private_ip", IPv4Network(member.private_ip))
+    if member.private_ip6 is not None:
+        yield Claim(member, span, "private_ip6", IPv6Network(member.private_ip6.ip))
+    for prefix in member.ciders:
+        yield Claim(member, span, "ciders", prefix)
+
+
+def _noun(claim: Claim) -> str:
+    return "prefix" if claim.key == "ciders" else claim.key
+
+
+def _network(claim: Claim) -> Prefix | None:
+    if claim.key == "private_ip":
+        return claim.member.interface.network
+    if claim.key == "private_ip6" and claim.member.private_ip6 is not None:
+        return ip_network(claim.member.private_ip6.network)
+    return None

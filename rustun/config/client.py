@@ -1,0 +1,297 @@
+"""client.toml and the options of `rustun connect`: two spellings of one record.
+
+The file is read first, options go over it, and only the sum must be complete. Both pass the same converters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rustun.backends.base import Endpoint, Prefix
+from rustun.config.addresses import parse_endpoint, parse_prefix
+from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
+from rustun.config.findings import Complaint, Findings
+from rustun.config.keys import Secret, parse_public_key, read_key_file
+from rustun.config.mapping import parse_mapping
+from rustun.config.names import parse_device, parse_name
+from rustun.config.server import CIPHERS, read_private_key_files
+from rustun.config.toml import Table, read_toml
+from rustun.errors import Problem
+from rustun.printable import printable
+from rustun.protocol.ciphers import SeedMethod
+from rustun.protocol.tiers import Tier
+
+DEFAULT_CRYPTO: Final = "chacha20:rustun"  # the seed's
+MIN_MTU: Final = 576  # RFC 791; IPv6 needs 1280
+MAX_MTU: Final = 65000
+USUAL_MTU: Final = 1500
+LEGACY_MTU: Final = 1430  # the seed's TUN devices have it
+OPTIONS_PLACE: Final = "rustun connect"  # where problems of options are, instead of a file
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """A server that may be tried, with the keys that it may prove (key tier; one, or two during a rotation)."""
+
+    endpoint: Endpoint
+    public_keys: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostConsent:
+    """[host_config]: what this host allows a server to ask of it; nothing that is not written.
+
+    Attributes:
+        gateway: LAN prefixes that this host forwards for.
+        accept_routes: prefixes within which peers' prefixes may be routed into the tunnel; None: any.
+        cider_mapping: pairs of the prefix that the cluster sees and the real one.
+        exit_node: the member that is to be the default route, empty for none.
+        names: "off" or "hosts".
+    """
+
+    gateway: tuple[Prefix, ...] = ()
+    masquerade: bool = False
+    accept_routes: tuple[Prefix, ...] | None = None
+    cider_mapping: tuple[tuple[Prefix, Prefix], ...] = ()
+    offer_exit: bool = False
+    exit_node: str = ""
+    kill_switch: bool = False
+    names: str = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """All that a client was told; `cipher` is empty and `mtu` None where nothing was written."""
+
+    identity: str = ""
+    servers: tuple[ServerAddress, ...] = ()
+    method: SeedMethod | None = None
+    key: Secret | None = None
+    cipher: str = ""
+    private_key_files: tuple[Path, ...] = ()
+    psk_file: Path | None = None
+    keepalive_interval: int = 10  # seconds
+    keepalive_threshold: int = 5  # intervals without an answer
+    tun_name: str = "rustun0"
+    mtu: int | None = None
+    offload: bool = True
+    legacy: bool = False
+    host: HostConsent = HostConsent()
+    notes: tuple[Problem, ...] = ()
+
+    @property
+    def tier(self) -> Tier:
+        """Return the only tier that this client speaks."""
+        if self.legacy:
+            return Tier.LEGACY
+        return Tier.KEY if self.private_key_files else Tier.SHARED
+
+    @property
+    def tun_mtu(self) -> int:
+        """Return the MTU of the TUN device in bytes, written or usual for the tier."""
+        return self.mtu or (LEGACY_MTU if self.legacy else USUAL_MTU)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Options of `rustun connect` as they were typed; None where one was not."""
+
+    server: str | None = None
+    identity: str | None = None
+    crypto: str | None = None
+    crypto_file: str | None = None
+    keepalive_interval: int | None = None
+    keepalive_threshold: int | None = None
+    tun: str | None = None
+    mtu: int | None = None
+    offload: bool | None = None
+    legacy: bool | None = None
+
+
+def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> ClientConfig:  # noqa: B008  # frozen
+    """Read a client.toml and put options over it.
+
+    Raises: ConfigError with every problem of both.
+    """
+    top = read_toml(path)
+    config = _read_file(top, path.parent)
+    config = _with_options(config, options, top.findings)
+    return _complete(config, top.findings, f"write it into {printable(str(path), 200)}, or type")
+
+
+def client_config_from_options(options: ClientOptions) -> ClientConfig:
+    """Return the record of options alone, with the seed's default method and key.
+
+    Raises: ConfigError with every problem.
+    """
+    findings = Findings(OPTIONS_PLACE)
+    if options.crypto is None and options.crypto_file is None:
+        options = replace(options, crypto=DEFAULT_CRYPTO)
+    return _complete(_with_options(ClientConfig(), options, findings), findings, "type")
+
+
+def _read_file(top: Table, folder: Path) -> ClientConfig:
+    usual = ClientConfig()
+    crypto = read_crypto(top, folder)
+    security = top.table("security_config")
+    tunnel = top.table("tunnel_config")
+    config = ClientConfig(
+        identity=top.text("identity", parse_name, ""),
+        servers=tuple(_read_servers(top)),
+        method=crypto.method if crypto else None,
+        key=crypto.key if crypto else None,
+        cipher=security.choice("cipher", CIPHERS, ""),
+        private_key_files=read_private_key_files(security, folder),
+        psk_file=security.text("psk_file", lambda text: _psk_file(folder, text), None),
+        keepalive_interval=top.whole("keepalive_interval", usual.keepalive_interval, 1, 3600),
+        keepalive_threshold=top.whole("keepalive_threshold", usual.keepalive_threshold, 1, 100),
+        tun_name=tunnel.text("name", parse_device, usual.tun_name),
+        mtu=tunnel.whole("mtu", USUAL_MTU, MIN_MTU, MAX_MTU) if "mtu" in tunnel else None,
+        offload=tunnel.flag("offload", True),
+        legacy=tunnel.flag("legacy") or (crypto is not None and crypto.method.insecure),
+        host=_read_host(top.table("host_config")),
+    )
+    tunnel.known("mtu")
+    for table in (security, tunnel, top):
+        table.close()
+    return config
+
+
+def _read_servers(top: Table) -> list[ServerAddress]:
+    servers = []
+    for table in top.tables("servers", '{ address = "vpn.example.com:8080" }'):
+        endpoint = table.text("address", parse_endpoint, None)
+        keys = table.texts("public_key", parse_public_key, most=2)
+        table.close()
+        if endpoint is not None:
+            servers.append(ServerAddress(endpoint, keys))
+        elif "address" not in table:
+            table.report("address", "is missing", 'write { address = "vpn.example.com:8080" }')
+    return servers
+
+
+def _psk_file(folder: Path, text: str) -> Path | None:
+    if not text:
+        return None
+    path = folder / text
+    read_key_file(path)
+    return path
+
+
+def _read_host(table: Table) -> HostConsent:
+    host = HostConsent(
+        gateway=table.texts("gateway", parse_prefix),
+        masquerade=table.flag("masquerade"),
+        accept_routes=table.texts("accept_routes", parse_prefix) if "accept_routes" in table else None,
+        cider_mapping=_read_mapping(table),
+        offer_exit=table.flag("offer_exit"),
+        exit_node=table.text("exit_node", lambda text: text and parse_name(text), ""),
+        kill_switch=table.flag("kill_switch"),
+        names=table.choice("names", ("off", "hosts"), "off"),
+    )
+    table.known("accept_routes")
+    table.close()
+    for key, value in table.values.items():
+        if value not in (False, "", "off", [], {}) and key in HostConsent.__dataclass_fields__:
+            table.report(key, "is not acted on by this version", "set up this part of the host by hand", "warning")
+    return host
+
+
+def _read_mapping(table: Table) -> tuple[tuple[Prefix, Prefix], ...]:
+    mapping = table.table("cider_mapping")
+    pairs = []
+    for seen, real in mapping.values.items():
+        try:
+            pairs.append(parse_mapping(seen, real))
+        except Complaint as complaint:
+            mapping.report(seen, complaint.reason, complaint.remedy)
+    return tuple(pairs)
+
+
+def _with_options(config: ClientConfig, options: ClientOptions, findings: Findings) -> ClientConfig:
+    reader = _OptionReader(Findings(OPTIONS_PLACE))
+    endpoint = reader.text("--server", options.server, parse_endpoint)
+    identity = reader.text("--identity", options.identity, parse_name)
+    crypto = _option_crypto(reader, options)
+    interval = reader.whole("--keepalive-interval", options.keepalive_interval, 1, 3600)
+    threshold = reader.whole("--keepalive-threshold", options.keepalive_threshold, 1, 100)
+    tun = reader.text("--tun", options.tun, parse_device)
+    mtu = reader.whole("--mtu", options.mtu, MIN_MTU, MAX_MTU)
+    findings.take(reader.findings)
+    if endpoint is not None:  # a server of the file keeps the keys that the file pins
+        pinned = [server for server in config.servers if server.endpoint == endpoint]
+        config = replace(config, servers=tuple(pinned) or (ServerAddress(endpoint),))
+    if crypto is not None:
+        legacy = crypto.method.insecure or config.legacy and not (config.method is not None and config.method.insecure)
+        config = replace(config, method=crypto.method, key=crypto.key, legacy=legacy)
+    return replace(
+        config,
+        identity=config.identity if identity is None else identity,
+        keepalive_interval=interval or config.keepalive_interval,
+        keepalive_threshold=threshold or config.keepalive_threshold,
+        tun_name=tun or config.tun_name,
+        mtu=mtu or config.mtu,
+        offload=config.offload if options.offload is None else options.offload,
+        legacy=config.legacy or bool(options.legacy),
+    )
+
+
+def _option_crypto(reader: _OptionReader, options: ClientOptions) -> Crypto | None:
+    if options.crypto is not None and options.crypto_file is not None:
+        reader.findings.add(0, "--crypto", "stands beside --crypto-file", "keep one of them")
+    crypto = reader.text("--crypto", options.crypto, parse_crypto)
+    from_file = reader.text("--crypto-file", options.crypto_file, lambda text: read_crypto_file(Path(text)))
+    return crypto or from_file
+
+
+class _OptionReader:
+    """Converts typed options; what is wrong with them goes into `findings`."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+
+    def text(self, option: str, value: str | None, convert: Callable[[str], T]) -> T | None:
+        if value is None:
+            return None
+        try:
+            return convert(value)
+        except Complaint as complaint:
+            self.findings.add(0, option, complaint.reason, complaint.remedy)
+            return None
+
+    def whole(self, option: str, value: int | None, low: int, high: int) -> int | None:
+        if value is not None and not low <= value <= high:
+            self.findings.add(0, option, f"is {value}, out of its range", f"{low} to {high}")
+            return None
+        return value
+
+
+def _complete(config: ClientConfig, findings: Findings, how: str) -> ClientConfig:
+    if not findings.failed:
+        _judge(config, findings, how)
+    return replace(config, notes=findings.finish())
+
+
+def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
+    if not config.identity:
+        findings.add(0, "identity", "is missing", f"{how} -i ID")
+    if not config.servers:
+        findings.add(0, "server", "is missing", f"{how} -s HOST:PORT")
+    if config.legacy and config.private_key_files:
+        findings.add(0, "legacy", "stands beside private_key_file", "the seed's wire has no keys: keep one of them")
+    if config.tier is Tier.KEY:
+        for server in config.servers:
+            if not server.public_keys:
+                reason = f"server {server.endpoint} has no public_key, so nobody could tell it from an impostor"
+                findings.add(0, "servers", reason, "write the server's public_key beside its address")
+    elif config.method is None:
+        findings.add(0, "crypto_config", "is missing", f"{how} -c METHOD:KEY")
+    if config.method is not None and config.method.insecure:
+        reason = f"{config.method} protects nothing: anybody on the path reads, changes and forges packets"
+        findings.add(0, "crypto", reason, "for tests only; else use chacha20:KEY", "warning")
+    if config.mtu is not None and config.mtu < 1280:
+        findings.add(0, "mtu", f"{config.mtu} is too small for IPv6", "1280 or more carries IPv6 as well", "warning")
