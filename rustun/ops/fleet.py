@@ -53,15 +53,15 @@ class Settings:
 
 
 SETTING_NAMES = tuple(Settings.__dataclass_fields__)
-BUILT_IN = Settings(masquerade=False, enabled=True, mtu=1500, offload=True, offer_exit=False)
+BUILT_IN = Settings(masquerade=False, enabled=True, offload=True, offer_exit=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One relay as clients are told it; `public_key` is empty without the key tier."""
+    """One relay as clients are told it; `public_keys` (Base64) are one, or two in a rotation; none without key tier."""
 
     endpoint: Endpoint
-    public_key: str = ""
+    public_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,11 @@ from typing import Final, TypeVar
 
 from rustun.backends.base import Address, Endpoint, Prefix
 from rustun.config.addresses import parse_endpoint, parse_ipv4, parse_listen, parse_prefix
+from rustun.config.client import MAX_MTU, MIN_MTU, USUAL_MTU
 from rustun.config.findings import Complaint, describe
+from rustun.config.keys import parse_public_key
 from rustun.config.names import parse_label, parse_name
+from rustun.config.server import CIPHERS
 from rustun.config.toml import Table
 from rustun.ops.addresses import allocate, gateway_of, same_number
 from rustun.ops.conflicts import report_conflicts
@@ -33,7 +36,6 @@ from rustun.protocol.tiers import Tier
 __all__ = ["Cluster", "Inventory", "LabHost", "Member", "Server", "Settings", "load_inventory"]
 
 T = TypeVar("T")
-CIPHERS: Final = ("auto", "aes256", "chacha20")
 NO_NETWORK: Final = IPv4Network("0.0.0.0/0")  # stands for a network that cannot be read, until the problems are raised
 MIN_HOST_BITS: Final = 2  # of a cluster's network: a member and the gateway have to fit
 Recorded = Mapping[str, tuple[Address, ...]]
@@ -79,6 +81,12 @@ def _parse_fleet_name(text: str) -> str:
     raise Complaint(f"{quoted(text)} cannot name a folder", "letters, digits, - and _: files go to build/NAME")
 
 
+def _parse_public_key(text: str) -> str:
+    """Return the key as it was written, once it is known to be one."""
+    parse_public_key(text)
+    return text
+
+
 def _missing(table: Table, key: str, example: str, instead: T) -> T:
     if key not in table:
         table.report(key, "is missing", f"add {example}")
@@ -91,12 +99,12 @@ def _read_servers(fleet: Table) -> Iterator[Server]:
         _missing(fleet, "servers", 'servers = [{ address = "vpn.example.org:8080" }]', None)
     for table in servers:
         endpoint = table.text("address", parse_endpoint, None)
-        key = table.text("public_key", parse_label, "")
+        keys = table.texts("public_key", _parse_public_key, most=2)
         table.close()
         if endpoint is None:
             _missing(table, "address", 'address = "vpn.example.org:8080"', None)
         else:
-            yield Server(endpoint, key)
+            yield Server(endpoint, keys)
 
 
 def _default_listen(servers: tuple[Server, ...]) -> tuple[Endpoint, ...]:
@@ -116,10 +124,10 @@ def _read_settings(table: Table) -> Settings:
         tier=tier,
         enabled=said("enabled", lambda: table.flag("enabled")),
         expires_at=said("expires_at", lambda: _moment(table, "expires_at")),
-        mtu=said("mtu", lambda: table.whole("mtu", 1500, 576, 65000)),
+        mtu=said("mtu", lambda: table.whole("mtu", USUAL_MTU, MIN_MTU, MAX_MTU)),
         offload=said("offload", lambda: table.flag("offload")),
         keepalive_interval=said("keepalive_interval", lambda: table.whole("keepalive_interval", 10, 1, 3600)),
-        keepalive_threshold=said("keepalive_threshold", lambda: table.whole("keepalive_threshold", 5, 1, 1000)),
+        keepalive_threshold=said("keepalive_threshold", lambda: table.whole("keepalive_threshold", 5, 1, 100)),
         accept_routes=said("accept_routes", lambda: table.texts("accept_routes", parse_prefix)),
         offer_exit=said("offer_exit", lambda: table.flag("offer_exit")),
     )
@@ -168,7 +176,7 @@ class _Draft:
         self.address6 = table.text("address6", _parse_ipv6, None)
         self.ciders = table.texts("ciders", parse_prefix)
         self.cider_mapping = tuple(_read_mapping(table.table("cider_mapping")))
-        self.public_keys = table.texts("public_key", parse_label, most=2)
+        self.public_keys = table.texts("public_key", _parse_public_key, most=2)
         self.tags = table.texts("tags", parse_name)
         self.ssh = table.text("ssh", parse_label, "")
         levels = [level, *(tags[tag] for tag in self.tags if tag in tags), _read_settings(table)]

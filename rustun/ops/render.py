@@ -1,0 +1,231 @@
+"""Inventory -> files: server.toml, routes.json and one client-IDENTITY.toml per member, through templates/*.j2.
+
+Rules of this module
+  1. The same inventory gives the same bytes: no clock, no host name, no order of a set.
+  2. A plan is made in memory and compared with what is there; a dry run is the same plan without its last step.
+  3. What changes is written to a staging folder, read back by the project's own parsers, and only when all of it is
+     good is each file renamed into place. Before that point nothing has changed; old files stay whole.
+  4. Files that nothing generated are reported, never deleted. Keys are generated once (keyfiles.py), never rendered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import jinja2
+
+from rustun.config.client import load_client_config
+from rustun.config.routes import read_routes
+from rustun.config.server import load_server_config
+from rustun.errors import ConfigError, HostError
+from rustun.ops.fleet import Inventory, Member
+from rustun.ops.keyfiles import ensure_shared_key
+
+TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
+SHARED_KEY: Final = "secrets/shared.key"  # below the folder of the files that name it
+STAGING: Final = ".staging"
+FILE_MODE: Final = 0o644  # no secret is rendered
+METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
+
+Kind = Literal["new", "changed", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file as it is (None: missing) and as it will be; `name` is relative to the plan's folder."""
+
+    name: str
+    present: bytes | None
+    wished: bytes
+
+    @property
+    def kind(self) -> Kind:
+        """What happens to it."""
+        if self.present is None:
+            return "new"
+        return "same" if self.present == self.wished else "changed"
+
+    def diff(self) -> str:
+        """Return a unified diff from what is to what will be, empty where nothing changes."""
+        before = (self.present or b"").decode(errors="replace").splitlines(keepends=True)
+        after = self.wished.decode().splitlines(keepends=True)
+        return "".join(difflib.unified_diff(before, after, f"a/{self.name}", f"b/{self.name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class RenderPlan:
+    """What generating would do.
+
+    Attributes:
+        folder: where all names are relative to.
+        files: every generated file, in the order of generation.
+        unknown: files in the folder that nothing here generates, sorted.
+        new_secrets: key files that are missing and will be generated.
+    """
+
+    folder: Path
+    files: tuple[PlannedFile, ...]
+    unknown: tuple[str, ...]
+    new_secrets: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[PlannedFile, ...]:
+        """The files that differ from what is there."""
+        return tuple(file for file in self.files if file.kind != "same")
+
+    @property
+    def current(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes and not self.new_secrets
+
+
+def client_file(identity: str) -> str:
+    """Return the name of a member's generated file; an identity may hold any character, a file name may not."""
+    safe = "".join(c if c.isalnum() or c in "-_." else f"%{c.encode().hex()}" for c in identity)
+    return f"client-{safe}.toml"
+
+
+def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
+    """Compare what the inventory generates with what stands in `folder`; nothing is written.
+
+    Raises: HostError when the folder cannot be read.
+    """
+    wished = dict(_render(inventory))
+    try:
+        files = tuple(PlannedFile(name, _read(folder / name), data) for name, data in wished.items())
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise HostError(f"{error.filename}: cannot be read: {error.strerror}", "check who owns the folder") from error
+    unknown = tuple(name for name in there if name not in wished and name not in (STAGING, Path(SHARED_KEY).parts[0]))
+    missing = () if (folder / SHARED_KEY).exists() else (SHARED_KEY,)
+    return RenderPlan(folder, files, unknown, missing)
+
+
+def write_plan(plan: RenderPlan) -> None:
+    """Generate missing keys, then put every changed file in place.
+
+    Raises:
+        ConfigError: a generated file is not what the project's parsers take; the files there stay as they were.
+        HostError: no room, no right, or another run works on the folder; likewise.
+    """
+    if plan.current:
+        return
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(plan.folder):
+            for name in plan.new_secrets:
+                ensure_shared_key(plan.folder / name)
+            _replace_files(plan)
+    except OSError as error:
+        place = error.filename or plan.folder
+        reason = f"{place}: cannot be written: {error.strerror}"
+        raise HostError(reason, "check the room on the disk and the owner of the folder") from error
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel lets go of it when the process dies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise HostError(f"{folder}: another gen-config is writing here", "run it again when that one is done") from None
+    finally:
+        os.close(descriptor)
+
+
+def _replace_files(plan: RenderPlan) -> None:
+    staging = plan.folder / STAGING
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed; the lock says that it is over
+    staging.mkdir(mode=0o700)
+    try:
+        secrets_folder = Path(SHARED_KEY).parts[0]
+        (staging / secrets_folder).symlink_to(Path("..") / secrets_folder)
+        for file in plan.changes:
+            (staging / file.name).write_bytes(file.wished)
+            (staging / file.name).chmod(FILE_MODE)
+        _read_back(staging, plan)
+        for file in plan.changes:
+            os.replace(staging / file.name, plan.folder / file.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _read_back(staging: Path, plan: RenderPlan) -> None:
+    """Let the project's parsers judge every staged file; problems name the file's final place."""
+    problems = []
+    for file in plan.changes:
+        try:
+            if file.name == "routes.json":
+                read_routes(staging / file.name)
+            elif file.name == "server.toml":
+                load_server_config(staging / file.name)
+            else:
+                load_client_config(staging / file.name)
+        except ConfigError as error:
+            final = str(plan.folder / file.name)
+            problems += [replace(problem, file=final) for problem in error.problems if problem.level == "error"]
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _render(inventory: Inventory) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of each generated file."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # TOML and JSON, not HTML: the filters below escape
+    )
+    environment.filters["toml"] = toml_value
+    environment.filters["json"] = json_value
+    shared = {"fleet": inventory, "method": METHODS[inventory.cipher], "key_file": SHARED_KEY}
+    yield "server.toml", environment.get_template("server.toml.j2").render(shared).encode()
+    yield "routes.json", environment.get_template("routes.json.j2").render(shared).encode()
+    client = environment.get_template("client.toml.j2")
+    for member in inventory.members:
+        text = client.render(shared, member=member, settings=member.settings, lans=_lans(member))
+        yield client_file(member.identity), text.encode()
+
+
+def _lans(member: Member) -> list[str]:
+    """Return the real prefixes of the LANs behind a member, where it is a gateway."""
+    real = dict(member.cider_mapping)
+    return [str(real.get(prefix, prefix)) for prefix in member.ciders if prefix.prefixlen]
+
+
+def toml_value(value: object) -> str:
+    """Return a value as TOML writes it: text, whole number, bool, sequence, or mapping (an inline table)."""
+    match value:
+        case bool() | int():
+            return str(value).lower()
+        case Mapping():
+            return "{ " + ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(toml_value(item) for item in value) + "]"
+        case _:  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def json_value(value: object) -> str:
+    """Return a value as JSON writes it; what JSON does not know is written as its text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
