@@ -70,8 +70,8 @@ class LineWriter:
     def write(self, level: str, reason: str, message: str, fields: dict[str, object]) -> None:
         """Write one line, and before it how many were lost since the last one that could be written."""
         if self._lost:
-            message = f"{self._lost} lines of this log were lost: it could not be written"
-            if not self._write_line("warning", "log-lost", message, {}):
+            lost = f"{self._lost} lines of this log were lost: it could not be written"
+            if not self._write_line("warning", "log-lost", lost, {}):
                 self._lost += 1
                 return
             self._lost = 0

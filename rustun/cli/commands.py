@@ -1,7 +1,7 @@
 """The words of the command line: commands, options, help.
 
-What a command does stands in a module of its own, imported when it runs: a relay carries no netlink, `--json` no tables,
-and an import that fails (a package missing) is told like any other failure.
+What a command does stands in a module of its own, imported when it runs: a relay carries no netlink, `--json` no
+tables, and an import that fails (a package missing) is told like any other failure.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rustun.errors import ConfigError, Problem, RustunError
+from rustun.errors import ConfigError, Level, Problem, RustunError
 from rustun.logs import describe_bug
 from rustun.printable import printable
 
 LINE_CHARACTERS: Final = 1000
 TRACEBACK_VERBOSITY: Final = 2  # -vv
-LEVEL_NOUNS: Final = {"error": "problem", "warning": "warning", "note": "note"}
+LEVEL_NOUNS: Final[dict[Level, str]] = {"error": "problem", "warning": "warning", "note": "note"}
 
 
 def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:
