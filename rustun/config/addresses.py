@@ -6,6 +6,7 @@ Only prefixes that a tunnel can carry are taken: see NEVER_CARRIED (RFC 6890; th
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -26,21 +27,35 @@ MAX_PORT: Final = 65535
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
 _IPV4_LIKE: Final = re.compile(r"[0-9.]+")
 
-# (version, prefix length, leading bits) and what is wrong with every address and prefix inside
-NEVER_CARRIED: Final = tuple(
-    (net.version, net.prefixlen, int(net.network_address) >> (net.max_prefixlen - net.prefixlen), what)
-    for net, what in (
-        (ip_network("0.0.0.0/8"), '"this network" (0.0.0.0/8)'),
-        (ip_network("127.0.0.0/8"), "loopback"),
-        (ip_network("169.254.0.0/16"), "link-local"),
-        (ip_network("224.0.0.0/4"), "multicast"),
-        (ip_network("255.255.255.255/32"), "broadcast"),
-        (ip_network("::/127"), "unspecified or loopback"),
-        (ip_network("::ffff:0:0/96"), "IPv4 written as IPv6"),
-        (ip_network("fe80::/10"), "link-local"),
-        (ip_network("ff00::/8"), "multicast"),
+# IP version -> (prefix length, leading bits, what is wrong with every address and prefix inside)
+NEVER_CARRIED: Final = {
+    version: tuple(
+        (net.prefixlen, int(net.network_address) >> (net.max_prefixlen - net.prefixlen), what)
+        for net, what in ((ip_network(text), what) for text, what in nets)
     )
-)
+    for version, nets in (
+        (
+            4,
+            (
+                ("0.0.0.0/8", '"this network" (0.0.0.0/8)'),
+                ("127.0.0.0/8", "loopback"),
+                ("169.254.0.0/16", "link-local"),
+                ("224.0.0.0/4", "multicast"),
+                ("255.255.255.255/32", "broadcast"),
+            ),
+        ),
+        (
+            6,
+            (
+                ("::/127", "unspecified or loopback"),
+                ("::ffff:0:0/96", "IPv4 written as IPv6"),
+                ("fe80::/10", "link-local"),
+                ("ff00::/8", "multicast"),
+            ),
+        ),
+    )
+}
+ADDRESS_BITS: Final = {4: 32, 6: 128}
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -116,7 +131,7 @@ def parse_prefix(text: str) -> Prefix:
         prefix: Prefix = IPv6Network(text) if ":" in text else IPv4Network(text)
     except ValueError:
         raise _not_a_prefix(text) from None
-    what = never_carried(prefix)
+    what = never_carried(prefix.version, prefix.prefixlen, int(prefix.network_address))
     if what:
         raise Complaint(f"{quoted(text)} is {what}: a tunnel never carries it", "take it out")
     return prefix
@@ -154,12 +169,13 @@ def parse_ipv4(text: str) -> IPv4Address:
         plain, slash, _ = text.partition("/")
         remedy = f"write {quoted(plain)}; the length goes into mask" if slash else "as in 10.0.1.1"
         raise Complaint(f"{quoted(text)} is not an IPv4 address", remedy) from None
-    what = never_carried(IPv4Network(address))
+    what = never_carried(4, 32, int(address))
     if what:
         raise Complaint(f"{quoted(text)} is {what}", "a member needs an address of its own, as 10.0.1.1")
     return address
 
 
+@lru_cache(maxsize=64)  # a file of 10,000 members has a handful of them
 def parse_mask(text: str) -> IPv4Address:
     """Return a netmask in dots. Raises: Complaint: not one, or its ones are not all in front."""
     try:
@@ -182,17 +198,21 @@ def parse_interface6(text: str) -> IPv6Interface:
         raise Complaint(f"{quoted(text)} is not an IPv6 address with a length", "as in fd00:1::1/64") from None
     if "/" not in text:
         raise Complaint(f"{quoted(text)} has no length", f"write {interface.ip}/64")
-    what = "scoped" if interface.ip.scope_id else never_carried(IPv6Network(IPv6Address(int(interface.ip))))
+    what = "scoped" if interface.ip.scope_id else never_carried(6, 128, int(interface.ip))
     if what:
         raise Complaint(f"{quoted(text)} is {what}", "a member needs an address of its own, as fd00:1::1/64")
     return interface
 
 
-def never_carried(prefix: Prefix) -> str:
-    """Return what makes `prefix` useless inside a tunnel, or nothing."""
-    version, length, bits = prefix.version, prefix.prefixlen, int(prefix.network_address)
-    for forbidden_version, forbidden_length, leading, what in NEVER_CARRIED:
-        if forbidden_version == version and length >= forbidden_length:
-            if bits >> (prefix.max_prefixlen - forbidden_length) == leading:
-                return what
+def never_carried(version: int, length: int, number: int) -> str:
+    """Return what makes a prefix useless inside a tunnel, or nothing.
+
+    Args:
+        version: 4 or 6.
+        length: of the prefix, in bits.
+        number: its network address as a number.
+    """
+    for forbidden_length, leading, what in NEVER_CARRIED[version]:
+        if length >= forbidden_length and number >> (ADDRESS_BITS[version] - forbidden_length) == leading:
+            return what
     return ""

@@ -112,7 +112,7 @@ class ClientOptions:
     legacy: bool | None = None
 
 
-def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> ClientConfig:  # noqa: B008  # frozen
+def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> ClientConfig:
     """Read a client.toml and put options over it.
 
     Raises: ConfigError with every problem of both.

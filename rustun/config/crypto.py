@@ -1,10 +1,10 @@
 """The seed's four methods as server.toml, client.toml and `-c` write them.
 
-    [crypto_config]                      exactly one of
-    chacha20poly1305 = "KEY"             aes256, xor likewise
-    chacha20poly1305_file = "shared.key"
-    crypto_config = "plain"              at the top of the file, before any table
-    -c METHOD:KEY                        plain, aes256:KEY, chacha20:KEY, xor:KEY; a KEY may hold ":"
+[crypto_config]                      exactly one of
+chacha20poly1305 = "KEY"             aes256, xor likewise
+chacha20poly1305_file = "shared.key"
+crypto_config = "plain"              at the top of the file, before any table
+-c METHOD:KEY                        plain, aes256:KEY, chacha20:KEY, xor:KEY; a KEY may hold ":"
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def read_crypto(top: Table, folder: Path) -> Crypto | None:
         top.known("crypto_config")
         if value == "plain":
             return Crypto(SeedMethod.PLAIN, None)
-        top.report("crypto_config", f"is {describe(value)}", 'write crypto_config = "plain", or a [crypto_config] table')
+        top.report(
+            "crypto_config", f"is {describe(value)}", 'write crypto_config = "plain", or a [crypto_config] table'
+        )
         return None
     table = top.table("crypto_config")
     names = (*_KEYED, *(f"{name}_file" for name in _KEYED))

@@ -73,8 +73,10 @@ def read_numbers(table: Table, kind: type[T]) -> T:
             values[entry.name] = table.text(entry.name, _word, entry.default)
             continue
         low, high = entry.metadata["low"], entry.metadata["high"]
-        read = table.whole if isinstance(entry.default, int) else table.seconds
-        values[entry.name] = read(entry.name, entry.default, low, high)
+        if isinstance(entry.default, int):
+            values[entry.name] = table.whole(entry.name, entry.default, low, high)
+        elif isinstance(entry.default, float):
+            values[entry.name] = table.number(entry.name, entry.default, low, high)
     table.close()
     return kind(**values)  # type: ignore[arg-type]  # each value has its field's type, read above
 

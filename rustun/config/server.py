@@ -157,7 +157,9 @@ def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier,
     elif minimum is Tier.KEY and not has_keys:
         table.report("minimum_tier", "is key, but the server has no key", "write private_key_file, or shared")
     elif minimum < Tier.KEY and "crypto_config" not in top:
-        table.report("minimum_tier", f"is {minimum}, but there is no crypto_config", "write key, or add [crypto_config]")
+        table.report(
+            "minimum_tier", f"is {minimum}, but there is no crypto_config", "write key, or add [crypto_config]"
+        )
     if crypto is None:
         return
     if crypto.method.insecure:

@@ -40,9 +40,7 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self.values
 
-    def report(
-        self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None
-    ) -> None:
+    def report(self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None) -> None:
         """Add a problem with `key` of this table; an empty key means the table itself."""
         path = (*self._path, key) if key else self._path
         self.findings.add(toml_line(self._text, path, value), ".".join(path), reason, remedy, level)
@@ -92,7 +90,7 @@ class Table:
 
     def _converted(self, key: str, value: object, convert: Callable[[str], T], default: T) -> T:
         if not isinstance(value, str):
-            self.report(key, f"is {describe(value)}, not a text", f"put it in quotes: {key} = \"...\"", value=value)
+            self.report(key, f"is {describe(value)}, not a text", f'put it in quotes: {key} = "..."', value=value)
             return default
         try:
             return convert(value)
@@ -123,7 +121,7 @@ class Table:
         """Return a whole number, `low` to `high`."""
         return int(self._number(key, default, low, high, whole=True))
 
-    def seconds(self, key: str, default: float, low: float, high: float) -> float:
+    def number(self, key: str, default: float, low: float, high: float) -> float:
         """Return a number, `low` to `high`; whole ones are taken too."""
         return float(self._number(key, default, low, high, whole=False))
 
@@ -136,7 +134,9 @@ class Table:
             self.report(key, f"is {describe(value)}, not {name}", f"write {key} = {default:g}")
             return default
         if not low <= value <= high:  # false for NaN as well
-            self.report(key, f"is {describe(value)}, out of its range", f"{low:g} to {high:g}; the default is {default:g}")
+            self.report(
+                key, f"is {describe(value)}, out of its range", f"{low:g} to {high:g}; the default is {default:g}"
+            )
             return default
         return value
 
@@ -178,7 +178,7 @@ def _syntax_remedy(found: str) -> str:
     if found.startswith(("<<<<<<<", "=======", ">>>>>>>")):
         return "this is a merge conflict mark: settle the conflict"
     if re.match(r"[\w.-]+\s*:", found):
-        return "TOML sets a key with =, as in: name = \"value\""
+        return 'TOML sets a key with =, as in: name = "value"'
     if re.match(r"[\w.-]+\s*=\s*[A-Za-z/.]", found):
-        return "put texts in quotes, as in: name = \"value\""
+        return 'put texts in quotes, as in: name = "value"'
     return f"look at: {describe(found)[1:-1]}" if found else "the file ends too early"
