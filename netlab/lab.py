@@ -1,0 +1,206 @@
+"""One laboratory: namespaces, one real server, a real client in each member's namespace, every tunnel proven.
+
+Life: `Laboratory(...)` wires; `start()` runs the processes and returns when an echo has crossed each tunnel; `close()`
+says goodbye to all and returns whatever was left over, which has to be nothing. Several laboratories with the same
+addresses live side by side in one process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from netlab import topology, wiring
+from netlab.errors import ExpectationFailed
+from netlab.load import ICMP_ECHO
+from netlab.namespaces import NetworkNamespace
+from netlab.processes import Document, NodeProcess, read_status
+from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
+
+START_SECONDS: Final = 20.0  # ten interpreters on two cores need about four
+ECHO_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 3.0  # rustun promises two
+STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
+ECHO_STEP_SECONDS: Final = 0.1
+TUN: Final = "rustun0"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a laboratory reads and writes: generated configuration, logs, control sockets."""
+
+    configuration: Path
+    logs: Path
+    sockets: Path
+
+    def control(self, node: str) -> Path:
+        """Return the control socket of the rustun process in a node."""
+        return self.sockets / ("server.sock" if node == SERVER else f"client-{node}.sock")
+
+
+class Laboratory:
+    """A wired laboratory; `namespaces` holds a namespace for each node of `topology`.
+
+    Args:
+        spec: what to build.
+        files: where its processes find and leave things; folders are made.
+        plain: no rustun, the server's kernel routes.
+        client_options: further options for each `rustun connect`.
+    """
+
+    def __init__(
+        self, spec: LabSpec, files: Files, *, plain: bool = False, client_options: Sequence[str] = ()
+    ) -> None:
+        self.spec = spec
+        self.files = files
+        self.plain = plain
+        self.topology: Topology = topology.plan(spec, plain=plain)
+        self.processes: dict[str, NodeProcess] = {}
+        self._client_options = tuple(client_options)
+        self.namespaces: Mapping[str, NetworkNamespace] = {node.name: NetworkNamespace() for node in self.topology.nodes}
+        wiring.build(self.topology, self.namespaces)
+
+    def start(self) -> None:
+        """Start all processes and wait until each member's session is up and an echo has crossed its tunnel.
+
+        Raises:
+            ExpectationFailed: a process ended, a session did not come up or an echo did not come back in time; the
+                laboratory can still be looked at and has to be closed.
+        """
+        if self.plain:
+            return
+        for folder in (self.files.logs, self.files.sockets):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.start_server()
+        for member in self.spec.members:
+            self.start_client(member.identity)
+        self.wait_online()
+        self.prove_tunnels()
+
+    def start_server(self) -> NodeProcess:
+        """Start `rustun serve` in the server's namespace and wait until it answers on its control socket."""
+        server = self._start(SERVER, ["serve", str(self.files.configuration / "server.toml")])
+        self.wait_until(lambda: self.status(SERVER) is not None, "the server does not answer on its control socket")
+        return server
+
+    def start_client(self, identity: str) -> NodeProcess:
+        """Start `rustun connect` in a member's namespace, without waiting."""
+        configuration = self.files.configuration / f"client-{identity}.toml"
+        return self._start(identity, ["connect", "--config", str(configuration), "--tun", TUN, *self._client_options])
+
+    def _start(self, node: str, arguments: list[str]) -> NodeProcess:
+        command = [sys.executable, "-m", "rustun", *arguments, "--control", str(self.files.control(node))]
+        process = NodeProcess(
+            node, self.namespaces[node], command, self.files.configuration, self.files.logs / f"{node}.log"
+        )
+        self.processes[node] = process
+        return process
+
+    def status(self, node: str) -> Document | None:
+        """Return the status document of a node's rustun process, None while it does not answer."""
+        return read_status(self.files.control(node))
+
+    def wait_until(self, holds: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
+        """Look until `holds` is true. Raises ExpectationFailed after `seconds`, or at once when a process ends."""
+        deadline = monotonic() + seconds
+        while not holds():
+            if monotonic() > deadline:
+                raise ExpectationFailed(f"{otherwise} ({seconds:.0f} s)", f"logs: {self.files.logs}")
+            self._raise_for_the_dead(select.select(self.processes.values(), (), (), STATUS_STEP_SECONDS)[0])
+
+    def _raise_for_the_dead(self, ended: Sequence[NodeProcess]) -> None:
+        for process in ended:
+            words = process.last_words().replace("\n", "\n  ")
+            raise ExpectationFailed(f"rustun in {process.label} ended with exit code {process.ended()}", words)
+
+    def wait_online(self) -> None:
+        """Wait until the server and each client say that the session is up."""
+        waiting = {member.identity for member in self.spec.members}
+
+        def all_online() -> bool:
+            for identity in sorted(waiting):
+                if (self.status(identity) or {}).get("state") != "online":
+                    return False
+                waiting.discard(identity)
+            return (self.status(SERVER) or {}).get("online") == len(self.spec.members)
+
+        self.wait_until(all_online, "not all sessions came up")
+
+    def prove_tunnels(self) -> None:
+        """Let an echo cross each tunnel, from each member to a neighbour in its cluster; lone members have none."""
+        pairs = [(member, neighbour) for member in self.spec.members if (neighbour := self.neighbour(member))]
+        sockets: dict[socket.socket, tuple[MemberSpec, MemberSpec]] = {}
+        for member, neighbour in pairs:
+            echo = self.namespaces[member.identity].run(
+                lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+            )
+            sockets[echo] = (member, neighbour)
+        try:
+            self._await_echoes(sockets)
+        finally:
+            for echo in sockets:
+                echo.close()
+
+    def _await_echoes(self, sockets: Mapping[socket.socket, tuple[MemberSpec, MemberSpec]]) -> None:
+        missing = dict(sockets)
+        deadline = monotonic() + ECHO_SECONDS
+        while missing and monotonic() < deadline:
+            for echo, (_, neighbour) in missing.items():
+                _try_echo(echo, str(neighbour.addresses[0].ip))
+            step = monotonic() + ECHO_STEP_SECONDS
+            while missing and (left := step - monotonic()) > 0:
+                for echo in select.select(tuple(missing), (), (), left)[0]:
+                    if _is_reply(echo.recv(2048)):
+                        del missing[echo]
+        if missing:
+            failed = ", ".join(f"{one.identity} to {other.identity}" for one, other in missing.values())
+            raise ExpectationFailed(f"no echo came back: {failed}", f"logs: {self.files.logs}")
+
+    def neighbour(self, member: MemberSpec) -> MemberSpec | None:
+        """Return another member of the same cluster, None when there is none."""
+        others = (m for m in self.spec.members if m.cluster == member.cluster and m.identity != member.identity)
+        return next(others, None)
+
+    def close(self) -> list[str]:
+        """Stop the clients, then the server, let go of the namespaces, and return what was left over, in words."""
+        left: list[str] = []
+        for group in ([name for name in self.processes if name != SERVER], [SERVER]):
+            processes = [self.processes.pop(name) for name in group if name in self.processes]
+            for process in processes:
+                process.signal(signal.SIGTERM)
+            deadline = monotonic() + STOP_SECONDS
+            for process in processes:
+                code = process.reap(deadline)
+                if code != 0:
+                    left.append(f"rustun in {process.label} " + ("had to be killed" if code is None else f"ended with exit code {code}"))
+        for name, namespace in self.namespaces.items():
+            left += [f"device {device} in {name}" for device in namespace.run(_tun_devices)]
+            left += [f"control socket {path}" for path in (self.files.control(name),) if path.exists()]
+            namespace.close()
+        return left
+
+
+def _try_echo(echo: socket.socket, address: str) -> None:
+    message = ICMP_ECHO.pack(8, 0, 0xF7FF - (os.getpid() & 0xFF), os.getpid() & 0xFF, 0)
+    try:
+        echo.sendto(message, (address, 0))
+    except OSError:  # no route yet: the next round tries again
+        return
+
+
+def _is_reply(packet: bytes) -> bool:
+    return ICMP_ECHO.unpack_from(packet, (packet[0] & 15) * 4)[0] == 0
+
+
+def _tun_devices() -> list[str]:
+    """List the TUN devices of the calling thread's namespace: those whose hardware type is ARPHRD_NONE."""
+    names = [line.split(":")[0].strip() for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]]
+    return [name for name in names if name.startswith(TUN.rstrip("0123456789"))]

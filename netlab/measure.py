@@ -1,0 +1,123 @@
+"""Measurements between two nodes: each starts load programs in their namespaces and returns a frozen record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from netlab.lab import Laboratory
+from netlab.processes import Measurement, processor_seconds
+
+GRACE_SECONDS: Final = 15.0  # for interpreters to start and queues to drain, beyond the time that a load runs
+GIGA: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """From a node to an address of another node."""
+
+    sender: str
+    receiver: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What arrived by TCP: Gbit/s of payload, and the processor time of all rustun processes per gigabyte."""
+
+    gigabits: float
+    processor_seconds_per_gigabyte: float
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """What became of paced datagrams; `offered` a second, lost as a fraction of those sent."""
+
+    offered: float
+    lost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trips:
+    """Round trips of echoes in milliseconds; `lost` is a fraction."""
+
+    median: float
+    mean: float
+    p99: float
+    longest: float
+    lost: float
+
+
+def throughput(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> Throughput:
+    """Send TCP for `seconds` over `streams` connections."""
+    deadline = monotonic() + seconds + GRACE_SECONDS
+    before = _rustun_seconds(lab)
+    with _sink(lab, path, "tcp-sink", "--streams", str(streams), deadline=deadline) as (sink, port):
+        with _running(lab, path.sender, "tcp-send", path.address, port, "--seconds", str(seconds), "--streams", str(streams)) as sender:
+            result = sink.line(deadline)
+            sender.finish(deadline)
+    used = _rustun_seconds(lab) - before
+    return Throughput(result["bytes"] * 8 / GIGA / result["seconds"], used / (result["bytes"] / GIGA))
+
+
+def loaded_trips(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> tuple[Throughput, Trips]:
+    """Send TCP over `streams` connections and ping along the same path in the middle part of that time."""
+    deadline = monotonic() + seconds + GRACE_SECONDS
+    echoes = max(20, int(seconds * 0.8 / LOADED_INTERVAL_SECONDS))
+    before = _rustun_seconds(lab)
+    with _sink(lab, path, "tcp-sink", "--streams", str(streams), deadline=deadline) as (sink, port):
+        with _running(lab, path.sender, "tcp-send", path.address, port, "--seconds", str(seconds), "--streams", str(streams)) as sender:
+            found = trips(lab, path, echoes=echoes, interval=LOADED_INTERVAL_SECONDS)
+            result = sink.line(deadline)
+            sender.finish(deadline)
+    used = _rustun_seconds(lab) - before
+    gigabytes = result["bytes"] / GIGA
+    return Throughput(gigabytes * 8 / result["seconds"], used / gigabytes), found
+
+
+LOADED_INTERVAL_SECONDS: Final = 0.01
+
+
+def datagrams(lab: Laboratory, path: Path, *, size: int, rate: float, seconds: float) -> Datagrams:
+    """Offer `rate` datagrams a second of `size` payload bytes and count what arrives."""
+    deadline = monotonic() + seconds + GRACE_SECONDS
+    arguments = ("--bytes", str(size), "--rate", str(rate), "--seconds", str(seconds))
+    with _sink(lab, path, "udp-sink", deadline=deadline) as (sink, port):
+        with _running(lab, path.sender, "udp-send", path.address, port, *arguments) as sender:
+            sent = sender.line(deadline)
+            received = sink.line(deadline)
+    return Datagrams(sent["sent"] / sent["seconds"], 1 - received["received"] / max(1, sent["sent"]))
+
+
+def trips(lab: Laboratory, path: Path, *, echoes: int, interval: float = 0.005) -> Trips:
+    """Ping at a fixed pace: one echo every `interval` seconds."""
+    deadline = monotonic() + echoes * interval + GRACE_SECONDS
+    with _running(lab, path.sender, "ping", path.address, "--count", str(echoes), "--interval", str(interval)) as pinger:
+        found = pinger.line(deadline)
+    never = float("inf")
+    lost = 1 - found["received"] / found["sent"]
+    values = (found.get(name, never) for name in ("median_ms", "mean_ms", "p99_ms", "max_ms"))
+    return Trips(*values, lost=lost)
+
+
+@contextmanager
+def _running(lab: Laboratory, node: str, *arguments: str) -> Iterator[Measurement]:
+    load = Measurement(lab.namespaces[node], arguments)
+    try:
+        yield load
+    finally:
+        load.stop()
+
+
+@contextmanager
+def _sink(lab: Laboratory, path: Path, *arguments: str, deadline: float) -> Iterator[tuple[Measurement, str]]:
+    """Start a receiver and learn its port, so that the sender never comes too early."""
+    with _running(lab, path.receiver, *arguments) as sink:
+        yield sink, str(sink.line(deadline)["port"])
+
+
+def _rustun_seconds(lab: Laboratory) -> float:
+    return sum(processor_seconds(process.pid) for process in lab.processes.values())
