@@ -1,0 +1,284 @@
+"""The border to the kernel against a real one: TUN devices in a network namespace of the test's own.
+
+Each test runs this file again as a process in new namespaces (as root, or as an ordinary user by a user namespace), so
+that nothing is made in the host's own. There the process is the far side of a device: what it writes to the descriptor
+comes "from the tunnel", what it reads is what the kernel sends.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rustun.backends.tun import LinuxTun, open_device
+from rustun.protocol.checksum import address_sum
+from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
+from rustun.protocol.packet import MAX_PACKET_BYTES, destination, examine, source
+from rustun.protocol.segmentation import segment
+from tests.ip_packets import ACK, PSH, SYN, TCP, UDP, ip_packet, tcp_packet, udp_packet
+
+ROOT = Path(__file__).resolve().parents[2]
+MTU = 1500
+HOST = {4: "10.9.0.1", 6: "fd09::1"}  # the kernel's address on the device
+PEER = {4: "10.9.0.2", 6: "fd09::2"}  # ours, behind it
+BEYOND = {4: "10.9.1.2", 6: "fd09:1::2"}  # behind the second device: the kernel forwards to it
+PORTS = (40000, 5000)
+MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
+UDP_SEGMENT = 103  # linux/udp.h, setsockopt level SOL_UDP
+
+
+class Device:
+    """One TUN device, with the far side's end of it."""
+
+    def __init__(self, tun: LinuxTun) -> None:
+        self.tun = tun
+        self._header = bytearray(10)
+        self._packet = bytearray(MAX_PACKET_BYTES)
+
+    def write_item(self, packet: bytes, flags: int, segment_bytes: int) -> int:
+        """Do what a client does with an item from a peer; return the drop reason, or 0 when the kernel took it."""
+        buffer = bytearray(packet)
+        reason = examine(buffer, 0, len(buffer), flags, segment_bytes, MTU)
+        if not reason:
+            header = bytearray(10)
+            to_kernel(flags, segment_bytes, memoryview(buffer), len(buffer), header)
+            assert self.tun.write(header, buffer), f"the kernel refused {buffer[:60].hex()} under {header.hex()}"
+        return reason
+
+    def read_waiting(self) -> Iterator[tuple[bytes, bytearray]]:
+        """Take what the kernel has sent so far, as (offload header, packet), but its own chatter."""
+        while (length := self.tun.read_into(memoryview(self._header), memoryview(self._packet))) is not None:
+            packet = bytearray(self._packet[:length])
+            if protocol_of(packet) in (TCP, UDP):
+                yield bytes(self._header), packet
+
+    def read_until_silent(self) -> list[tuple[bytes, bytearray]]:
+        """Wait for the kernel to send something, and take all that is there then."""
+        os.set_blocking(self.tun.fileno(), True)
+        found: list[tuple[bytes, bytearray]] = []
+        while not found:
+            length = self.tun.read_into(memoryview(self._header), memoryview(self._packet))
+            assert length is not None
+            packet = bytearray(self._packet[:length])
+            if protocol_of(packet) in (TCP, UDP):
+                found.append((bytes(self._header), packet))
+        os.set_blocking(self.tun.fileno(), False)
+        return found + list(self.read_waiting())
+
+
+def protocol_of(packet: bytearray) -> int:
+    return packet[9] if packet[0] >> 4 == 4 else packet[6]
+
+
+def transport_of(packet: bytes | bytearray) -> int:
+    return 20 if packet[0] >> 4 == 4 else 40
+
+
+def make_device(name: str, subnet: int, offload: bool) -> Device:
+    from pyroute2 import IPRoute  # here, since only the process inside needs what it costs
+
+    tun = open_device(name, offload)
+    with IPRoute() as netlink:
+        index = netlink.link_lookup(ifname=name)[0]
+        netlink.addr("add", index=index, address=f"10.9.{subnet}.1", prefixlen=24)
+        netlink.addr("add", index=index, address="fd09::1" if not subnet else f"fd09:{subnet}::1", prefixlen=64)
+        netlink.link("set", index=index, state="up", mtu=MTU)
+    return Device(tun)
+
+
+def forward_between_devices() -> None:
+    for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", name).write_text("1")
+
+
+def poison(packet: bytes) -> bytes:
+    """Return a packet whose checksum field says nonsense, as a peer may send it under the checksum bit."""
+    field = transport_of(packet) + (16 if protocol_of(bytearray(packet)) == TCP else 6)
+    return packet[:field] + b"\xde\xad" + packet[field + 2 :]
+
+
+def seen_after_one_hop(packet: bytes | bytearray) -> bytes:
+    """Return a packet as a router passes it on: time to live one less, header checksum anew."""
+    if packet[0] >> 4 == 6:
+        return bytes(packet[:7]) + bytes((packet[7] - 1,)) + bytes(packet[8:])
+    first, second = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+    number = int.from_bytes(packet[4:6], "big")
+    return ip_packet(first, second, packet[9], bytes(packet[20:]), number, packet[8] - 1)
+
+
+# What runs inside ----------------------------------------------------------------------------------------------------
+
+
+def tcp_to_host(version: int) -> None:
+    device = make_device("in0", 0, offload=True)
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    listener = socket.create_server((HOST[version], PORTS[1]), family=family)
+    peer, host = PEER[version], HOST[version]
+    assert not device.write_item(
+        poison(tcp_packet(peer, host, PORTS, sequence=99, flags=SYN, options=MSS_OPTION)), 1, 0
+    )
+    answer = device.read_until_silent()[0][1]
+    acknowledge = int.from_bytes(answer[transport_of(answer) + 4 : transport_of(answer) + 8], "big") + 1
+    assert not device.write_item(tcp_packet(peer, host, PORTS, sequence=100, acknowledge=acknowledge), 0, 0)
+    connection = listener.accept()[0]
+    data = random.Random(version).randbytes(30_001)
+    large = tcp_packet(peer, host, PORTS, data, sequence=100, acknowledge=acknowledge, flags=ACK | PSH)
+    assert not device.write_item(poison(large), 1, 1400)
+    assert connection.recv(len(data) + 1, socket.MSG_WAITALL | socket.MSG_DONTWAIT) == data
+
+
+def udp_to_host(version: int) -> None:
+    device = make_device("in0", 0, offload=True)
+    assert "uso" in device.tun.offloads, "this kernel is older than 6.2"
+    receiver = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    receiver.setblocking(False)
+    receiver.bind((HOST[version], PORTS[1]))
+    data = random.Random(version).randbytes(10_500)
+    assert not device.write_item(poison(udp_packet(PEER[version], HOST[version], PORTS, data)), 1, 1200)
+    assert not device.write_item(poison(udp_packet(PEER[version], HOST[version], PORTS, b"last")), 1, 0)
+    expected = [data[at : at + 1200] for at in range(0, len(data), 1200)] + [b"last"]
+    assert [receiver.recv(2000) for _ in expected] == expected
+
+
+def forwarded(version: int) -> None:
+    """The kernel cuts and sums for a device without offloads; `segment` has to cut the same bytes."""
+    entry, leave = make_device("in0", 0, offload=True), make_device("out0", 1, offload=False)
+    forward_between_devices()
+    data = random.Random(version).randbytes(20_003)
+    peer, beyond = PEER[version], BEYOND[version]
+    larges = [
+        (tcp_packet(peer, beyond, PORTS, data, sequence=0xFFFFF000, flags=ACK | PSH | 1), 1400),
+        (tcp_packet(peer, beyond, PORTS, data, options=MSS_OPTION, flags=ACK | 0x80), 501),
+        (udp_packet(peer, beyond, PORTS, data, identification=0xFFFE), 1300),
+    ]
+    for large, segment_bytes in larges:
+        assert not entry.write_item(poison(large), 1, segment_bytes)
+        protocol = protocol_of(bytearray(large))
+        view = memoryview(large)
+        ours = segment(view, segment_bytes, transport_of(large), protocol, address_sum(view), finish=True)
+        kernels = list(leave.read_waiting())
+        assert [header for header, _ in kernels] == [bytes(10)] * len(ours)
+        assert [bytes(packet) for _, packet in kernels] == [seen_after_one_hop(piece) for piece in ours]
+
+
+def tcp_from_host(version: int) -> None:
+    device = make_device("in0", 0, offload=True)
+    sender = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    sender.setblocking(False)
+    sender.connect_ex((PEER[version], PORTS[1]))
+    _, syn = device.read_until_silent()[0]
+    at = transport_of(syn)
+    ports = (PORTS[1], int.from_bytes(syn[at : at + 2], "big"))
+    sequence = int.from_bytes(syn[at + 4 : at + 8], "big") + 1
+    answer = tcp_packet(PEER[version], HOST[version], ports, acknowledge=sequence, flags=SYN | ACK, options=MSS_OPTION)
+    assert not device.write_item(answer, 0, 0)
+    list(device.read_waiting())  # its acknowledgement
+    data = random.Random(version).randbytes(20_000)
+    sender.send(data)
+    check_items_of_kernel(device, TCP, data, 1440)
+
+
+def udp_from_host(version: int) -> None:
+    device = make_device("in0", 0, offload=True)
+    sender = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    sender.connect((PEER[version], PORTS[1]))
+    sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1200)
+    data = random.Random(version).randbytes(10_500)
+    sender.send(data)
+    check_items_of_kernel(device, UDP, data, 1200)
+    sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 100)  # under the least segment size: has to be cut here
+    sender.send(data[:1050])
+    header, packet = device.read_until_silent()[0]
+    assert from_kernel(header, packet, len(packet)) is None
+    pieces = cut_from_kernel(header, memoryview(packet))
+    port = sender.getsockname()[1]
+    for number, piece in enumerate(pieces):
+        payload = data[number * 100 : min(number * 100 + 100, 1050)]
+        identification = int.from_bytes(piece[4:6], "big")
+        whole = udp_packet(HOST[version], PEER[version], (port, PORTS[1]), payload, identification)
+        assert piece[transport_of(piece) :] == whole[transport_of(whole) :]
+        assert not examine(piece, 0, len(piece), 0, 0, MTU)
+    assert len(pieces) == 11
+
+
+def check_items_of_kernel(device: Device, protocol: int, data: bytes, segment_bytes: int) -> None:
+    """What the kernel hands over has to be derivable from flags and segment size alone, its checksum field included."""
+    header, packet = device.read_until_silent()[0]
+    assert protocol_of(packet) == protocol
+    item = from_kernel(header, packet, len(packet))
+    assert item == (1, segment_bytes)
+    assert examine(packet, 0, len(packet), *item, MTU) == 0
+    derived_header, derived = bytearray(10), bytearray(poison(bytes(packet)))
+    to_kernel(*item, memoryview(derived), len(derived), derived_header)
+    assert derived == packet
+    assert derived_header == header
+    at = transport_of(packet)
+    headers = at + ((packet[at + 12] >> 4) * 4 if protocol == TCP else 8)
+    assert data.startswith(packet[headers:])
+    assert len(packet) - headers > segment_bytes
+
+
+def hostile_items(version: int) -> None:
+    """Whatever a peer makes up, what leaves at the far end has the addresses that were checked."""
+    entry, leave = make_device("in0", 0, offload=True), make_device("out0", 1, offload=False)
+    forward_between_devices()
+    rng = random.Random(version)
+    peer, beyond = PEER[version], BEYOND[version]
+    taken = refused = 0
+    for _ in range(3000):
+        make = rng.choice((tcp_packet, udp_packet))
+        packet = bytearray(make(peer, beyond, PORTS, rng.randbytes(rng.choice((0, 40, 700, 3000)))))
+        for _ in range(rng.choice((0, 0, 1, 2))):  # a bit anywhere in the headers but the addresses
+            at = rng.choice(
+                [*range(12 if version == 4 else 8), *range(transport_of(packet), transport_of(packet) + 20)]
+            )
+            packet[at % len(packet)] ^= 1 << rng.randrange(8)
+        item = (rng.choice((0, 1, 1, 1, 2, 255)), rng.choice((0, 0, 1, 499, 500, 1200, 1460, 65535)))
+        if examine(packet, 0, len(packet), *item, MTU):
+            refused += 1
+            continue
+        checked = (source(packet, 0), destination(packet, 0))
+        header = bytearray(10)
+        to_kernel(*item, memoryview(packet), len(packet), header)
+        entry.tun.write(header, packet)
+        for _, seen in leave.read_waiting():
+            assert (source(seen, 0), destination(seen, 0)) == checked
+            taken += 1
+    assert taken > 500 and refused > 500, (taken, refused)
+
+
+SCENARIOS: dict[str, Callable[[int], None]] = {
+    scenario.__name__: scenario
+    for scenario in (tcp_to_host, udp_to_host, forwarded, tcp_from_host, udp_from_host, hostile_items)
+}
+
+
+# What pytest runs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", (4, 6))
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_real_kernel_agrees(scenario: str, version: int) -> None:
+    """If this fails, a real kernel refuses, garbles or redirects what we derive, or we misread what it hands over."""
+    enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+    run = subprocess.run(
+        [*enter, sys.executable, "-X", "dev", "-W", "error", __file__, scenario, str(version)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+if __name__ == "__main__":
+    SCENARIOS[sys.argv[1]](int(sys.argv[2]))
