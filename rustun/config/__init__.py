@@ -1,5 +1,7 @@
 """server.toml, routes.json and client.toml -> frozen records; every problem of a file at once (see findings.py)."""
 
+from rustun.config.advice import advise
+from rustun.config.check import check_files
 from rustun.config.client import (
     ClientConfig,
     ClientOptions,
@@ -26,6 +28,8 @@ __all__ = [
     "SecurityConfig",
     "ServerAddress",
     "ServerConfig",
+    "advise",
+    "check_files",
     "client_config_from_options",
     "load_client_config",
     "load_server_config",

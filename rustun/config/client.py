@@ -152,7 +152,7 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         tun_name=tunnel.text("name", parse_device, usual.tun_name),
         mtu=tunnel.whole("mtu", USUAL_MTU, MIN_MTU, MAX_MTU) if "mtu" in tunnel else None,
         offload=tunnel.flag("offload", True),
-        legacy=tunnel.flag("legacy") or (crypto is not None and crypto.method.insecure),
+        legacy=tunnel.flag("legacy"),
         host=_read_host(top.table("host_config")),
     )
     tunnel.known("mtu")
@@ -226,8 +226,7 @@ def _with_options(config: ClientConfig, options: ClientOptions, findings: Findin
         pinned = [server for server in config.servers if server.endpoint == endpoint]
         config = replace(config, servers=tuple(pinned) or (ServerAddress(endpoint),))
     if crypto is not None:
-        legacy = crypto.method.insecure or config.legacy and not (config.method is not None and config.method.insecure)
-        config = replace(config, method=crypto.method, key=crypto.key, legacy=legacy)
+        config = replace(config, method=crypto.method, key=crypto.key)
     return replace(
         config,
         identity=config.identity if identity is None else identity,
@@ -245,7 +244,11 @@ def _option_crypto(reader: _OptionReader, options: ClientOptions) -> Crypto | No
         reader.findings.add(0, "--crypto", "stands beside --crypto-file", "keep one of them")
     crypto = reader.text("--crypto", options.crypto, parse_crypto)
     from_file = reader.text("--crypto-file", options.crypto_file, lambda text: read_crypto_file(Path(text)))
-    return crypto or from_file
+    chosen = crypto or from_file
+    for note in chosen.notes() if chosen else ():
+        option = "--crypto" if crypto else "--crypto-file"
+        reader.findings.add(0, option, note, "", "warning")
+    return chosen
 
 
 class _OptionReader:
@@ -271,6 +274,8 @@ class _OptionReader:
 
 
 def _complete(config: ClientConfig, findings: Findings, how: str) -> ClientConfig:
+    if config.method is not None and config.method.insecure:
+        config = replace(config, legacy=True)  # xor and plain exist on the seed's wire only
     if not findings.failed:
         _judge(config, findings, how)
     return replace(config, notes=findings.finish())
@@ -288,10 +293,9 @@ def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
             if not server.public_keys:
                 reason = f"server {server.endpoint} has no public_key, so nobody could tell it from an impostor"
                 findings.add(0, "servers", reason, "write the server's public_key beside its address")
+        if config.method is not None:
+            findings.add(0, "crypto_config", "is not used: private_key_file chooses the key tier", "", "warning")
     elif config.method is None:
         findings.add(0, "crypto_config", "is missing", f"{how} -c METHOD:KEY")
-    if config.method is not None and config.method.insecure:
-        reason = f"{config.method} protects nothing: anybody on the path reads, changes and forges packets"
-        findings.add(0, "crypto", reason, "for tests only; else use chacha20:KEY", "warning")
     if config.mtu is not None and config.mtu < 1280:
         findings.add(0, "mtu", f"{config.mtu} is too small for IPv6", "1280 or more carries IPv6 as well", "warning")

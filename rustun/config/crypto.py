@@ -16,7 +16,7 @@ from typing import Final
 from rustun.config.findings import Complaint, describe, suggestion
 from rustun.config.keys import Secret, read_key_file
 from rustun.config.toml import Table
-from rustun.protocol.ciphers import SeedMethod
+from rustun.protocol.ciphers import SeedMethod, weak_key_notes
 
 _KEYED: Final = ("chacha20poly1305", "aes256", "xor")
 _FLAG_NAMES: Final = {"chacha20": "chacha20poly1305"} | {name: name for name in _KEYED}
@@ -28,6 +28,10 @@ class Crypto:
 
     method: SeedMethod
     key: Secret | None
+
+    def notes(self) -> list[str]:
+        """Return what is weak about it, one line each."""
+        return weak_key_notes(self.method, self.key.reveal() if self.key else "")
 
 
 def read_crypto(top: Table, folder: Path) -> Crypto | None:
@@ -41,7 +45,10 @@ def read_crypto(top: Table, folder: Path) -> Crypto | None:
     if isinstance(value, str):
         top.known("crypto_config")
         if value == "plain":
-            return Crypto(SeedMethod.PLAIN, None)
+            crypto = Crypto(SeedMethod.PLAIN, None)
+            for note in crypto.notes():
+                top.report("crypto_config", note, "", "warning")
+            return crypto
         top.report(
             "crypto_config", f"is {describe(value)}", 'write crypto_config = "plain", or a [crypto_config] table'
         )
@@ -66,7 +73,12 @@ def _read_method(table: Table, name: str, folder: Path) -> Crypto | None:
         return read_key_file(folder / text)
 
     key = table.text(name, from_file if name.endswith("_file") else _key, None)
-    return Crypto(SeedMethod(name.removesuffix("_file")), key) if key else None
+    if key is None:
+        return None
+    crypto = Crypto(SeedMethod(name.removesuffix("_file")), key)
+    for note in crypto.notes():
+        table.report(name, note, "", "warning")
+    return crypto
 
 
 def _key(text: str) -> Secret:

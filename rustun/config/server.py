@@ -165,12 +165,6 @@ def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier,
     if crypto.method.insecure:
         if minimum is Tier.SHARED:
             table.report("minimum_tier", f"is shared, but {crypto.method} has no shared tier", "write legacy")
-        top.report(
-            "crypto_config",
-            f"{crypto.method} protects nothing: anybody on the path reads, changes and forges packets",
-            "for tests only; else write chacha20poly1305",
-            "warning",
-        )
     elif minimum is Tier.KEY:
         note = "is used only by entries of routes.json that say tier themselves: minimum_tier is key"
         top.report("crypto_config", note, "", "note")

@@ -1,0 +1,93 @@
+"""`rustun check`: judge files of any kind, alone and together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rustun.config.advice import advise, expiries
+from rustun.config.client import load_client_config
+from rustun.config.files import MAX_ROUTES_BYTES, decode, read_bytes
+from rustun.config.findings import config_error
+from rustun.config.routes import RoutesFile, read_routes
+from rustun.config.server import load_server_config
+from rustun.config.toml import parse_toml
+from rustun.errors import ConfigError, Problem
+
+_JSON: Final = re.compile(r"\s*(\{|\[\s*(\{|\]|$))")
+_TOML: Final = re.compile(r"\s*(#|\[|[\w.\"'-]+\s*=)")
+_SERVER_KEYS: Final = frozenset({"server_config", "route_config", "limit_config", "queue_config", "admin_config"})
+_CLIENT_KEYS: Final = frozenset({"identity", "servers", "tunnel_config", "host_config"})
+_INVENTORY_KEYS: Final = frozenset({"fleet", "cluster", "lab"})
+
+
+def check_files(paths: Iterable[Path], now: datetime | None = None) -> tuple[Problem, ...]:
+    """Return everything that is wrong with, or worth knowing about, server.toml, routes.json and client.toml files.
+
+    Args:
+        paths: what kind a file is, its content tells. A server.toml brings the routes file that it names.
+        now: with a time zone, for `expires_at`; None: the present.
+
+    Returns: problems in the order of the files and their lines, each once.
+    """
+    now = now or datetime.now(UTC)
+    found: dict[Problem, None] = {}
+    for path in paths:
+        try:
+            found.update(dict.fromkeys(_check(path, now)))
+        except ConfigError as error:
+            found.update(dict.fromkeys(error.problems))
+    return tuple(found)
+
+
+def _check(path: Path, now: datetime) -> Iterator[Problem]:
+    kind = _kind(path)
+    if kind == "routes":
+        yield from _judged(read_routes(path), path, now)
+    elif kind == "client":
+        yield from load_client_config(path).notes
+    else:
+        yield from _check_server(path, now)
+
+
+def _check_server(path: Path, now: datetime) -> Iterator[Problem]:
+    config = load_server_config(path)
+    yield from config.notes
+    try:
+        routes = read_routes(config.routes_file)
+    except ConfigError as error:
+        yield from error.problems
+        return
+    yield from _judged(routes, config.routes_file, now)
+    yield from advise(config, routes)
+
+
+def _judged(routes: RoutesFile, path: Path, now: datetime) -> Iterator[Problem]:
+    yield from routes.notes
+    yield from expiries(routes, str(path), now)
+
+
+def _kind(path: Path) -> str:
+    """Return "routes", "client" or "server". Raises: ConfigError: unreadable, or none of them."""
+    file = str(path)
+    text = decode(file, read_bytes(path, MAX_ROUTES_BYTES))
+    looks_toml = not _JSON.match(text) and (_TOML.match(text) or path.suffix != ".json")
+    if not looks_toml:
+        return "routes"
+    keys = parse_toml(file, text).values.keys()
+    if keys & _INVENTORY_KEYS:
+        raise config_error(file, "is an inventory", "this command reads what is generated from it")
+    clients, servers = len(keys & _CLIENT_KEYS), len(keys & _SERVER_KEYS)
+    if clients == servers:
+        for kind in ("client", "server"):
+            if path.name.startswith(kind):
+                return kind
+        raise config_error(
+            file,
+            "is neither a server.toml nor a client.toml",
+            "a server's file has [server_config] and [route_config], a client's has identity and servers",
+        )
+    return "client" if clients > servers else "server"
