@@ -159,6 +159,21 @@ def test_broken_handshake_stays_broken() -> None:
     assert not responder.finished
 
 
+@pytest.mark.parametrize("pattern", ["XX", "IK"])
+def test_keys_that_are_cut_short_are_refused(pattern: str) -> None:
+    """Fails if half a public key is taken for a whole one: message 1 of XX has no tag that would tell."""
+    for length in range(32 if pattern == "XX" else 32 + 32 + 16):
+        responder = NoiseHandshake(
+            f"Noise_{pattern}_25519_AESGCM_BLAKE2s",
+            initiator=False,
+            prologue=b"",
+            static_private=SERVER_STATIC,
+            ephemeral_private=PSK,
+        )
+        with pytest.raises(ProtocolError, match="cut short"):
+            responder.read_message(b"\x09" * length)
+
+
 def test_calls_out_of_turn_are_our_own_fault() -> None:
     """Fails if a bug in the caller looks like a peer's fault, or spoils the handshake."""
     initiator, responder = nn_pair()

@@ -159,7 +159,9 @@ def test_hostile_text_costs_little(name: str) -> None:
     assert peak_bytes < 4 << 20
 
 
-@pytest.mark.parametrize("name", ["100,000 levels", "number of 5,000 digits", "64 KiB of commas"])
+@pytest.mark.parametrize(
+    "name", ["100,000 levels", "number of 5,000 digits", "64 KiB of commas", "64 KiB of closing brackets"]
+)
 def test_judged_before_anything_is_built(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails if depth, digits or items were left to json's own scanner, which recurses and builds first."""
 
