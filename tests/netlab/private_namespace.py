@@ -1,0 +1,76 @@
+"""Run a test function in a process of its own, inside a network namespace that ends with it.
+
+Rules of this module
+  1. Nothing is made in the host's own network namespace: the child leaves it before it does anything else.
+  2. Without root the child makes itself root of a user namespace first; TUN devices work there.
+  3. The child runs as the project's processes must: `-X dev -W error`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+LIMIT_S = 60  # only reached where something hangs
+ROOT = Path(__file__).parents[2]
+
+
+def in_private_namespace(function: Callable[[], None]) -> Callable[[], None]:
+    """Make a test run in a child process; it fails with what the child wrote."""
+
+    @functools.wraps(function)
+    def run() -> None:
+        command = [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.netlab.private_namespace"]
+        code = function.__code__
+        done = subprocess.run(
+            [*command, code.co_filename, code.co_name],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.stderr == ""
+
+    return run
+
+
+def enter() -> None:
+    """Leave the host's network namespace; become root of a user namespace where this process is not root."""
+    flags = CLONE_NEWNET
+    user, group = os.geteuid(), os.getegid()
+    if user != 0:
+        flags |= CLONE_NEWUSER
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"unshare: {os.strerror(number)}")
+    if user != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+
+
+def main(file: str, name: str) -> None:
+    """Run one function of one test file here and now."""
+    enter()
+    spec = importlib.util.spec_from_file_location("case", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["case"] = module
+    spec.loader.exec_module(module)
+    getattr(module, name).__wrapped__()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
