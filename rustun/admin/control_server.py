@@ -11,6 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -245,6 +246,6 @@ def _remove_stale(path: Path) -> None:
 
 def _bind_error(path: Path, error: OSError) -> HostError | RightsError:
     message = f"cannot make the control socket {path}: {error.strerror or error}"
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return RightsError(message, "name a place that this user may write to with --control PATH")
     return HostError(message, "name another place with --control PATH; its folder must be there")

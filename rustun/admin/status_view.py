@@ -22,6 +22,15 @@ STYLES: Final = {"online": "green", "offline": "dim", "refused": "red"}  # colou
 MESSAGE_CHARACTERS: Final = 300
 SESSION_COLUMNS: Final = ("cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops")
 PEER_COLUMNS: Final = ("peer", "name", "address", "state", "prefixes")
+FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the others are short by nature
+    "cluster": 8,
+    "member": 12,
+    "peer": 12,
+    "name": 12,
+    "address": 10,
+    "drops": 14,
+    "prefixes": 18,
+}
 
 
 def show_status(document: Document, console: Console) -> None:
@@ -53,6 +62,10 @@ def _show_server(document: Document, console: Console) -> None:
     members.sort(key=lambda member: (str(member[0].get("cluster", "")), str(member[0].get("identity", ""))))
     if members:
         _show_table(SESSION_COLUMNS, [cells for _, cells in members], console)
+    for member in document.get("offline") or []:
+        if member.get("last_error"):
+            title = f"last error of {_word(member.get('identity'))} ({_word(member.get('cluster'))})"
+            _show_messages(title, [member["last_error"]], "", console)
 
 
 def _session_cells(session: Document) -> list[str]:
@@ -71,15 +84,13 @@ def _session_cells(session: Document) -> list[str]:
 
 
 def _offline_cells(member: Document) -> list[str]:
-    error = member.get("last_error")
     return [
         _word(member.get("cluster")),
         _word(member.get("identity")),
         _word(member.get("address") or member.get("address6")),
         "offline",
         age(member.get("last_seen_age_s")),
-        *([NOTHING] * 4),
-        f"last error: {printable(str(error), MESSAGE_CHARACTERS)}" if error else NOTHING,
+        *([NOTHING] * 5),
     ]
 
 
@@ -87,10 +98,9 @@ def _show_client(document: Document, console: Console) -> None:
     state = _word(document.get("state"))
     remote = f" ({_word(document['remote'])})" if document.get("remote") else ""
     words = [f"{_word(document.get('identity'))} {state}", f"server {_word(document.get('server'))}{remote}"]
-    if state == "online":
-        words += [f"rtt {round_trip(document.get('rtt_ms'))}", f"proof {age(document.get('proof_age_s'))}"]
-        words.append(f"{_word(document.get('tier'))} tier, {_word(document.get('cipher'))}")
     _show_head(document, words, console)
+    if state == "online":
+        _show_messages("session", [_session(document)], "", console)
     if document.get("last_error"):
         next_try = document.get("next_try_s")
         when = f"; next try in {duration(next_try)}" if next_try is not None else ""
@@ -118,12 +128,18 @@ def _peer_cells(peer: Document) -> list[str]:
     ]
 
 
+def _session(document: Document) -> str:
+    tier = f"{_word(document.get('tier'))} tier, {_word(document.get('cipher'))}"
+    proof = f"last proof of life {age(document.get('proof_age_s'))}"
+    return f"{tier}   {proof}   round trip {round_trip(document.get('rtt_ms'))}"
+
+
 def _traffic(document: Document) -> str:
     directions = [
         f"{word} {size(document.get(f'{key}_bytes') or 0)} in {document.get(f'{key}_packets') or 0} packets"
         for word, key in (("received", "received"), ("sent", "sent"))
     ]
-    reconnects = f"{document.get('reconnects') or 0} reconnects"
+    reconnects = f"reconnects {document.get('reconnects') or 0}"
     return "   ".join([*directions, f"drops {_reasons(document.get('drops') or {})}", reconnects])
 
 
@@ -142,9 +158,11 @@ def _show_messages(title: str, messages: list[str], style: str, console: Console
 
 def _show_table(columns: tuple[str, ...], rows: list[list[str]], console: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns[:-1]:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    table.add_column(columns[-1], overflow="fold")
+    for name in columns:
+        if name in FOLDED_COLUMNS:
+            table.add_column(name, overflow="fold", min_width=FOLDED_COLUMNS[name])
+        else:
+            table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console.print(table)

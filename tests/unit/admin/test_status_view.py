@@ -1,0 +1,191 @@
+"""Status for people: what stands where, plain text whatever a peer is called, and no wider than 100 columns."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from rich.console import Console
+
+from rustun.admin.status_view import show_status
+
+SERVER: dict[str, Any] = {
+    "schema": 1,
+    "role": "server",
+    "version": "0.3.0",
+    "pid": 7,
+    "uptime_s": 3 * 86_400 + 4 * 3_600,
+    "listen": ["0.0.0.0:8080", "[::]:8080"],
+    "members": 3,
+    "online": 2,
+    "alarms": ["more than 3 takeovers of bj-dev in 60 s"],
+    "routes": {"problems": ["routes.json:31: duplicate"], "not_in_force": ["removal of bj-old"]},
+    "drops": {"no-route": 3, "never": 0},
+    "sessions": [
+        {
+            "cluster": "beijing",
+            "identity": "bj-office-gw",
+            "address": "10.0.1.1",
+            "state": "online",
+            "tier": "shared",
+            "proof_age_s": 1.4,
+            "rtt_ms": 0.6,
+            "received_bytes": 1_200_000_000,
+            "sent_bytes": 830_000_000,
+            "drops": {},
+        },
+        {
+            "cluster": "beijing",
+            "identity": "bj-dev",
+            "address": "",
+            "address6": "fd00:1::2",
+            "state": "online",
+            "tier": "legacy",
+            "proof_age_s": 3,
+            "rtt_ms": None,
+            "drops": {"queue-full": 12, "source": 1},
+        },
+    ],
+    "offline": [
+        {
+            "cluster": "shanghai",
+            "identity": "sh-db",
+            "address": "10.0.2.2",
+            "last_seen_age_s": 7_300,
+            "last_error": "wrong key",
+        }
+    ],
+}
+
+CLIENT: dict[str, Any] = {
+    "schema": 1,
+    "role": "client",
+    "version": "0.3.0",
+    "uptime_s": 61,
+    "identity": "bj-dev",
+    "state": "online",
+    "server": "vpn.example:8080",
+    "remote": "198.18.0.1:8080",
+    "tier": "shared",
+    "cipher": "aes256",
+    "proof_age_s": 0.2,
+    "rtt_ms": 0.5,
+    "tun": {"name": "rustun0", "mtu": 1500, "offloads": ["csum", "tso4"]},
+    "addresses": ["10.0.1.2/24"],
+    "routes": ["10.0.1.0/24"],
+    "refused_routes": {"192.168.1.0/24": "is a network of eth0"},
+    "peers": [
+        {
+            "identity": "bj-office-gw",
+            "name": "Beijing office",
+            "address": "10.0.1.1",
+            "ciders": ["192.168.1.0/24", "fd00:9::/64"],
+            "online": False,
+        }
+    ],
+    "received_bytes": 5_000,
+    "received_packets": 10,
+    "sent_bytes": 6_000,
+    "sent_packets": 11,
+    "drops": {"mtu": 2},
+    "reconnects": 1,
+    "last_error": "",
+    "next_try_s": None,
+}
+
+HOSTILE = "a[/b][link=http://x]\x1b[31m\n\u202e" + "x" * 500
+
+
+def shown(document: dict[str, Any], *, terminal: bool = False) -> str:
+    stream = io.StringIO()
+    show_status(document, Console(file=stream, width=100, highlight=False, force_terminal=terminal))
+    return stream.getvalue()
+
+
+def rows(text: str) -> list[list[str]]:
+    """Split each line where two blanks part its cells."""
+    return [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+
+
+def test_server_table() -> None:
+    """An operator reads a member's state, age or traffic in the wrong column, or a loss stays unseen."""
+    lines = rows(shown(SERVER))
+    assert lines[0] == [
+        "rustun server 0.3.0",
+        "up 3 d 4 h",
+        "0.0.0.0:8080, [::]:8080",
+        "2 of 3 members online",
+        "1 alarm",
+    ]
+    assert lines[1:] == [
+        ["alarm: more than 3 takeovers of bj-dev in 60 s"],
+        ["problem: routes.json:31: duplicate"],
+        ["not in force: removal of bj-old"],
+        ["drops: 3 no-route"],
+        ["cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops"],
+        ["beijing", "bj-dev", "fd00:1::2", "online", "3 s ago", "-", "legacy", "0 B", "0 B", "12 queue-full,"],
+        ["1 source"],
+        ["beijing", "bj-office-gw", "10.0.1.1", "online", "1 s ago", "0.6 ms", "shared", "1.2 GB", "830 MB", "-"],
+        ["shanghai", "sh-db", "10.0.2.2", "offline", "2 h ago", "-", "-", "-", "-", "-"],
+        ["last error of sh-db (shanghai): wrong key"],
+    ]
+
+
+def test_client() -> None:
+    """A user cannot see whether the tunnel is up, what it routes, or which prefix was refused and why."""
+    assert rows(shown(CLIENT)) == [
+        ["rustun client 0.3.0", "up 1 min 1 s", "bj-dev online", "server vpn.example:8080 (198.18.0.1:8080)"],
+        ["session: shared tier, aes256", "last proof of life 0 s ago", "round trip 0.5 ms"],
+        ["not routed: 192.168.1.0/24: is a network of eth0"],
+        ["device: rustun0, MTU 1500, csum, tso4"],
+        ["addresses: 10.0.1.2/24"],
+        ["routes: 10.0.1.0/24"],
+        ["traffic: received 5.0 kB in 10 packets", "sent 6.0 kB in 11 packets", "drops 2 mtu", "reconnects 1"],
+        ["peer", "name", "address", "state", "prefixes"],
+        ["bj-office-gw", "Beijing office", "10.0.1.1", "offline", "192.168.1.0/24, fd00:9::/64"],
+    ]
+
+
+def test_a_waiting_client_says_why_and_when() -> None:
+    """A client that cannot connect shows neither its reason nor that it will try again."""
+    waiting = {**CLIENT, "state": "waiting", "last_error": "closed without a word: wrong key?", "next_try_s": 4.2}
+    assert "last error: closed without a word: wrong key?; next try in 4 s\n" in shown(waiting)
+    assert "session:" not in shown(waiting)
+
+
+def test_what_a_peer_is_called_is_only_text() -> None:
+    """A member's name is read as markup (an exception, a link, hidden text) or steers the operator's terminal."""
+    for document in (
+        {**SERVER, "sessions": [{"identity": HOSTILE, "cluster": HOSTILE, "state": HOSTILE, "drops": {HOSTILE: 1}}]},
+        {**SERVER, "alarms": [HOSTILE], "offline": [{"identity": HOSTILE, "last_error": HOSTILE}]},
+        {**CLIENT, "peers": [{"identity": HOSTILE, "name": HOSTILE, "ciders": [HOSTILE]}], "last_error": HOSTILE},
+    ):
+        text = shown(document)
+        assert text.replace("\n", "").isprintable()
+        assert "[/b]" in text
+
+
+def test_tables_fit_100_columns() -> None:
+    """Long names push losses or traffic out of sight."""
+    session = {**SERVER["sessions"][0], "identity": "i" * 60, "cluster": "c" * 60, "address6": "fd00:" * 7 + "1"}
+    wide = {**SERVER, "sessions": [{**session, "address": "", "drops": {"queue-full": 123_456_789}}], "alarms": []}
+    lines = shown(wide).splitlines()
+    assert max(len(line) for line in lines) <= 100
+    text = " ".join(line.rstrip() for line in lines)
+    for cell in ("0.6 ms", "1.2 GB", "830 MB", "online"):
+        assert cell in text
+
+
+def test_colour_only_on_a_terminal() -> None:
+    """Status in a pipe is full of terminal codes; on a terminal colour is missing, or carries meaning alone."""
+    plain, coloured = shown(SERVER), shown(SERVER, terminal=True)
+    assert "\x1b" not in plain
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == plain.split()
+
+
+def test_a_document_of_another_version() -> None:
+    """A process that sends fewer or no details ends `rustun status` in a traceback."""
+    assert shown({"schema": 1, "role": "server"}).startswith("rustun server -   up 0 s")
+    assert shown({"schema": 1, "role": "client"}).startswith("rustun client -   up 0 s")
