@@ -1,0 +1,96 @@
+"""`invoke gen-config`: load, plan, write, and say what happened.
+
+Facts go to standard output (text, diffs or JSON), problems to standard error. Exit codes as in tasks.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rustun.errors import ConfigError, Problem, RustunError
+from rustun.ops.fleet import Inventory
+from rustun.ops.inventory import load_inventory
+from rustun.ops.render import RenderPlan, plan_render, write_plan
+
+OK: Final = 0
+BAD_INPUT: Final = 2
+NOT_CURRENT: Final = 3
+ENVIRONMENT: Final = 4
+
+
+def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff: bool, as_json: bool) -> int:
+    """Generate the files of an inventory, or with `check` only say whether they are current; return the exit code."""
+    started = time.monotonic()
+    try:
+        fleet = load_inventory(inventory)
+        plan = plan_render(fleet, out or checkout / "build" / fleet.name)
+        if not check:
+            write_plan(plan)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        print(f"{_count(len(error.problems), 'problem')}; nothing was written", file=sys.stderr)
+        return BAD_INPUT
+    except RustunError as error:
+        print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
+        return ENVIRONMENT
+    _print_notes(fleet.notes)
+    if as_json:
+        print(json.dumps(_facts(inventory, fleet, plan, written=not check), indent=2))
+    else:
+        _print_text(inventory, fleet, plan, time.monotonic() - started, check=check, diff=diff)
+    return NOT_CURRENT if check and not plan.current else OK
+
+
+def _print_notes(notes: tuple[Problem, ...]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
+def _print_text(
+    inventory: Path, fleet: Inventory, plan: RenderPlan, seconds: float, *, check: bool, diff: bool
+) -> None:
+    clusters, members = _count(len(fleet.clusters), "cluster"), _count(len(fleet.members), "member")
+    print(f"inventory   {_short(inventory)}: {clusters}, {members}")
+    if diff:
+        print("".join(file.diff() for file in plan.changes), end="")
+    for name in plan.new_secrets:
+        print(f"  + {name}  {'missing' if check else 'generated, mode 0600'}")
+    for file in plan.changes:
+        print(f"  {'+' if file.kind == 'new' else '~'} {file.name}")
+    for name in plan.unknown:
+        print(f"  ? {name}  not generated from this inventory; left alone")
+    verdict = "nothing to change" if plan.current else f"{len(plan.changes)} to write" if check else "written"
+    files = _count(len(plan.files), "file")
+    print(f"gen-config  {_short(plan.folder)}: {files}, {len(plan.changes)} changed, {seconds:.1f} s; {verdict}")
+
+
+def _facts(inventory: Path, fleet: Inventory, plan: RenderPlan, *, written: bool) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "inventory": str(inventory),
+        "fleet": fleet.name,
+        "clusters": len(fleet.clusters),
+        "members": len(fleet.members),
+        "folder": str(plan.folder),
+        "current": plan.current,
+        "written": written,
+        "files": [{"name": file.name, "kind": file.kind} for file in plan.files],
+        "new_secrets": list(plan.new_secrets),
+        "unknown": list(plan.unknown),
+    }
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from here, where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

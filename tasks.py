@@ -1,0 +1,117 @@
+"""The project's tasks: each parses its arguments, calls rustun.ops or netlab, and ends with its exit code.
+
+    ./invoke --list              all of them
+    ./invoke --help gen-config   one of them, with examples
+
+Exit codes: 0 ok, 2 bad input or nothing run, 3 `--check` found something that is not current, 4 the environment lacks
+something, 5 an expectation failed (1 is invoke's own). Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from invoke import Context, Exit, task
+
+ROOT = Path(__file__).resolve().parent
+DEMO = str(ROOT / "inventory" / "demo.toml")
+INVENTORY_HELP = "inventory to take, a file or a folder (default: inventory/demo.toml)"
+JSON_HELP = "print the same facts as JSON, and nothing else, on standard output"
+
+
+def _end(code: int) -> None:
+    """End the task with an exit code; 0 just returns."""
+    if code:
+        raise Exit(code=code)
+
+
+def _after_dashes() -> list[str]:
+    """Return the words after `--` exactly as they were typed."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "out": "folder for the files (default: build/NAME, NAME being the fleet's)",
+        "check": "write nothing; exit 3 when the files are not current",
+        "diff": "show what changes, line by line",
+        "json": JSON_HELP,
+    }
+)
+def gen_config(
+    _context: Context, inventory: str = DEMO, out: str = "", check: bool = False, diff: bool = False, json: bool = False
+) -> None:
+    """Write server.toml, routes.json and one client file per member from the inventory.
+
+    Only what changed is written; keys are generated once and kept.
+
+    Examples:
+        ./invoke gen-config
+        ./invoke gen-config --inventory inventory/example --out /etc/rustun --diff
+        ./invoke gen-config --check
+    """
+    from rustun.ops import generate
+
+    _end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))
+
+
+@task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})
+def test(_context: Context, only: str = "", parts: bool = False, workers: int = 2) -> None:
+    """Run everything: lint, types, unit, vector, fuzz, simulation, architecture and namespace tests.
+
+    Examples:
+        ./invoke test
+        ./invoke test --only unit,fuzz
+    """
+    from rustun.ops import checks
+
+    _end(checks.list_parts() if parts else checks.run_parts(ROOT, only, workers))
+
+
+@task
+def lint(_context: Context) -> None:
+    """Check style and types (ruff, mypy).
+
+    Examples:
+        ./invoke lint
+    """
+    from rustun.ops import checks
+
+    _end(checks.run_parts(ROOT, "lint,types", 1))
+
+
+@task(
+    help={
+        "only": "runs to do, by comma (default: all that have not passed since the code changed)",
+        "minutes": "stop starting new runs after this time (60)",
+        "again": "forget earlier results",
+    }
+)
+def soak(_context: Context, only: str = "", minutes: int = 60, again: bool = False) -> None:
+    """Do the long runs, one after another; what was done before an interruption is not done again.
+
+    The result of each goes to build/soak.json.
+
+    Examples:
+        ./invoke soak
+        ./invoke soak --minutes 10 --only fuzz
+    """
+    from rustun.ops import soaking
+
+    _end(soaking.run(ROOT, only, minutes, again=again))
+
+
+@task(help={"upgrade": "take the newest versions instead of those pinned so far"})
+def lock(_context: Context, upgrade: bool = False) -> None:
+    """Make requirements.lock anew from pyproject.toml (needs a package index).
+
+    Examples:
+        ./invoke lock
+        ./invoke lock --upgrade
+    """
+    from rustun.ops.lockfile import make_lock
+
+    (ROOT / "requirements.lock").write_text(make_lock(ROOT, upgrade=upgrade))
+    print("requirements.lock made", file=sys.stderr)
