@@ -30,6 +30,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_closed",
         "_on_lost",
         "_on_readable",
         "_progress",
@@ -38,6 +39,7 @@ class Outbox:
         "_refill",
         "_stream",
         "_unsent",
+        "_wanted",
         "_watching_writable",
         "blocked",
         "moved_at",
@@ -54,6 +56,8 @@ class Outbox:
         self._unsent = b""
         self._progress = 0
         self._reading = True
+        self._closed = False
+        self._wanted = False
         self._watching_writable = False
         self.blocked = False
         self.moved_at = reactor.now()
@@ -81,16 +85,22 @@ class Outbox:
 
     def want_turn(self) -> None:
         """Have `refill` called when the stream takes more, although nothing is unsent."""
+        self._wanted = True
         self._watch(writable=True)
+
+    def close(self) -> None:
+        """Stop watching; nothing is called back any more. The stream itself is the owner's to close."""
+        self._closed = True
+        self._reactor.unwatch(self._stream)
 
     def pause_reading(self, paused: bool) -> None:
         """Stop or resume the receiving turns."""
-        if self._reading == paused:
+        if self._reading == paused and not self._closed:
             self._reading = not paused
             self._rewatch()
 
     def _watch(self, *, writable: bool) -> None:
-        if self._watching_writable != writable:
+        if self._watching_writable != writable and not self._closed:
             self._watching_writable = writable
             self._rewatch()
 
@@ -118,5 +128,7 @@ class Outbox:
                 return
             self._unsent = b""
             self.blocked = False
-        self._watch(writable=False)
+        self._wanted = False
         self._refill()
+        if not self.blocked and not self._wanted:
+            self._watch(writable=False)

@@ -1,6 +1,6 @@
 """How packets and control messages become frames, on either wire.
 
-Both codecs have the same face: `open_data` turns one received frame into a run of items (see items.py) and
+Both codecs have the same face: `open_data` turns one received frame into a run of items (see packet.py) and
 `seal_items` turns a run into frames. So the relay and the client know runs only, whatever wire a peer speaks.
 A codec that raised ProtocolError is dead, and so is its session.
 """
@@ -14,7 +14,7 @@ from rustun.errors import ProtocolError
 from rustun.protocol.ciphers import NONCE_BYTES, SeedCipher
 from rustun.protocol.frames import HEADER, HEADER_BYTES, MAGIC, MAX_PAYLOAD_BYTES, VERSION, FrameType
 from rustun.protocol.handshake import SessionKeys
-from rustun.protocol.items import ITEM, ITEM_HEADER_BYTES
+from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES, RECORD_OVERHEAD_BYTES, Cipher, RecordOpener, RecordSealer
 
 RandomBytes = Callable[[int], bytes]

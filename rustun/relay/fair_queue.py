@@ -71,18 +71,21 @@ class FairQueue(Generic[Sender]):
         self._forget(sender, flow, run, packets)
         return sender, packets
 
-    def pop(self) -> tuple[bytes, int]:
-        """Return the (run, packets) whose turn it is; the queue must not be empty."""
-        while True:
+    def pop(self, room: int = QUANTUM_BYTES) -> tuple[bytes, int] | None:
+        """Return the (run, packets) whose turn it is, or None when it is longer than `room` bytes or nothing waits."""
+        while self._flows:
             sender, flow = next(iter(self._flows.items()))
             run, packets = flow.runs[0]
             if flow.credit >= len(run):
+                if len(run) > room:
+                    return None
                 flow.credit -= len(run)
                 flow.runs.popleft()
                 self._forget(sender, flow, run, packets)
                 return run, packets
             flow.credit += QUANTUM_BYTES
             self._flows[sender] = self._flows.pop(sender)  # to the end of the round
+        return None
 
     def clear(self) -> int:
         """Drop everything and return how many packets that was."""

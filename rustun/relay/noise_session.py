@@ -1,0 +1,199 @@
+"""A session of the Noise tiers: confirmation, control messages, rekey, directory (docs/protocol.md, sections 5 to 7).
+
+Rules of this module
+  1. The first record has to be a Ping: it proves the keys. Nothing about the member is visible before it.
+  2. Data before that closes the session; data while a takeover is decided is opened, dropped and counted.
+  3. A client sends 20 control messages a second and one rekey in 30 s at the most; more closes the session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rustun.backends.base import Stream
+from rustun.config.member import Member
+from rustun.errors import ProtocolError
+from rustun.protocol.codec import RecordCodec
+from rustun.protocol.control import (
+    Config,
+    Goodbye,
+    Message,
+    Ping,
+    Pong,
+    RekeyAsk,
+    RekeyInit,
+    RekeySwitch,
+    decode,
+    encode,
+)
+from rustun.protocol.frames import FrameReader, FrameType
+from rustun.protocol.handshake import Hello
+from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS
+from rustun.protocol.rekey import RekeyServer
+from rustun.protocol.tiers import Tier
+from rustun.relay.cluster import Cluster
+from rustun.relay.directory import Cursor
+from rustun.relay.session import RelaySession
+
+if TYPE_CHECKING:
+    from rustun.relay.core import RelayCore
+
+RECORD_TYPES: Final = frozenset({FrameType.DATA, FrameType.CONTROL})
+ASK_AFTER_SECONDS: Final = (REKEY_AFTER_SECONDS + KEY_LIFE_SECONDS) / 2  # a client that forgot gets one reminder
+
+
+class NoiseSession(RelaySession):
+    """One member's session on the key or shared tier; arguments as for RelaySession and what the handshake left."""
+
+    def __init__(
+        self,
+        core: RelayCore,
+        stream: Stream,
+        member: Member,
+        cluster: Cluster,
+        hello: Hello,
+        *,
+        tier: Tier,
+        codec: RecordCodec,
+        rekey: RekeyServer,
+    ) -> None:
+        super().__init__(
+            core,
+            stream,
+            member,
+            cluster,
+            tier=tier,
+            codec=codec,
+            reader=FrameReader(RECORD_TYPES),
+            offloads=hello.offloads,
+            mtu=hello.mtu,
+            silence_seconds=hello.keepalive_seconds * core.limits.silence_intervals,
+        )
+        self.codec = codec
+        self.hello = hello
+        self._rekey = rekey
+        self._rekey_allowed_at = self.began_at
+        self._rekey_asked = False
+        self._cursor = Cursor()
+        self._pings_awaited: dict[int, float] = {}
+        self._next_ping = 1
+        self._control_tokens = float(core.limits.control_messages_per_second)
+        self._control_at = self.began_at
+        self._claimed = False  # a first valid record came; the takeover may still be undecided
+
+    @property
+    def cipher_name(self) -> str:
+        """The record cipher, for people."""
+        return self.codec.cipher.value
+
+    def say(self, message: Message) -> None:
+        """Send a control message."""
+        self.send_control(lambda: self.codec.seal_control(encode(message)))
+
+    def ping(self) -> None:
+        """Ask for proof of life."""
+        self._pings_awaited = {self._next_ping: self.core.reactor.now()}
+        self.say(Ping(self._next_ping))
+        self._next_ping += 1
+
+    def confirm(self) -> None:
+        """Become visible: routes lead here from now on; called by the core once no other session is in the way."""
+        self.confirmed = True
+        self.tell_config()
+        self._send_news()
+
+    def tell_config(self) -> None:
+        """Tell the member its own entry."""
+        member = self.member
+        self.say(
+            Config(
+                member.name,
+                str(member.interface),
+                str(member.private_ip6) if member.private_ip6 is not None else "",
+                tuple(str(prefix) for prefix in member.ciders),
+                {str(seen): str(real) for seen, real in member.cider_mapping},
+            )
+        )
+
+    def tell_news(self) -> None:
+        """The cluster's directory has news."""
+        self._guard(self._send_news)
+
+    def tick(self, now: float) -> None:
+        """Look at the age of the keys; called about twice a second."""
+        if not self.codec.alive(now):
+            self.close("key-expired")
+        elif not self._rekey_asked and now - self.codec.sealed_since > ASK_AFTER_SECONDS:
+            self._rekey_asked = True
+            self.say(RekeyAsk())
+
+    def _keys_alive(self, now: float) -> bool:
+        return self.codec.alive(now)
+
+    def _send_news(self) -> None:
+        while self.confirmed and not self.closed and not self._outbox.blocked and not self.queue:
+            page = self._cursor.next_page(self.cluster.directory)
+            if page is None:
+                return
+            self.send_control(lambda page=page: self.codec.seal_control(page))  # type: ignore[misc]
+
+    def _say_goodbye(self, reason: str, window_seconds: float) -> None:
+        self._outbox.transmit(self.codec.seal_control(encode(Goodbye(reason, window_seconds))))
+
+    def _on_control(self, frame_type: int, frame: memoryview) -> None:
+        plain = self.core.buffers.plain
+        if frame_type == FrameType.DATA:
+            if not self._claimed:
+                raise ProtocolError("data before the first control record")
+            self.codec.open_data(frame, plain, 0)
+            self.traffic.drops["takeover-undecided"] += 1
+            return
+        self._spend_control_token()
+        message = decode(self.codec.open_control(frame, plain), self.core.limits.control_bytes)
+        if not self._claimed:
+            if not isinstance(message, Ping):
+                raise ProtocolError(f"the first record is {message.type!r}, not a ping")
+            self._claimed = True
+            self._answer(message)
+            self.core.claim(self)
+            return
+        self._answer(message)
+
+    def _answer(self, message: Message) -> None:
+        now = self.core.reactor.now()
+        if isinstance(message, Ping):
+            self.rtt_ms = message.rtt_ms
+            self.say(Pong(message.id))
+        elif isinstance(message, Pong):
+            asked_at = self._pings_awaited.pop(message.id, None)
+            if asked_at is not None:
+                self.rtt_ms = (now - asked_at) * 1e3
+        elif isinstance(message, RekeyInit):
+            self._begin_rekey(message, now)
+        elif isinstance(message, RekeySwitch):
+            self.codec.replace_opener(self._rekey.switch(message), now)
+        elif isinstance(message, Goodbye):
+            self.close("goodbye")
+        else:
+            raise ProtocolError(f"a client does not send {message.type!r}")
+
+    def _begin_rekey(self, message: RekeyInit, now: float) -> None:
+        if now < self._rekey_allowed_at:
+            raise ProtocolError("a second rekey too soon after the last")
+        self._rekey_allowed_at = now + self.core.limits.rekey_interval_seconds
+        reply, keys = self._rekey.receive(message, self.core.random_bytes(32))
+
+        def switch() -> None:
+            self.codec.replace_sealer(keys, now)
+            self._rekey_asked = False
+
+        self.send_control(lambda: self.codec.seal_control(encode(reply)), switch)
+
+    def _spend_control_token(self) -> None:
+        limit = self.core.limits.control_messages_per_second
+        now = self.core.reactor.now()
+        self._control_tokens = min(limit, self._control_tokens + (now - self._control_at) * limit)
+        self._control_at = now
+        if self._control_tokens < 1:
+            raise ProtocolError(f"more than {limit} control messages a second")
+        self._control_tokens -= 1

@@ -1,0 +1,200 @@
+"""A connection that has proved nothing yet: one frame, one decision (docs/protocol.md, sections 3 and 8).
+
+Rules of this module
+  1. Everything is judged in the order of its price: header, length, budgets, then cryptography, then policy.
+  2. Until the first message has opened, a failure is a close without a byte. After that a refusal travels sealed.
+  3. The first frame's type names the tier; configuration says which tiers there are. Nothing falls back.
+  4. A connection has `handshake_seconds` from its beginning to its first valid record, whatever it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from rustun import __version__
+from rustun.backends.base import Stream
+from rustun.config.member import Member
+from rustun.errors import ProtocolError
+from rustun.link.inbox import Inbox
+from rustun.protocol.codec import RecordCodec, SeedCodec
+from rustun.protocol.frames import FrameReader, FrameType
+from rustun.protocol.handshake import SHARED, Hello, Refusal, RefusalCode, Responder, Welcome, choose_cipher
+from rustun.protocol.rekey import RekeyServer
+from rustun.protocol.seed_messages import SeedHandshake
+from rustun.protocol.tiers import Tier
+from rustun.relay.noise_session import NoiseSession
+from rustun.relay.policy import Policy
+from rustun.relay.seed_session import SeedSession
+
+if TYPE_CHECKING:
+    from rustun.relay.core import RelayCore
+
+READ_BYTES: Final = 1024  # more than a first frame may have, so that what lies behind it is seen
+
+
+class PendingConnection:
+    """One accepted connection until it has become a session or was closed.
+
+    Args:
+        core: what sessions of this relay share.
+        policy: who may come in, and how.
+        stream: the connection.
+        allow_handshake: takes one token of the source's handshake budget.
+        on_frame: called when a whole first frame has come.
+        on_done: called once, when this object has no more to do with the connection.
+    """
+
+    def __init__(
+        self,
+        core: RelayCore,
+        policy: Policy,
+        stream: Stream,
+        *,
+        allow_handshake: Callable[[], bool],
+        on_frame: Callable[[PendingConnection], None],
+        on_done: Callable[[PendingConnection], None],
+    ) -> None:
+        self._core = core
+        self._policy = policy
+        self.stream = stream
+        self._allow_handshake = allow_handshake
+        self._on_frame = on_frame
+        self._on_done = on_done
+        self._closed = False
+        self.deadline = core.reactor.now() + core.limits.handshake_seconds
+        reader = FrameReader(policy.first_types, core.limits.first_frame_bytes)
+        self._inbox = Inbox(stream, reader, core.buffers)
+        core.reactor.watch(stream, self._on_readable, None)
+
+    def close(self, reason: str) -> None:
+        """Close without a word; harmless when this object is done."""
+        if self._closed:
+            return
+        self._finish()
+        self._core.closes[reason] += 1
+        self.stream.reset()
+
+    def _finish(self) -> None:
+        """Let go of the connection: somebody else has it, or nobody."""
+        self._closed = True
+        self._core.reactor.unwatch(self.stream)
+        self._on_done(self)
+
+    def _on_readable(self) -> None:
+        try:
+            self._receive()
+        except ProtocolError as error:
+            self._core.log.event("info", "handshake-failed", str(error), remote=self.stream.remote)
+            self.close("handshake-failed")
+        except ConnectionError:
+            self.close("connection-lost")
+        except Exception as error:  # the last line of defence: a fault here ends this connection, never the relay
+            self._core.report_fault(error, "")
+            self.close("internal-error")
+
+    def _receive(self) -> None:
+        received = self._inbox.begin(receive=True, max_bytes=READ_BYTES)
+        if received is None:
+            return
+        if received == 0:
+            self.close("end-of-stream")
+            return
+        found = self._inbox.next_frame()
+        if found is None:
+            self._inbox.end()
+            return
+        frame_type, view = found
+        frame = bytes(view)
+        self._inbox.end()
+        self._on_frame(self)
+        if not self._allow_handshake():
+            self.close("handshake-budget")
+            return
+        if frame_type == FrameType.SEED_HANDSHAKE:
+            self._begin_seed(frame)
+        else:
+            self._begin_shared(frame)
+
+    # --- shared tier -------------------------------------------------------------------------------------------------
+
+    def _begin_shared(self, frame: bytes) -> None:
+        if self._inbox.held:
+            raise ProtocolError("bytes behind the first message, before it was answered")
+        psk = self._policy.psk
+        responder = Responder(SHARED, psk, self._core.random_bytes(32))
+        hello = responder.receive(frame)
+        member = self._core.members.get(hello.identity)
+        refusal = self._policy.refusal(member, Tier.SHARED, self._core.reactor.wall_clock())
+        cipher = choose_cipher(hello.ciphers, self._policy.ciphers)
+        if refusal is None and cipher is None:
+            allowed = " or ".join(self._policy.ciphers)
+            refusal = Refusal(RefusalCode.METHOD, f"this server is set to {allowed}")
+        if refusal is not None or member is None or cipher is None:
+            self._refuse(responder, hello, refusal)
+            return
+        address6 = str(member.private_ip6) if member.private_ip6 is not None else ""
+        welcome = Welcome(cipher, str(member.interface), address6, member.name[:128], __version__)
+        answer, keys = responder.answer(welcome)
+        if self.stream.send(answer) != len(answer):  # nothing was sent before, so an empty socket buffer takes 1 KiB
+            self.close("connection-lost")
+            return
+        self._finish()
+        now = self._core.reactor.now()
+        session = NoiseSession(
+            self._core,
+            self.stream,
+            member,
+            self._core.clusters[member.cluster],
+            hello,
+            tier=Tier.SHARED,
+            codec=RecordCodec(cipher, keys, is_client=False, now=now),
+            rekey=RekeyServer(SHARED, psk, keys.handshake_hash),
+        )
+        self._core.session_began(session)
+
+    def _refuse(self, responder: Responder, hello: Hello, refusal: Refusal | None) -> None:
+        if refusal is None:
+            raise ProtocolError("a handshake without a member or a cipher")
+        self._core.log.event("warning", "refused", f"{refusal.code}: {refusal.reason}", identity=hello.identity,
+                             remote=self.stream.remote)  # fmt: skip
+        self.stream.send(responder.answer(refusal)[0])
+        self._finish()
+        self._core.closes["refused"] += 1
+        self.stream.close()  # in order, so that the answer arrives
+
+    # --- the seed's wire ---------------------------------------------------------------------------------------------
+
+    def _begin_seed(self, frame: bytes) -> None:
+        cipher = self._policy.seed_cipher
+        if cipher is None:
+            raise ProtocolError("the seed's wire is not served here")
+        codec = SeedCodec(cipher, self._core.random_bytes)
+        handshake = SeedHandshake.decode(codec.open_message(memoryview(frame), self._core.buffers.plain))
+        if not self._policy.nonce_is_new(frame):
+            raise ProtocolError("a handshake that was seen before")
+        member = self._core.members.get(handshake.identity)
+        refusal = self._policy.refusal(member, Tier.LEGACY, self._core.reactor.wall_clock())
+        if refusal is not None or member is None:
+            reason = refusal.reason if refusal is not None else ""
+            self._core.log.event("warning", "refused", reason, identity=handshake.identity, remote=self.stream.remote)
+            self.close("refused")
+            return
+        self._accept_seed(member)
+
+    def _accept_seed(self, member: Member) -> None:
+        cipher = self._policy.seed_cipher
+        if cipher is None:
+            raise ProtocolError("the seed's wire is not served here")
+        held = self._inbox.held
+        self._finish()
+        session = SeedSession(
+            self._core,
+            self.stream,
+            member,
+            self._core.clusters[member.cluster],
+            cipher=cipher,
+            cipher_name=self._policy.method_name,
+            held=held,
+        )
+        self._core.session_began(session)

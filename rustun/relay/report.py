@@ -1,0 +1,92 @@
+"""The server's status document (docs/status.md): what is up, what is not, and what was dropped and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rustun.config.member import Member
+from rustun.relay.noise_session import NoiseSession
+from rustun.relay.seed_session import SeedSession
+from rustun.relay.session import RelaySession
+
+if TYPE_CHECKING:
+    from rustun.relay.server import RelayServer
+
+
+def server_status(server: RelayServer) -> dict[str, object]:
+    """Return the document; taken at one moment, times as ages in seconds."""
+    core = server.core
+    now = core.reactor.now()
+    confirmed = [session for session in core.sessions if session.confirmed]
+    online = {session.identity for session in confirmed}
+    drops = Counter(core.drops)
+    for session in core.sessions:
+        drops.update(session.traffic.drops)
+    return {
+        "listen": [str(listener.endpoint) for listener in server.listeners],
+        "members": len(core.members),
+        "online": len(online),
+        "pending": len(server.pending),
+        "alarms": core.alarms + _routes_alarms(server),
+        "routes": {
+            "file": str(server.roster.path),
+            "loaded_at": server.loaded_at,
+            "members": len(server.roster.routes.members),
+            "problems": list(server.roster.problems),
+            "not_in_force": list(server.roster.not_in_force),
+        },
+        "drops": dict(drops),
+        "closes": dict(core.closes),
+        "queued_bytes": core.queued_bytes,
+        "sessions": [_session(session, now) for session in confirmed],
+        "offline": [
+            _offline(member, core.last_seen.get(member.identity), now)
+            for member in core.members.values()
+            if member.identity not in online
+        ],
+    }
+
+
+def _routes_alarms(server: RelayServer) -> list[str]:
+    if not server.roster.problems:
+        return []
+    return [f"{server.roster.path} was refused: {len(server.roster.problems)} problems; the last good members stay"]
+
+
+def _session(session: RelaySession, now: float) -> dict[str, object]:
+    member, traffic = session.member, session.traffic
+    cipher = session.cipher_name if isinstance(session, NoiseSession | SeedSession) else ""
+    return {
+        "cluster": session.cluster.name,
+        "identity": session.identity,
+        "name": member.name,
+        "address": str(member.private_ip),
+        "address6": str(member.private_ip6.ip) if member.private_ip6 is not None else "",
+        "remote": str(session.stream.remote),
+        "state": "online",
+        "tier": session.tier.value,
+        "cipher": cipher,
+        "age_s": round(now - session.began_at, 3),
+        "proof_age_s": round(now - session.heard_at, 3),
+        "rtt_ms": session.rtt_ms,
+        "received_bytes": traffic.received_bytes,
+        "received_packets": traffic.received_packets,
+        "sent_bytes": traffic.sent_bytes,
+        "sent_packets": traffic.sent_packets,
+        "drops": dict(traffic.drops),
+        "queued_bytes": session.queued_bytes,
+        "queued_packets": session.queue.packets,
+        "offloads": sorted(session.offloads),
+        "mtu": session.mtu,
+    }
+
+
+def _offline(member: Member, last_seen: tuple[float, str] | None, now: float) -> dict[str, object]:
+    return {
+        "cluster": member.cluster,
+        "identity": member.identity,
+        "address": str(member.private_ip),
+        "last_seen_age_s": round(now - last_seen[0], 3) if last_seen else None,
+        "last_error": last_seen[1] if last_seen else ("" if member.enabled else "disabled"),
+    }

@@ -1,0 +1,137 @@
+"""routes.json at run time: watched, read in short steps, taken whole or not at all.
+
+Rules of this module
+  1. The file is looked at every POLL_SECONDS by its metadata, so an atomic rename counts as much as a write.
+  2. It is read a step at a time between other work: a file of 10,000 members pauses nobody.
+  3. A file that cannot be used changes nothing. The last good set stays, and `problems` and `not_in_force` say what
+     the operator believes to be true and is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Final
+
+from rustun.backends.base import Reactor, Timer
+from rustun.config.files import MAX_ROUTES_BYTES, read_bytes
+from rustun.config.routes import RoutesFile, parse_routes, read_routes
+from rustun.errors import ConfigError
+from rustun.logs import EventLog
+
+POLL_SECONDS: Final = 0.25  # a change has to be in force within 1 s
+
+Signature = tuple[int, int, int, int] | None
+
+
+class Roster:
+    """The present set of members and the file that it comes from.
+
+    Args:
+        path: of routes.json.
+        on_change: called with every new good set.
+    Attributes:
+        routes: the set in force.
+        loaded_at: when it was loaded, unix seconds.
+        problems: why the file as it is now was refused, one line each; empty when it is in force.
+        not_in_force: identities that are still members although the refused file no longer names them.
+    """
+
+    def __init__(self, path: Path, reactor: Reactor, log: EventLog, on_change: Callable[[RoutesFile], None]) -> None:
+        self.path = path
+        self._reactor = reactor
+        self._log = log
+        self._on_change = on_change
+        self.routes = RoutesFile((), ())
+        self.loaded_at = 0.0
+        self.problems: tuple[str, ...] = ()
+        self.not_in_force: tuple[str, ...] = ()
+        self._seen: Signature = None
+        self._steps: Generator[None, None, RoutesFile] | None = None
+        self._data = b""
+        self._timer: Timer | None = None
+
+    def load(self) -> None:
+        """Read the file at once, for the start. Raises: ConfigError."""
+        self._seen = self._signature()
+        self._accept(read_routes(self.path))
+
+    def watch(self) -> None:
+        """Look at the file from now on."""
+        self._timer = self._reactor.call_at(self._reactor.now() + POLL_SECONDS, self._poll)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._steps = None
+
+    def reload(self) -> None:
+        """Read the file again, whether it looks changed or not."""
+        self._seen = None
+        self._begin()
+
+    def _signature(self) -> Signature:
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+    def _poll(self) -> None:
+        self.watch()
+        if self._signature() != self._seen:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._seen = self._signature()
+        try:
+            self._data = read_bytes(self.path, MAX_ROUTES_BYTES)
+        except ConfigError as error:
+            self._refuse(error, readable=False)
+            return
+        busy = self._steps is not None
+        self._steps = parse_routes(self._data, str(self.path))
+        if not busy:
+            self._reactor.call_soon(self._step)
+
+    def _step(self) -> None:
+        if self._steps is None:
+            return
+        try:
+            next(self._steps)
+        except StopIteration as stop:
+            self._steps = None
+            self._accept(stop.value)
+        except ConfigError as error:
+            self._steps = None
+            self._refuse(error, readable=True)
+        else:
+            self._reactor.call_soon(self._step)
+
+    def _accept(self, routes: RoutesFile) -> None:
+        self._data = b""
+        self.routes = routes
+        self.loaded_at = self._reactor.wall_clock()
+        self.problems = self.not_in_force = ()
+        for note in routes.notes:
+            self._log.event("info" if note.level == "note" else "warning", "routes", str(note))
+        self._log.event("info", "routes-loaded", f"{len(routes.members)} members from {self.path}")
+        self._on_change(routes)
+
+    def _refuse(self, error: ConfigError, *, readable: bool) -> None:
+        data, self._data = self._data if readable else b"", b""
+        self.problems = tuple(str(problem) for problem in error.problems)
+        # A refused file cannot be read as a whole, but an identity that stands nowhere in it is surely meant to go.
+        self.not_in_force = tuple(
+            member.identity
+            for member in self.routes.members
+            if readable and json.dumps(member.identity, ensure_ascii=False).encode() not in data
+        )
+        kept = f"the server keeps the {len(self.routes.members)} members it had"
+        for problem in self.problems:
+            self._log.event("error", "routes-refused", problem)
+        gone = f"; STILL MEMBERS although removed there: {', '.join(self.not_in_force)}" if self.not_in_force else ""
+        self._log.event("error", "routes-refused", f"{self.path} is not in force; {kept}{gone}")

@@ -1,0 +1,137 @@
+"""A session on the seed's wire, hardened as far as that wire allows (docs/protocol.md, section 2).
+
+Rules of this module
+  1. The session owns the identity: a KeepAlive that names another one is passed over and counted; its directory is
+     always that of the session's own cluster.
+  2. Every KeepAlive is answered with one that carries the cluster as it is now: the seed's client learns of changes
+     from nothing else.
+  3. Members on this wire are told IPv4 prefixes only; they know no others.
+  4. What does not fit into a frame is left out and said in the log: a length never wraps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rustun.backends.base import Stream
+from rustun.config.member import Member
+from rustun.errors import ProtocolError
+from rustun.protocol.ciphers import SeedCipher
+from rustun.protocol.codec import SeedCodec
+from rustun.protocol.frames import MAX_PAYLOAD_BYTES, FrameReader, FrameType
+from rustun.protocol.seed_messages import SeedHandshakeReply, SeedKeepAlive, SeedPeerDetail
+from rustun.protocol.tiers import Tier
+from rustun.relay.cluster import Cluster
+from rustun.relay.session import RelaySession
+
+if TYPE_CHECKING:
+    from rustun.relay.core import RelayCore
+
+SEED_TYPES: Final = frozenset({FrameType.SEED_KEEPALIVE, FrameType.SEED_DATA})
+SEED_MTU: Final = 65535  # the seed's wire announces none; what the sender's device let through is taken
+
+
+class SeedSession(RelaySession):
+    """One member's session on the seed's wire; arguments as for RelaySession."""
+
+    def __init__(
+        self,
+        core: RelayCore,
+        stream: Stream,
+        member: Member,
+        cluster: Cluster,
+        *,
+        cipher: SeedCipher,
+        cipher_name: str,
+        held: bytes,
+    ) -> None:
+        codec = SeedCodec(cipher, core.random_bytes)
+        super().__init__(
+            core,
+            stream,
+            member,
+            cluster,
+            tier=Tier.LEGACY,
+            codec=codec,
+            reader=FrameReader(SEED_TYPES),
+            offloads=frozenset(),
+            mtu=SEED_MTU,
+            silence_seconds=core.limits.legacy_silence_seconds,
+            held=held,
+        )
+        self.cipher_name = cipher_name
+        self._seed_codec = codec
+        self._room = MAX_PAYLOAD_BYTES - cipher.overhead_bytes
+        self._told = SeedKeepAlive()  # where the member says that it can be reached, for others on this wire
+
+    def confirm(self) -> None:
+        """Become visible and tell the member its configuration; the wire has no proof of keys to wait for."""
+        self.confirmed = True
+        member = self.member
+        reply = SeedHandshakeReply(
+            name=member.name,
+            private_ip=str(member.private_ip),
+            mask=str(member.interface.netmask),
+            gateway=str(member.gateway) if member.gateway is not None else "",
+            ciders=tuple(str(prefix) for prefix in member.ciders if prefix.version == 4),
+            cider_mapping={str(seen): str(real) for seen, real in member.cider_mapping if seen.version == 4},
+            peer_details=self._peers(),
+        )
+        self._note_left_out(reply.peers_left_out(self._room))
+        body = reply.encode(self._room)
+        self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_HANDSHAKE_REPLY, body))
+
+    def detail(self) -> SeedPeerDetail:
+        """Return what others on this wire are told about this member."""
+        told = self._told
+        active = int(self.core.reactor.wall_clock() - (self.core.reactor.now() - self.heard_at))
+        return self._detail(self.member, told, max(active, 1))
+
+    def _on_control(self, frame_type: int, frame: memoryview) -> None:
+        if frame_type != FrameType.SEED_KEEPALIVE:
+            raise ProtocolError(f"type 0x{frame_type:02x} is not expected here")
+        keepalive = SeedKeepAlive.decode(self._seed_codec.open_message(frame, self.core.buffers.plain))
+        if keepalive.identity != self.identity:
+            self.traffic.drops["foreign-identity"] += 1
+            return
+        self._told = keepalive
+        answer = SeedKeepAlive(name=self.member.name, identity=self.identity, peer_details=self._peers())
+        self._note_left_out(answer.peers_left_out(self._room))
+        body = answer.encode(self._room)
+        self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
+
+    def _peers(self) -> tuple[SeedPeerDetail, ...]:
+        details = []
+        for identity, member in self.cluster.members.items():
+            if identity == self.identity:
+                continue
+            session = self.cluster.sessions.get(identity)
+            if isinstance(session, SeedSession):
+                details.append(session.detail())
+            else:
+                active = int(self.core.reactor.wall_clock()) if session is not None else 0
+                details.append(self._detail(member, SeedKeepAlive(), active))
+        return tuple(details)
+
+    @staticmethod
+    def _detail(member: Member, told: SeedKeepAlive, last_active: int) -> SeedPeerDetail:
+        return SeedPeerDetail(
+            name=member.name,
+            identity=member.identity,
+            private_ip=str(member.private_ip),
+            ciders=tuple(str(prefix) for prefix in member.ciders if prefix.version == 4),
+            ipv6=told.ipv6,
+            port=told.port,
+            stun_ip=told.stun_ip,
+            stun_port=told.stun_port,
+            last_active=last_active,
+        )
+
+    def _note_left_out(self, count: int) -> None:
+        if count:
+            self.core.log.event(
+                "warning",
+                "directory-too-long",
+                f"{count} members do not fit the seed's frame and were left out",
+                identity=self.identity,
+            )
