@@ -50,9 +50,10 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
+        level = "" if self.level == "error" else f"{self.level}: "
         subject = f"{self.key}: " if self.key else ""
         remedy = f"\n  {self.remedy}" if self.remedy else ""
-        return f"{place}: {subject}{self.reason}{remedy}"
+        return f"{place}: {level}{subject}{self.reason}{remedy}"
 
 
 class ConfigError(RustunError):

@@ -55,7 +55,7 @@ def test_every_problem_of_a_configuration(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err.splitlines() == [
         'routes.json:31: member "sh-db": private_ip 10.0.2.1 is taken',
         "  10.0.2.3 is free",
-        "routes.json:4: nested prefixes",
+        "routes.json:4: note: nested prefixes",
         "rustun connect: 1 problem, 1 note; nothing was started",
     ]
 
