@@ -237,6 +237,6 @@ def test_notes_of_the_configuration_are_logged() -> None:
         command.note((Problem("server.toml", 0, "routes_file", "taken from here", level="note"),))
         command.reactor.close()
     assert [(line["level"], line["message"]) for line in log.lines()] == [
-        ("warning", "server.toml:3: warning: crypto: weak; make it longer"),
-        ("info", "server.toml: note: routes_file: taken from here"),
+        ("warning", "server.toml:3: crypto: weak; make it longer"),
+        ("info", "server.toml: routes_file: taken from here"),
     ]
