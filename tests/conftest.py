@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 from hypothesis import settings
 
 # The same examples in every run, and no deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("house", derandomize=True, deadline=None)
-settings.load_profile("house")
+# `./invoke soak`: other examples each time, many of them; a failure prints the blob that repeats it.
+settings.register_profile("soak", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a test was skipped: what this machine cannot do has to be said, not passed over."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,137 @@
+"""`invoke soak`: the long runs, bounded and resumable.
+
+Rules of this module
+  1. Each run is one command with a limit of its own. Its result goes to build/soak.json as soon as it is known.
+  2. A run that passed on the code as it is now is not done again; any change of a source file makes it due again.
+  3. After `minutes` no further run starts, so that a night's soak ends in the morning.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from rustun.config.findings import suggestion
+
+BAD_INPUT: Final = 2
+FAILED: Final = 5
+RESULTS: Final = Path("build", "soak.json")
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """One long run; `limit_minutes` ends it as failed."""
+
+    name: str
+    what: str
+    tests: tuple[str, ...]
+    profile: str
+    limit_minutes: int
+
+
+RUNS: Final = (
+    LongRun("fuzz", "20,000 fresh examples per property of the decoders", ("tests/fuzz",), "soak", 30),
+    LongRun("simulation", "20,000 fresh examples per in-memory scenario", ("tests/simulation",), "soak", 60),
+    LongRun("scale", "the long scenarios of tests/soak", ("tests/soak",), "house", 60),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended, on which code, when (RFC 3339)."""
+
+    name: str
+    passed: bool
+    seconds: float
+    ended_at: str
+    code: str
+
+
+def run(checkout: Path, only: str, minutes: int, *, again: bool) -> int:
+    """Do what is due; return 0 when everything wanted has passed, 5 when not, 2 for an unknown name."""
+    names = [long_run.name for long_run in RUNS]
+    wanted = [name.strip() for name in only.split(",")] if only else names
+    for name in wanted:
+        if name not in names:
+            print(f'soak: there is no run "{name}"\n  {suggestion(name, names)}', file=sys.stderr)
+            return BAD_INPUT
+    code = _fingerprint(checkout)
+    results = {} if again else _load(checkout)
+    end = time.monotonic() + 60 * minutes
+    for long_run in RUNS:
+        before = results.get(long_run.name)
+        if long_run.name not in wanted or not _has_tests(checkout, long_run):
+            continue
+        if before is not None and before.passed and before.code == code:
+            print(f"{long_run.name:<12} passed earlier on this code, {before.ended_at}")
+        elif time.monotonic() < end:
+            results[long_run.name] = _do(checkout, long_run, code)
+            _save(checkout, results)
+    return _report(wanted, results, code)
+
+
+def _has_tests(checkout: Path, long_run: LongRun) -> bool:
+    return any((checkout / folder).is_dir() and any((checkout / folder).rglob("test_*.py")) for folder in long_run.tests)
+
+
+def _do(checkout: Path, long_run: LongRun, code: str) -> Result:
+    print(f"\n== {long_run.name}: {long_run.what}; at most {long_run.limit_minutes} min", flush=True)
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *long_run.tests]
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": long_run.profile}
+    try:
+        limit = 60 * long_run.limit_minutes
+        done = subprocess.run(command, cwd=checkout, env=environment, timeout=limit, check=False)
+        passed = done.returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"{long_run.name}: not done after {long_run.limit_minutes} min", file=sys.stderr)
+        passed = False
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return Result(long_run.name, passed, round(time.monotonic() - started, 1), now, code)
+
+
+def _report(wanted: list[str], results: dict[str, Result], code: str) -> int:
+    print(f"\n{'run':<12}{'seconds':>8}  result")
+    good = True
+    for name in wanted:
+        result = results.get(name)
+        current = result is not None and result.code == code
+        word = "not done" if result is None or not current else "passed" if result.passed else "FAILED"
+        good = good and word == "passed"
+        print(f"{name:<12}{result.seconds if result else 0:>8.1f}  {word}")
+    print(f"results in {RESULTS}")
+    return 0 if good else FAILED
+
+
+def _fingerprint(checkout: Path) -> str:
+    """Return a hash over all sources that a run depends on."""
+    digest = hashlib.sha256()
+    for folder in ("rustun", "netlab", "tests", "templates"):
+        for path in sorted((checkout / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(checkout)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(checkout: Path) -> dict[str, Result]:
+    try:
+        found = json.loads((checkout / RESULTS).read_text())
+        return {entry["name"]: Result(**entry) for entry in found["runs"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # none yet, or not ours: everything is due
+
+
+def _save(checkout: Path, results: dict[str, Result]) -> None:
+    path = checkout / RESULTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"schema": 1, "runs": [asdict(result) for result in results.values()]}, indent=2))
+    os.replace(draft, path)
