@@ -126,15 +126,19 @@ def udp_send(address: str, port: int, size: int, rate: float, seconds: float) ->
         sender.connect((address, port))
         begin = perf_counter()
         sent = refused = 0
+        send, pack_into = sender.send, SEQUENCE.pack_into
         while (elapsed := perf_counter() - begin) < seconds:
-            for sequence in range(sent, int(elapsed * rate)):
-                SEQUENCE.pack_into(datagram, 0, sequence)
+            due = int(elapsed * rate)
+            for sequence in range(sent, due):
+                pack_into(datagram, 0, sequence)
                 try:
-                    sender.send(datagram)
+                    send(datagram)
                 except OSError:  # ENOBUFS and the like: offered and lost
                     refused += 1
-            sent = max(sent, int(elapsed * rate))
-            select.select((), (), (), BURST_SECONDS)
+            sent = due
+            pause = begin + elapsed + BURST_SECONDS - perf_counter()
+            if pause > 0:
+                select.select((), (), (), pause)
         SEQUENCE.pack_into(datagram, 0, LAST)
         for _ in range(LAST_REPEATS):
             select.select((), (), (), 0.02)

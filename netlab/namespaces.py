@@ -123,10 +123,14 @@ def replace_hosts_file(names: Mapping[str, str]) -> None:
 
 
 class NetworkNamespace:
-    """One network namespace, alive as long as this object, or something inside it, lives."""
+    """One network namespace, alive as long as this object, or something inside it, lives.
 
-    def __init__(self) -> None:
-        self._descriptor = _on_own_thread(_new_network_namespace)
+    Args:
+        descriptor: of a namespace that exists, which this object takes over; without it a new one is made.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = _on_own_thread(_new_network_namespace) if descriptor is None else descriptor
 
     def fileno(self) -> int:
         """Return the descriptor that holds the namespace, or -1 once closed."""

@@ -1,0 +1,55 @@
+"""Prove with packets who reaches whom in a running laboratory: plan, let the probing process send, judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Final
+
+from netlab.errors import ExpectationFailed
+from netlab.lab import TUN, Laboratory
+from netlab.processes import CHECKOUT, environment
+from netlab.reachability import Sighting, Verdict, judge, plan_probes
+
+PROBING_SECONDS: Final = 60.0
+
+
+def probe(lab: Laboratory) -> Verdict:
+    """Send every probe that the inventory calls for and judge what was seen.
+
+    Raises:
+        ExpectationFailed: the probing process failed; nothing is known then.
+    """
+    probes = plan_probes(lab.spec)
+    namespaces = {name: namespace.fileno() for name, namespace in lab.namespaces.items()}
+    order = {"namespaces": namespaces, "probes": [asdict(probe) for probe in probes], "taps": _taps(lab)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "netlab.probes"], input=json.dumps(order), cwd=CHECKOUT, env=environment(),
+            capture_output=True, text=True, timeout=PROBING_SECONDS, pass_fds=tuple(namespaces.values()), check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ExpectationFailed(f"the probes did not end within {PROBING_SECONDS:.0f} s") from None
+    if done.returncode:
+        raise ExpectationFailed("the probing process failed", done.stderr.strip()[-2000:])
+    return judge(lab.spec, probes, [Sighting(**sighting) for sighting in json.loads(done.stdout)])
+
+
+def _taps(lab: Laboratory) -> list[dict[str, object]]:
+    """Return a tap on each member's TUN and LAN sides, and on each LAN host's cable."""
+    taps: list[dict[str, object]] = []
+    for node in lab.topology.nodes:
+        if node.role == "member":
+            taps.append({"node": node.name, "interface": "eth0" if lab.plain else TUN})
+            taps += [{"node": node.name, "interface": bridge.name, "sends": False} for bridge in node.bridges]
+        elif node.role == "host":
+            behind = next(host.behind for host in lab.spec.hosts if host.name == node.name)
+            taps.append({"node": node.name, "interface": "eth0", "gateway": _gateway_mac(lab, node.name, behind)})
+    return taps
+
+
+def _gateway_mac(lab: Laboratory, host: str, behind: str) -> str:
+    port = next(port for cable in lab.topology.cables for port, end in (cable,) if end.node == host)
+    return next(bridge.mac for bridge in lab.topology.node(behind).bridges if bridge.index == port.bridge)

@@ -1,0 +1,245 @@
+"""Send crafted packets in every namespace and watch for them in every namespace: one process, scapy's only home.
+
+    lab  --JSON on standard input-->  this process  --JSON on standard output-->  lab
+
+Rules of this module
+  1. One packet socket per tap (a member's TUN, a gateway's LAN side, a host's cable), made inside its namespace. It
+     sends below the routing table, so a spoofed source or a broadcast leaves as crafted, and it sees whatever comes in,
+     also what that kernel would ignore.
+  2. Every packet carries its probe's number; what comes in is compared with what was sent, byte for byte behind the
+     IP header.
+  3. A phase ends when everything that has to arrive has arrived, or at its deadline; the next phase's packets are sent
+     only then. So whatever a late denial is, it had the time of everything that was sent after it.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from time import monotonic
+from typing import Any, Final
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
+from scapy.packet import Packet, Raw
+
+from netlab.namespaces import NetworkNamespace
+from netlab.reachability import Probe, Sighting
+
+ECHO_PORT: Final = 7  # open for TCP, answers by UDP, in every namespace
+CLOSED_PORT: Final = 9
+SOURCE_PORT: Final = 40_000
+MARK: Final = b"rust"  # then the probe's number in 4 bytes, repeated: so each fragment of 8 n bytes carries it
+SEQUENCE_BASE: Final = 0x5200_0000  # TCP probes carry 4 x their number in the sequence number
+SEQUENCE_NUMBERS: Final = 1 << 22
+TCP_SYN: Final = 0x02
+TCP_ACK: Final = 0x10
+FRAGMENTED_BYTES: Final = 2000
+FRAGMENT_BYTES: Final = 1200
+PHASE_SECONDS: Final = 5.0
+LINGER_SECONDS: Final = 0.2  # after the last phase: for what should not come
+ETH_P_ALL: Final = 3
+PACKET_RECV_BYTES: Final = 4 << 20
+PROTOCOLS: Final = {4: 0x0800, 6: 0x86DD}
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Where packets are sent and seen: an interface of a node; `gateway` is the MAC address to send to, if any."""
+
+    node: str
+    interface: str
+    gateway: str = ""
+    sends: bool = True
+
+
+def craft(probe: Probe) -> list[bytes]:
+    """Return the packets of a probe, checksums complete."""
+    six = ":" in probe.destination
+    payload = (MARK + probe.number.to_bytes(4, "big")) * (FRAGMENTED_BYTES // 8 if probe.kind == "fragments" else 4)
+    network = _network(probe, six)
+    match probe.kind:
+        case "icmp" | "fragments" if six:
+            packet = network / ICMPv6EchoRequest(id=probe.number & 0xFFFF, data=payload)
+        case "icmp" | "fragments":
+            packet = network / ICMP(id=probe.number & 0xFFFF) / Raw(payload)
+        case "udp":
+            packet = network / UDP(sport=SOURCE_PORT, dport=ECHO_PORT) / Raw(payload)
+        case _:
+            port = ECHO_PORT if probe.kind == "tcp-open" else CLOSED_PORT
+            packet = network / TCP(sport=SOURCE_PORT, dport=port, flags="S", seq=SEQUENCE_BASE + probe.number * 4)
+    if probe.kind != "fragments":
+        return [bytes(packet)]
+    return [bytes(part) for part in (_fragments6(packet, probe) if six else fragment(packet, fragsize=FRAGMENT_BYTES))]
+
+
+def _network(probe: Probe, six: bool) -> Packet:
+    if six:
+        return IPv6(src=probe.source, dst=probe.destination, hlim=64)
+    return IP(src=probe.source, dst=probe.destination, ttl=64, id=probe.number & 0xFFFF)
+
+
+def _fragments6(packet: Packet, probe: Probe) -> list[Packet]:
+    whole = IPv6(bytes(packet))  # built once, so that the checksum is that of the whole
+    header = IPv6ExtHdrFragment(id=probe.number, nh=whole.nh)
+    parts: list[Packet] = fragment6(_network(probe, True) / header / Raw(bytes(whole.payload)), FRAGMENT_BYTES + 48)
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A packet that carries a probe's number: its addresses and its bytes behind the IP header."""
+
+    number: int
+    source: bytes
+    destination: bytes
+    inside: bytes
+
+
+def recognise(data: bytes) -> Seen | None:
+    """Return what a packet is, None when it is not one of ours (or only quotes one, as an ICMP error does)."""
+    if len(data) < 20:
+        return None
+    if data[0] >> 4 == 4:
+        start, end = (data[0] & 15) * 4, int.from_bytes(data[2:4], "big")
+        protocol, source, destination = data[9], data[12:16], data[16:20]
+    else:
+        start, end = 40, 40 + int.from_bytes(data[4:6], "big")
+        protocol, source, destination = data[6], data[8:24], data[24:40]
+    inside = data[start:end]
+    number = _tcp_number(inside) if protocol == socket.IPPROTO_TCP else _marked_number(inside, protocol)
+    return None if number is None else Seen(number, source, destination, inside)
+
+
+def _marked_number(inside: bytes, protocol: int) -> int | None:
+    quotes = (protocol == socket.IPPROTO_ICMP and inside[:1] not in (b"\0", b"\x08") and not inside.startswith(MARK)) or (
+        protocol == socket.IPPROTO_ICMPV6 and inside[:1] < b"\x80"
+    )
+    place = inside.find(MARK)
+    if quotes or place < 0 or len(inside) < place + 8:
+        return None
+    return int.from_bytes(inside[place + 4 : place + 8], "big")
+
+
+def _tcp_number(inside: bytes) -> int | None:
+    if len(inside) < 20:
+        return None
+    sequence, acknowledged = struct.unpack_from("!II", inside, 4)
+    flags = inside[13] & (TCP_SYN | TCP_ACK)
+    value = sequence if flags == TCP_SYN else acknowledged - 1 if flags & TCP_ACK else -1
+    number, rest = divmod(value - SEQUENCE_BASE, 4)
+    return number if rest == 0 and 0 < number < SEQUENCE_NUMBERS else None
+
+
+class Prober:
+    """Holds all sockets, sends all probes, collects all sightings."""
+
+    def __init__(self, taps: Sequence[Tap], namespaces: Mapping[str, NetworkNamespace], probes: Sequence[Probe]) -> None:
+        self._probes = {probe.number: probe for probe in probes}
+        self._packets = {probe.number: craft(probe) for probe in probes}
+        self._inside = {
+            number: {seen.inside for packet in packets if (seen := recognise(packet))}
+            for number, packets in self._packets.items()
+        }
+        self._ends = {p.number: (_packed(p.source), _packed(p.destination)) for p in probes}
+        self._open = ExitStack()
+        self._taps: dict[socket.socket, Tap] = {}
+        self._echoes: list[socket.socket] = []
+        self.sightings: set[Sighting] = set()
+        for tap in taps:
+            self._taps[self._open.enter_context(namespaces[tap.node].run(lambda tap=tap: _packet_socket(tap)))] = tap  # type: ignore[misc]
+        for namespace in namespaces.values():
+            udp, tcp = namespace.run(_responders)
+            self._open.enter_context(tcp)
+            self._echoes.append(self._open.enter_context(udp))
+
+    def run(self) -> set[Sighting]:
+        """Send phase after phase and return everything that was seen."""
+        with self._open:
+            for phase in sorted({probe.phase for probe in self._probes.values()}):
+                probes = [probe for probe in self._probes.values() if probe.phase == phase]
+                for probe in probes:
+                    self._send(probe)
+                    self._listen(0.0)
+                self._await(probes)
+            self._linger()
+        return self.sightings
+
+    def _send(self, probe: Probe) -> None:
+        version = 6 if ":" in probe.destination else 4
+        for sock, tap in self._taps.items():
+            if tap.node == probe.sender and tap.sends:
+                hardware = bytes.fromhex(tap.gateway.replace(":", ""))
+                for packet in self._packets[probe.number]:
+                    sock.sendto(packet, (tap.interface, PROTOCOLS[version], 0, 0, hardware))
+
+    def _await(self, probes: Sequence[Probe]) -> None:
+        wanted = {Sighting(probe.number, probe.receiver, False) for probe in probes if probe.receiver}
+        wanted |= {Sighting(probe.number, probe.sender, True) for probe in probes if probe.answered}
+        deadline = monotonic() + PHASE_SECONDS
+        while not wanted <= self.sightings and (left := deadline - monotonic()) > 0:
+            self._listen(left)
+
+    def _linger(self) -> None:
+        deadline = monotonic() + LINGER_SECONDS
+        while (left := deadline - monotonic()) > 0:
+            self._listen(left)
+
+    def _listen(self, seconds: float) -> None:
+        for sock in select.select((*self._taps, *self._echoes), (), (), seconds)[0]:
+            tap = self._taps.get(sock)
+            if tap is None:
+                data, sender, = sock.recvfrom(1 << 16)
+                sock.sendto(data, sender)
+            else:
+                data, (_, _, direction, *_) = sock.recvfrom(1 << 16)
+                if direction != socket.PACKET_OUTGOING:
+                    self._note(tap, data)
+
+    def _note(self, tap: Tap, data: bytes) -> None:
+        seen = recognise(data)
+        if seen is None or seen.number not in self._probes:
+            return
+        source, destination = self._ends[seen.number]
+        answer = (seen.source, seen.destination) == (destination, source) and source != destination
+        altered = not answer and (
+            (seen.source, seen.destination) != (source, destination) or seen.inside not in self._inside[seen.number]
+        )
+        self.sightings.add(Sighting(seen.number, tap.node, answer, altered))
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def _packet_socket(tap: Tap) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACKET_RECV_BYTES)
+    sock.bind((tap.interface, ETH_P_ALL))
+    return sock
+
+
+def _responders() -> tuple[socket.socket, socket.socket]:
+    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    udp.bind(("::", ECHO_PORT))
+    return udp, socket.create_server(("::", ECHO_PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+
+
+def main() -> None:
+    """Read taps, probes and namespaces' descriptors from standard input; print the sightings."""
+    order: dict[str, Any] = json.load(sys.stdin)
+    namespaces = {node: NetworkNamespace(descriptor) for node, descriptor in order["namespaces"].items()}
+    probes = [Probe(**probe) for probe in order["probes"]]
+    prober = Prober([Tap(**tap) for tap in order["taps"]], namespaces, probes)
+    json.dump([asdict(sighting) for sighting in prober.run()], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
