@@ -117,6 +117,7 @@ class Command:
             self.fail(error)
         else:
             self._control = control
+            self.log.event("info", "control-socket", f"control socket {path}")
 
     def _stop(self, reason: str) -> None:
         if self._stopping or self._service is None:
