@@ -69,7 +69,7 @@ def from_kernel(header: Buffer, packet: Buffer, length: int) -> tuple[int, int] 
         return None
     if gso_type == GSO_NONE:
         return UNFINISHED
-    if gso_type != (tcp_type if protocol == TCP else GSO_UDP):
+    if gso_type != (tcp_type if protocol == TCP else GSO_UDP) or not segment_bytes:
         return None
     if examine(packet, 0, length, FLAG_CHECKSUM_MISSING, segment_bytes, MAX_PACKET_BYTES):
         return None
