@@ -11,7 +11,7 @@ from typing import Final
 from netlab.errors import ExpectationFailed
 from netlab.lab import TUN, Laboratory
 from netlab.processes import CHECKOUT, environment
-from netlab.reachability import Sighting, Verdict, judge, plan_probes
+from netlab.reachability import Sighting, Verdict, judge, plan_probes, sites
 
 PROBING_SECONDS: Final = 60.0
 
@@ -24,7 +24,12 @@ def probe(lab: Laboratory) -> Verdict:
     """
     probes = plan_probes(lab.spec)
     namespaces = {name: namespace.fileno() for name, namespace in lab.namespaces.items()}
-    order = {"namespaces": namespaces, "probes": [asdict(probe) for probe in probes], "taps": _taps(lab)}
+    order = {
+        "namespaces": namespaces,
+        "probes": [asdict(probe) for probe in probes],
+        "taps": _taps(lab),
+        "addresses": {site.node: [str(address) for address in site.addresses] for site in sites(lab.spec)},
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-m", "netlab.probes"], input=json.dumps(order), cwd=CHECKOUT, env=environment(),
@@ -42,12 +47,18 @@ def _taps(lab: Laboratory) -> list[dict[str, object]]:
     taps: list[dict[str, object]] = []
     for node in lab.topology.nodes:
         if node.role == "member":
-            taps.append({"node": node.name, "interface": "eth0" if lab.plain else TUN})
+            taps.append(_plain_tap(lab, node.name) if lab.plain else {"node": node.name, "interface": TUN})
             taps += [{"node": node.name, "interface": bridge.name, "sends": False} for bridge in node.bridges]
         elif node.role == "host":
             behind = next(host.behind for host in lab.spec.hosts if host.name == node.name)
             taps.append({"node": node.name, "interface": "eth0", "gateway": _gateway_mac(lab, node.name, behind)})
     return taps
+
+
+def _plain_tap(lab: Laboratory, member: str) -> dict[str, object]:
+    """Without tunnels, packets leave by the member's cable to the server's end of it."""
+    mac = next(near.mac for near, far in lab.topology.cables if far.node == member)
+    return {"node": member, "interface": "eth0", "gateway": mac}
 
 
 def _gateway_mac(lab: Laboratory, host: str, behind: str) -> str:

@@ -41,10 +41,6 @@ class Files:
     logs: Path
     sockets: Path
 
-    def control(self, node: str) -> Path:
-        """Return the control socket of the rustun process in a node."""
-        return self.sockets / ("server.sock" if node == SERVER else f"client-{node}.sock")
-
 
 class Laboratory:
     """A wired laboratory; `namespaces` holds a namespace for each node of `topology`.
@@ -93,20 +89,26 @@ class Laboratory:
 
     def start_client(self, identity: str) -> NodeProcess:
         """Start `rustun connect` in a member's namespace, without waiting."""
-        configuration = self.files.configuration / f"client-{identity}.toml"
+        configuration = self.files.configuration / f"{self._stem(identity)}.toml"
         return self._start(identity, ["connect", "--config", str(configuration), "--tun", TUN, *self._client_options])
 
+    def _stem(self, node: str) -> str:
+        return SERVER if node == SERVER else self.spec.member(node).stem
+
+    def control(self, node: str) -> Path:
+        """Return the control socket of the rustun process in a node."""
+        return self.files.sockets / f"{self._stem(node)}.sock"
+
     def _start(self, node: str, arguments: list[str]) -> NodeProcess:
-        command = [sys.executable, "-m", "rustun", *arguments, "--control", str(self.files.control(node))]
-        process = NodeProcess(
-            node, self.namespaces[node], command, self.files.configuration, self.files.logs / f"{node}.log"
-        )
+        command = [sys.executable, "-m", "rustun", *arguments, "--control", str(self.control(node))]
+        log = self.files.logs / f"{self._stem(node)}.log"
+        process = NodeProcess(node, self.namespaces[node], command, self.files.configuration, log)
         self.processes[node] = process
         return process
 
     def status(self, node: str) -> Document | None:
         """Return the status document of a node's rustun process, None while it does not answer."""
-        return read_status(self.files.control(node))
+        return read_status(self.control(node))
 
     def wait_until(self, holds: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
         """Look until `holds` is true. Raises ExpectationFailed after `seconds`, or at once when a process ends."""
@@ -171,21 +173,22 @@ class Laboratory:
 
     def close(self) -> list[str]:
         """Stop the clients, then the server, let go of the namespaces, and return what was left over, in words."""
-        left: list[str] = []
-        for group in ([name for name in self.processes if name != SERVER], [SERVER]):
-            processes = [self.processes.pop(name) for name in group if name in self.processes]
-            for process in processes:
-                process.signal(signal.SIGTERM)
-            deadline = monotonic() + STOP_SECONDS
-            for process in processes:
-                code = process.reap(deadline)
-                if code != 0:
-                    left.append(f"rustun in {process.label} " + ("had to be killed" if code is None else f"ended with exit code {code}"))
+        started = list(self.processes)
+        left = self._stop([name for name in started if name != SERVER]) + self._stop([SERVER] * (SERVER in started))
+        left += [f"control socket {path}" for path in map(self.control, started) if path.exists()]
         for name, namespace in self.namespaces.items():
             left += [f"device {device} in {name}" for device in namespace.run(_tun_devices)]
-            left += [f"control socket {path}" for path in (self.files.control(name),) if path.exists()]
             namespace.close()
         return left
+
+    def _stop(self, names: Sequence[str]) -> list[str]:
+        processes = [self.processes.pop(name) for name in names]
+        for process in processes:
+            process.signal(signal.SIGTERM)
+        deadline = monotonic() + STOP_SECONDS
+        codes = [(process.label, process.reap(deadline)) for process in processes]
+        how = {code: "had to be killed" if code is None else f"ended with exit code {code}" for _, code in codes}
+        return [f"rustun in {label} {how[code]}" for label, code in codes if code != 0]
 
 
 def _try_echo(echo: socket.socket, address: str) -> None:

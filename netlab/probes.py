@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -140,7 +141,13 @@ def _tcp_number(inside: bytes) -> int | None:
 class Prober:
     """Holds all sockets, sends all probes, collects all sightings."""
 
-    def __init__(self, taps: Sequence[Tap], namespaces: Mapping[str, NetworkNamespace], probes: Sequence[Probe]) -> None:
+    def __init__(
+        self,
+        taps: Sequence[Tap],
+        namespaces: Mapping[str, NetworkNamespace],
+        addresses: Mapping[str, Sequence[str]],
+        probes: Sequence[Probe],
+    ) -> None:
         self._probes = {probe.number: probe for probe in probes}
         self._packets = {probe.number: craft(probe) for probe in probes}
         self._inside = {
@@ -153,11 +160,12 @@ class Prober:
         self._echoes: list[socket.socket] = []
         self.sightings: set[Sighting] = set()
         for tap in taps:
-            self._taps[self._open.enter_context(namespaces[tap.node].run(lambda tap=tap: _packet_socket(tap)))] = tap  # type: ignore[misc]
-        for namespace in namespaces.values():
-            udp, tcp = namespace.run(_responders)
-            self._open.enter_context(tcp)
-            self._echoes.append(self._open.enter_context(udp))
+            sock = namespaces[tap.node].run(partial(_packet_socket, tap))
+            self._taps[self._open.enter_context(sock)] = tap
+        for node, own in addresses.items():
+            listener, *echoes = namespaces[node].run(partial(_responders, own))
+            self._open.enter_context(listener)
+            self._echoes += [self._open.enter_context(echo) for echo in echoes]
 
     def run(self) -> set[Sighting]:
         """Send phase after phase and return everything that was seen."""
@@ -195,7 +203,7 @@ class Prober:
         for sock in select.select((*self._taps, *self._echoes), (), (), seconds)[0]:
             tap = self._taps.get(sock)
             if tap is None:
-                data, sender, = sock.recvfrom(1 << 16)
+                data, sender = sock.recvfrom(1 << 16)
                 sock.sendto(data, sender)
             else:
                 data, (_, _, direction, *_) = sock.recvfrom(1 << 16)
@@ -225,11 +233,13 @@ def _packet_socket(tap: Tap) -> socket.socket:
     return sock
 
 
-def _responders() -> tuple[socket.socket, socket.socket]:
-    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    udp.bind(("::", ECHO_PORT))
-    return udp, socket.create_server(("::", ECHO_PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+def _responders(addresses: Sequence[str]) -> list[socket.socket]:
+    """Open the TCP port, and a UDP echo on each address: one on all of them might answer from another than was asked."""
+    responders = [socket.create_server(("::", ECHO_PORT), family=socket.AF_INET6, dualstack_ipv6=True)]
+    for address in addresses:
+        responders.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM))
+        responders[-1].bind((address, ECHO_PORT))
+    return responders
 
 
 def main() -> None:
@@ -237,7 +247,7 @@ def main() -> None:
     order: dict[str, Any] = json.load(sys.stdin)
     namespaces = {node: NetworkNamespace(descriptor) for node, descriptor in order["namespaces"].items()}
     probes = [Probe(**probe) for probe in order["probes"]]
-    prober = Prober([Tap(**tap) for tap in order["taps"]], namespaces, probes)
+    prober = Prober([Tap(**tap) for tap in order["taps"]], namespaces, order["addresses"], probes)
     json.dump([asdict(sighting) for sighting in prober.run()], sys.stdout)
 
 

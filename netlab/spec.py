@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netlab.topology import HostSpec, LabSpec, MemberSpec
 from rustun.ops.fleet import Inventory, LabHost, Member
+from rustun.ops.render import client_file
 
 
 def lab_spec(inventory: Inventory) -> LabSpec:
@@ -15,7 +16,8 @@ def lab_spec(inventory: Inventory) -> LabSpec:
 
 def _member(member: Member) -> MemberSpec:
     addresses = (member.interface,) if member.interface6 is None else (member.interface, member.interface6)
-    return MemberSpec(member.identity, member.cluster, addresses, member.ciders)
+    stem = client_file(member.identity).removesuffix(".toml")
+    return MemberSpec(member.identity, member.cluster, addresses, member.ciders, stem)
 
 
 def _host(host: LabHost) -> HostSpec:

@@ -52,12 +52,16 @@ LAN_INDEX_STEP: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class MemberSpec:
-    """A member as the inventory has it: tunnel addresses with their network's length, and the LANs behind it."""
+    """A member as the inventory has it: tunnel addresses with their network's length, and the LANs behind it.
+
+    `stem` begins the names of its files: configuration, log, control socket.
+    """
 
     identity: str
     cluster: str
     addresses: tuple[Interface, ...]
     ciders: tuple[Prefix, ...] = ()
+    stem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,7 @@ def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
     cables: list[tuple[Port, Port]] = []
     named = tuple((server, str(outside_addresses(0)[0].ip)) for server in spec.servers if not _numeric(server))
     numeric = tuple(ip_interface(server) for server in spec.servers if _numeric(server))
-    server_addresses = outside_addresses(0) + numeric
+    server_addresses = tuple(dict.fromkeys(outside_addresses(0) + numeric))
     server_routes: list[Route] = []
     for position, member in enumerate(spec.members, start=1):
         outside = outside_addresses(position)
