@@ -8,7 +8,7 @@ Rules of these contracts
      leaves a data-path method.
   4. After `close` nothing is called back any more. Who closes a source unwatches it first (`Reactor.unwatch`), because
      a closed descriptor's number may belong to somebody else a moment later.
-  5. Each contract has a Linux implementation and an in-memory twin (`memory.py`); tests of the logic use the twin.
+  5. Each contract has a Linux implementation and an in-memory twin (`memory/`); tests of the logic use the twin.
 """
 
 from __future__ import annotations
