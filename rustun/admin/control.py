@@ -1,4 +1,4 @@
-"""The control socket's language: what both ends of it must agree on (docs/control.md).
+"""The control socket's language: what both ends of it must agree on (docs/status.md).
 
 A stream socket in the file system, mode 0600, so that only its owner and root read it. The reader writes `status` and a
 newline; the process answers one JSON object and closes. Documents grow by new keys only; a change that could break a
