@@ -46,7 +46,12 @@ class Outbox:
     )
 
     def __init__(
-        self, reactor: Reactor, stream: Stream, on_readable: Callback, refill: Callback, on_lost: Callable[[ConnectionError], None]
+        self,
+        reactor: Reactor,
+        stream: Stream,
+        on_readable: Callback,
+        refill: Callback,
+        on_lost: Callable[[ConnectionError], None],
     ) -> None:
         self._reactor = reactor
         self._stream = stream

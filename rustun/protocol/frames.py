@@ -1,8 +1,8 @@
 """The frame: a header of 8 bytes and a payload, the same on every tier (docs/protocol.md, section 1).
 
-    0        4        5      6            8
-    | magic  | version| type | payload len | payload ...
-     91929394   01      u8     u16 big endian
+0        4        5      6            8
+| magic  | version| type | payload len | payload ...
+ 91929394   01      u8     u16 big endian
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class FrameType(IntEnum):
     SHARED_REPLY = 0x13
     DATA = 0x14
     CONTROL = 0x15
+
+
+RECORD_TYPES: Final = frozenset({FrameType.DATA, FrameType.CONTROL})  # in a session of the Noise tiers
+SEED_SESSION_TYPES: Final = frozenset({FrameType.SEED_KEEPALIVE, FrameType.SEED_DATA})
 
 
 def header(frame_type: int, payload_bytes: int) -> bytes:

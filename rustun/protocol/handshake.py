@@ -269,17 +269,3 @@ class Responder:
         if len(message) > MAX_REPLY_BYTES:
             raise ProtocolError(f"the answer would take {len(message)} bytes, at most {MAX_REPLY_BYTES} are allowed")
         return header(self._suite.reply_type, len(message)) + message, session_keys(self._noise)
-
-
-def choose_cipher(liked: tuple[Cipher, ...], allowed: tuple[Cipher, ...]) -> Cipher | None:
-    """Choose the record cipher from the client's and the server's lists, each in order of liking.
-
-    Where both like the same best, that one; else ChaCha20, the one that is fast without AES instructions. None when
-    nothing is common to both.
-    """
-    common = [cipher for cipher in liked if cipher in allowed]
-    if not common:
-        return None
-    if liked[0] == allowed[0]:
-        return liked[0]
-    return Cipher.CHACHA20 if Cipher.CHACHA20 in common else common[0]

@@ -90,7 +90,7 @@ class ClusterDirectory:
     def after(self, generation: int) -> tuple[int, tuple[bytes, ...]]:
         """Return (generation that is known then, pages) that lead on from `generation`, which is not the newest."""
         oldest = self._news[0][0] if self._news else 0
-        if 0 < generation and oldest <= generation + 1:
+        if generation > 0 and oldest <= generation + 1:
             return self._news[generation + 1 - oldest]
         if self._snapshot is None:
             self._snapshot = _pages(self.generation, 0, list(self._published.values()), [])
@@ -100,7 +100,8 @@ class ClusterDirectory:
 def _pages(generation: int, base: int, entries: list[DirectoryEntry], gone: list[str]) -> tuple[bytes, ...]:
     groups: list[tuple[list[DirectoryEntry], list[str]]] = [([], [])]
     room_entries, room_bytes = PAGE_ENTRIES, PAGE_TEXT_BYTES
-    for entry in (*entries, *gone):
+    everything: list[DirectoryEntry | str] = [*entries, *gone]
+    for entry in everything:
         size = _size(entry)
         if room_entries == 0 or (room_bytes < size and room_bytes < PAGE_TEXT_BYTES):
             groups.append(([], []))

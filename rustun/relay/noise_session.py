@@ -26,7 +26,7 @@ from rustun.protocol.control import (
     decode,
     encode,
 )
-from rustun.protocol.frames import FrameReader, FrameType
+from rustun.protocol.frames import RECORD_TYPES, FrameReader, FrameType
 from rustun.protocol.handshake import Hello
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS
 from rustun.protocol.rekey import RekeyServer
@@ -38,7 +38,6 @@ from rustun.relay.session import RelaySession
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
-RECORD_TYPES: Final = frozenset({FrameType.DATA, FrameType.CONTROL})
 ASK_AFTER_SECONDS: Final = (REKEY_AFTER_SECONDS + KEY_LIFE_SECONDS) / 2  # a client that forgot gets one reminder
 
 

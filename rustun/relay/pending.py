@@ -19,7 +19,8 @@ from rustun.errors import ProtocolError
 from rustun.link.inbox import Inbox
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.frames import FrameReader, FrameType
-from rustun.protocol.handshake import SHARED, Hello, Refusal, RefusalCode, Responder, Welcome, choose_cipher
+from rustun.protocol.handshake import SHARED, Hello, Refusal, RefusalCode, Responder, Welcome
+from rustun.protocol.record_choice import choose_cipher
 from rustun.protocol.rekey import RekeyServer
 from rustun.protocol.seed_messages import SeedHandshake
 from rustun.protocol.tiers import Tier
@@ -89,7 +90,7 @@ class PendingConnection:
             self.close("handshake-failed")
         except ConnectionError:
             self.close("connection-lost")
-        except Exception as error:  # the last line of defence: a fault here ends this connection, never the relay
+        except Exception as error:  # noqa: BLE001 - the last line of defence: ends this connection, not the relay
             self._core.report_fault(error, "")
             self.close("internal-error")
 

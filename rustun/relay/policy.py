@@ -15,14 +15,13 @@ from typing import Final
 
 from rustun.config.member import Member
 from rustun.config.server import ServerConfig
-from rustun.protocol.ciphers import NONCE_BYTES, SeedCipher, SeedMethod, seed_cipher
+from rustun.protocol.ciphers import NONCE_BYTES, SeedCipher, seed_cipher
 from rustun.protocol.frames import HEADER_BYTES, FrameType
 from rustun.protocol.handshake import Refusal, RefusalCode, shared_psk
-from rustun.protocol.records import Cipher
+from rustun.protocol.record_choice import record_ciphers
 from rustun.protocol.tiers import Tier
 
 REMEMBERED_NONCES: Final = 65_536  # 18 hours of a fleet of 1,000 that reconnects every second minute
-METHOD_CIPHERS: Final = {SeedMethod.AES256: Cipher.AES256, SeedMethod.CHACHA20POLY1305: Cipher.CHACHA20}
 
 
 class Policy:
@@ -78,18 +77,3 @@ class Policy:
         if len(self._nonces) > REMEMBERED_NONCES:
             self._nonces.popitem(last=False)
         return True
-
-
-def record_ciphers(setting: str, method: SeedMethod | None, *, aes_is_fast: bool) -> tuple[Cipher, ...]:
-    """Return the record ciphers that a side offers or allows, in order of liking.
-
-    Args:
-        setting: "auto", "aes256", "chacha20", or empty where nothing was written: then the method's own.
-        method: of crypto_config or `-c`, None for the key tier.
-        aes_is_fast: whether this host has AES instructions.
-    """
-    if setting == "auto" or (not setting and method not in METHOD_CIPHERS):
-        return (Cipher.AES256, Cipher.CHACHA20) if aes_is_fast else (Cipher.CHACHA20, Cipher.AES256)
-    if setting:
-        return (Cipher(setting),)
-    return (METHOD_CIPHERS[method],) if method is not None else ()

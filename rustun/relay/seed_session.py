@@ -18,7 +18,7 @@ from rustun.config.member import Member
 from rustun.errors import ProtocolError
 from rustun.protocol.ciphers import SeedCipher
 from rustun.protocol.codec import SeedCodec
-from rustun.protocol.frames import MAX_PAYLOAD_BYTES, FrameReader, FrameType
+from rustun.protocol.frames import MAX_PAYLOAD_BYTES, SEED_SESSION_TYPES, FrameReader, FrameType
 from rustun.protocol.seed_messages import SeedHandshakeReply, SeedKeepAlive, SeedPeerDetail
 from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
@@ -27,7 +27,6 @@ from rustun.relay.session import RelaySession
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
-SEED_TYPES: Final = frozenset({FrameType.SEED_KEEPALIVE, FrameType.SEED_DATA})
 SEED_MTU: Final = 65535  # the seed's wire announces none; what the sender's device let through is taken
 
 
@@ -53,7 +52,7 @@ class SeedSession(RelaySession):
             cluster,
             tier=Tier.LEGACY,
             codec=codec,
-            reader=FrameReader(SEED_TYPES),
+            reader=FrameReader(SEED_SESSION_TYPES),
             offloads=frozenset(),
             mtu=SEED_MTU,
             silence_seconds=core.limits.legacy_silence_seconds,

@@ -62,7 +62,9 @@ class RelayServer:
         self._log = log
         self._policy = Policy(config, aes_is_fast=aes_is_fast())
         limits = config.limits
-        self.pending: PendingPool[PendingConnection] = PendingPool(limits.pending_connections, limits.pending_per_source)
+        self.pending: PendingPool[PendingConnection] = PendingPool(
+            limits.pending_connections, limits.pending_per_source
+        )
         self._connections = SourceBudget(
             limits.connections_per_second_per_source,
             limits.connections_per_second_per_source,
@@ -159,7 +161,9 @@ class RelayServer:
 
     def _rest(self, listener: Listener, error: OSError) -> None:
         """The host has no room for another connection: make some, and try again a little later."""
-        self._log.event("warning", "no-room", f"cannot accept: {error.strerror}; trying again", endpoint=listener.endpoint)
+        self._log.event(
+            "warning", "no-room", f"cannot accept: {error.strerror}; trying again", endpoint=listener.endpoint
+        )
         self._reactor.unwatch(listener)
         for pending in list(self._waiting)[: max(1, len(self._waiting) // 8)]:
             pending.close("crowded-out")

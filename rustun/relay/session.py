@@ -7,7 +7,7 @@ Rules of this module
   3. Nobody waits for another client's socket: what it does not take now is queued, what does not fit is dropped.
   4. `close` is the only end. It unwatches before it closes, is harmless the second time, and after it nothing of this
      session is processed any more.
-  5. Every callback ends in `_guard`: a ProtocolError closes with its text, anything unexpected closes too and is logged.
+  5. Every callback ends in `_guard`: a ProtocolError closes with its text, anything unexpected closes and is logged.
 """
 
 from __future__ import annotations
@@ -314,8 +314,10 @@ class RelaySession:
         try:
             step()
         except ProtocolError as error:
-            self.core.log.event("warning", "protocol-error", str(error), identity=self.identity, remote=self.stream.remote)
+            self.core.log.event(
+                "warning", "protocol-error", str(error), identity=self.identity, remote=self.stream.remote
+            )
             self.close("protocol-error")
-        except Exception as error:  # the last line of defence: a fault here ends this session, never the relay
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a fault here ends this session, never the relay
             self.core.report_fault(error, self.identity)
             self.close("internal-error")

@@ -1,0 +1,218 @@
+"""From a connected stream to a session, or to the reason why there is none.
+
+Rules of this module
+  1. After its first frame a client accepts that tier's answer and nothing else; it never falls back.
+  2. Nothing unauthenticated is terminal: a close, a reset or a foreign answer is a failure that is tried again. Only a
+     refusal that opened with our key may end the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rustun.backends.base import Reactor, Stream, Timer
+from rustun.errors import ProtocolError, RefusedError
+from rustun.link.buffers import Buffers
+from rustun.link.inbox import Inbox
+from rustun.protocol.ciphers import SeedCipher
+from rustun.protocol.codec import SeedCodec
+from rustun.protocol.frames import HEADER_BYTES, MAX_PAYLOAD_BYTES, FrameReader, FrameType
+from rustun.protocol.handshake import (
+    MAX_REPLY_BYTES,
+    SHARED,
+    Hello,
+    Initiator,
+    Refusal,
+    SessionKeys,
+    Welcome,
+)
+from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply
+
+HANDSHAKE_SECONDS: Final = 10.0  # twice what the server allows itself
+CLOSED_SILENTLY: Final = "closed without a word: wrong key, wrong server key, tier or limit?"
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseAccepted:
+    """The server took us, on a Noise tier."""
+
+    welcome: Welcome
+    keys: SessionKeys
+    held: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeedAccepted:
+    """The server took us, on the seed's wire."""
+
+    reply: SeedHandshakeReply
+    codec: SeedCodec
+    held: bytes
+
+
+Outcome = NoiseAccepted | SeedAccepted | RefusedError | str
+
+
+class ClientHandshake:
+    """One handshake on one stream.
+
+    Args:
+        reactor, buffers, stream: where.
+        first_frame: what to send.
+        answer_type, max_answer_bytes: the only frame that is accepted.
+        open_answer: makes an outcome of the whole frame and what was received behind it; may raise ProtocolError.
+        on_done: called once with the outcome; a str is a failure that may be tried again, and the stream is closed.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        buffers: Buffers,
+        stream: Stream,
+        *,
+        first_frame: bytes,
+        answer_type: FrameType,
+        max_answer_bytes: int,
+        open_answer: Callable[[bytes, bytes], Outcome],
+        on_done: Callable[[Outcome], None],
+    ) -> None:
+        self._reactor = reactor
+        self._stream = stream
+        self._open_answer = open_answer
+        self._on_done = on_done
+        self._unsent = first_frame
+        self._inbox = Inbox(stream, FrameReader(frozenset({answer_type}), max_answer_bytes), buffers)
+        self._timer: Timer = reactor.call_at(reactor.now() + HANDSHAKE_SECONDS, self._on_timeout)
+        self._done = False
+        reactor.watch(stream, self._on_readable, self._on_writable)
+
+    def cancel(self) -> None:
+        """Give up without a word to anybody."""
+        if not self._done:
+            self._done = True
+            self._timer.cancel()
+            self._reactor.unwatch(self._stream)
+            self._stream.close()
+
+    def _on_writable(self) -> None:
+        try:
+            self._unsent = self._unsent[self._stream.send(self._unsent) :]
+        except ConnectionError as error:
+            self._fail(f"connection lost: {error.strerror or error}")
+            return
+        if not self._unsent:
+            self._reactor.watch(self._stream, self._on_readable, None)
+
+    def _on_readable(self) -> None:
+        try:
+            received = self._inbox.begin(receive=True)
+            if received is None:
+                return
+            if received == 0:
+                self._fail(CLOSED_SILENTLY)
+                return
+            found = self._inbox.next_frame()
+            frame = bytes(found[1]) if found is not None else None
+            self._inbox.end()
+            if frame is not None:
+                self._finish(self._open_answer(frame, self._inbox.held))
+        except ConnectionError:
+            self._fail(CLOSED_SILENTLY)
+        except ProtocolError as error:
+            self._fail(f"this is no answer of a rustun server that has our key: {error}")
+
+    def _on_timeout(self) -> None:
+        self._fail(f"no answer to the handshake within {HANDSHAKE_SECONDS:.0f} s")
+
+    def _fail(self, reason: str) -> None:
+        self._finish(reason)
+
+    def _finish(self, outcome: Outcome) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._timer.cancel()
+        self._reactor.unwatch(self._stream)
+        if isinstance(outcome, str | RefusedError):
+            self._stream.close()
+        self._on_done(outcome)
+
+
+def shared_handshake(
+    reactor: Reactor,
+    buffers: Buffers,
+    stream: Stream,
+    psk: bytes,
+    hello: Hello,
+    ephemeral: bytes,
+    on_done: Callable[[Outcome], None],
+) -> ClientHandshake:
+    """Begin the shared tier's handshake; arguments as for Initiator and ClientHandshake."""
+    initiator = Initiator(SHARED, psk, hello, ephemeral)
+
+    def open_answer(frame: bytes, held: bytes) -> Outcome:
+        answer = initiator.receive(frame[HEADER_BYTES:])
+        if isinstance(answer, Refusal):
+            return refusal_error(answer, hello.identity, str(stream.remote))
+        if answer.cipher not in hello.ciphers or initiator.keys is None:
+            raise ProtocolError("the server chose a cipher that was not offered")
+        return NoiseAccepted(answer, initiator.keys, held)
+
+    return ClientHandshake(
+        reactor,
+        buffers,
+        stream,
+        first_frame=initiator.first_frame,
+        answer_type=SHARED.reply_type,
+        max_answer_bytes=MAX_REPLY_BYTES,
+        open_answer=open_answer,
+        on_done=on_done,
+    )
+
+
+def seed_handshake(
+    reactor: Reactor,
+    buffers: Buffers,
+    stream: Stream,
+    cipher: SeedCipher,
+    identity: str,
+    random_bytes: Callable[[int], bytes],
+    on_done: Callable[[Outcome], None],
+) -> ClientHandshake:
+    """Begin the seed's handshake; arguments as for SeedCodec and ClientHandshake."""
+    codec = SeedCodec(cipher, random_bytes)
+
+    def open_answer(frame: bytes, held: bytes) -> Outcome:
+        message = codec.open_message(memoryview(frame), buffers.plain)
+        return SeedAccepted(SeedHandshakeReply.decode(message), codec, held)
+
+    return ClientHandshake(
+        reactor,
+        buffers,
+        stream,
+        first_frame=codec.seal_message(FrameType.SEED_HANDSHAKE, SeedHandshake(identity).encode()),
+        answer_type=FrameType.SEED_HANDSHAKE_REPLY,
+        max_answer_bytes=MAX_PAYLOAD_BYTES,
+        open_answer=open_answer,
+        on_done=on_done,
+    )
+
+
+def refusal_error(refusal: Refusal, identity: str, server: str) -> RefusedError:
+    """Say a sealed refusal as an operator of this host needs to hear it."""
+    if refusal.code == "unknown-identity":
+        return RefusedError(
+            refusal.code,
+            f'the server at {server} does not know "{identity}" (log in server: unknown identity)',
+            "known to the server's operator as members of your cluster? check the spelling with them; not retrying",
+        )
+    remedies = {
+        "method": "choose that method with -c, or cipher in client.toml",
+        "tier": "ask the server's operator for the key that this member has to use",
+        "disabled": "ask the server's operator to enable this member again",
+        "expired": "ask the server's operator to extend this member's access",
+    }
+    remedy = remedies.get(refusal.code, "ask the server's operator")
+    return RefusedError(refusal.code, f'the server at {server} refuses "{identity}": {refusal.reason}', remedy)

@@ -1,0 +1,150 @@
+"""The client's session on the Noise tiers: first proof, keepalives, directory, rekey (docs/protocol.md, 5 to 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from rustun.backends.base import Stream
+from rustun.client.peers import OwnEntry, Peers, own_entry
+from rustun.client.session import ClientSession, Tools
+from rustun.errors import ProtocolError
+from rustun.protocol.codec import RecordCodec
+from rustun.protocol.control import (
+    MAX_CONTROL_BYTES,
+    Config,
+    Directory,
+    Goodbye,
+    Message,
+    Ping,
+    Pong,
+    RekeyAsk,
+    RekeyReply,
+    RekeySwitch,
+    decode,
+    encode,
+)
+from rustun.protocol.frames import RECORD_TYPES, FrameReader
+from rustun.protocol.rekey import RekeyClient, rekey_is_due
+from rustun.protocol.tiers import Tier
+
+SUPERSEDED_WAIT_SECONDS: Final = 60.0  # two hosts with one identity would else throw each other out for ever
+
+
+class ClientNoiseSession(ClientSession):
+    """A session with record keys.
+
+    Args: as for ClientSession, and
+        rekey: continues the handshake's chain of keys.
+        peers: what is known of the cluster.
+        on_config: called when the server told this member its own entry.
+        on_directory: called when what is known of the cluster has changed.
+    """
+
+    takes_offloads = True
+
+    def __init__(
+        self,
+        tools: Tools,
+        stream: Stream,
+        codec: RecordCodec,
+        *,
+        tier: Tier,
+        rekey: RekeyClient,
+        peers: Peers,
+        keepalive_seconds: float,
+        silence_seconds: float,
+        on_config: Callable[[OwnEntry], None],
+        on_directory: Callable[[], None],
+        on_closed: Callable[[str, float], None],
+        held: bytes = b"",
+    ) -> None:
+        super().__init__(
+            tools,
+            stream,
+            codec,
+            FrameReader(RECORD_TYPES),
+            keepalive_seconds=keepalive_seconds,
+            silence_seconds=silence_seconds,
+            on_closed=on_closed,
+            held=held,
+        )
+        self.tier = tier
+        self.cipher_name = codec.cipher.value
+        self._record_codec = codec
+        self._rekey = rekey
+        self._peers = peers
+        self._on_config = on_config
+        self._on_directory = on_directory
+        self._next_ping = 0
+        self._pings: dict[int, float] = {}
+
+    def begin(self) -> None:
+        """Prove the keys with a first ping, then let packets flow."""
+        self._peers.forget_generation()
+        self.send_keepalive()
+        super().begin()
+
+    def send_keepalive(self) -> None:
+        """Send a ping; its answer proves both directions and measures the round trip."""
+        self._pings = {self._next_ping: self.tools.reactor.now()}  # an older one that is still unanswered is given up
+        self._say(Ping(self._next_ping, self.rtt_ms))
+        self._next_ping += 1
+
+    def _say(self, message: Message) -> None:
+        self.send_control(lambda: self._record_codec.seal_control(encode(message)))
+
+    def _say_goodbye(self, reason: str) -> None:
+        self._outbox.transmit(self._record_codec.seal_control(encode(Goodbye(reason))))
+
+    def _keys_alive(self, now: float) -> bool:
+        return self._record_codec.alive(now)
+
+    def _on_tick(self, now: float) -> None:
+        if not self._record_codec.alive(now):
+            self.close("the session's keys are too old")
+        elif rekey_is_due(self._record_codec, now):
+            self._start_rekey()
+
+    def _start_rekey(self) -> None:
+        if not self._rekey.under_way:
+            self._say(self._rekey.begin(self.tools.random_bytes(32)))
+
+    def _on_control(self, frame_type: int, frame: memoryview) -> None:
+        data = self._record_codec.open_control(frame, self.tools.buffers.plain)
+        message = decode(data, MAX_CONTROL_BYTES)
+        now = self.tools.reactor.now()
+        if isinstance(message, Ping):
+            self._say(Pong(message.id))
+        elif isinstance(message, Pong):
+            asked_at = self._pings.pop(message.id, None)
+            if asked_at is not None:
+                self.rtt_ms = (now - asked_at) * 1e3
+        elif isinstance(message, Directory):
+            if self._peers.receive(message):
+                self._on_directory()
+        elif isinstance(message, Config):
+            self._on_config(own_entry(message.name, message.address, message.address6, message.prefixes))
+        elif isinstance(message, RekeyAsk):
+            self._start_rekey()
+        elif isinstance(message, RekeyReply):
+            self._finish_rekey(message, now)
+        elif isinstance(message, Goodbye):
+            self._on_goodbye(message)
+        else:
+            raise ProtocolError(f"a server does not send {message.type!r}")
+
+    def _finish_rekey(self, message: RekeyReply, now: float) -> None:
+        keys = self._rekey.receive(message)
+        codec = self._record_codec
+        codec.replace_opener(keys, now)
+        self.send_control(
+            lambda: codec.seal_control(encode(RekeySwitch())),
+            lambda: codec.replace_sealer(keys, now),
+        )
+
+    def _on_goodbye(self, message: Goodbye) -> None:
+        wait = message.window_seconds * int.from_bytes(self.tools.random_bytes(4), "big") / 2**32
+        if message.reason == "superseded" or "another session" in message.reason:
+            wait = SUPERSEDED_WAIT_SECONDS
+        self.close(f"the server said goodbye: {message.reason}", wait_seconds=wait)

@@ -1,0 +1,132 @@
+"""What a client knows of itself and of its cluster, and what follows from it for its host.
+
+Rules of this module
+  1. News replace what was known only when all pages of a generation have come.
+  2. A packet from the tunnel is delivered when its source lies in a prefix that is routed into the tunnel and its
+     destination is this member's own address or a prefix that it offers; the kernel never sees another.
+  3. A prefix that this member offers is its own LAN: it is never routed into the tunnel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_interface, ip_network
+
+from rustun.backends.base import Interface, Prefix
+from rustun.errors import ProtocolError
+from rustun.protocol.control import Directory, DirectoryEntry
+from rustun.protocol.packet import flow_addresses
+from rustun.protocol.routing import PrefixTable, never_inside
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEntry:
+    """This member's own entry as the server tells it; `offered` are the LANs behind it."""
+
+    name: str
+    addresses: tuple[Interface, ...]
+    offered: tuple[Prefix, ...]
+
+
+def own_entry(name: str, address: str, address6: str, prefixes: tuple[str, ...]) -> OwnEntry:
+    """Return the entry that a server sent as texts. Raises ProtocolError when one of them is not what it has to be."""
+    try:
+        return OwnEntry(
+            name,
+            tuple(ip_interface(text) for text in (address, address6) if text),
+            tuple(ip_network(prefix) for prefix in prefixes),
+        )
+    except ValueError as error:
+        raise ProtocolError(f"the server's configuration for this member makes no sense: {error}") from None
+
+
+class Peers:
+    """The cluster as this member knows it.
+
+    Attributes:
+        own: this member's entry, None before the server told it.
+        entries: the other members by identity.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
+        self.own: OwnEntry | None = None
+        self.entries: dict[str, DirectoryEntry] = {}
+        self._pages: list[Directory] = []
+        self._generation = 0
+        self._inside: PrefixTable[bool] = PrefixTable()
+        self._ours: PrefixTable[bool] = PrefixTable()
+
+    def forget_generation(self) -> None:
+        """A new session begins: its server may count generations anew. What is known stays until it is replaced."""
+        self._generation = 0
+        self._pages.clear()
+
+    def replace(self, entries: list[DirectoryEntry]) -> None:
+        """Take a whole new set of members."""
+        self.entries = {entry.identity: entry for entry in entries if entry.identity != self._identity}
+
+    def receive(self, page: Directory) -> bool:
+        """Take one page of news.
+
+        Returns: whether what is known has changed.
+        Raises: ProtocolError for a page that does not follow the one before.
+        """
+        expected = len(self._pages)
+        if page.page != expected or (page.base != 0 and page.base != self._generation):
+            raise ProtocolError(f"directory page {page.page} of generation {page.generation} is out of order")
+        if self._pages and (self._pages[0].generation, self._pages[0].pages) != (page.generation, page.pages):
+            raise ProtocolError("directory pages of two generations are mixed")
+        self._pages.append(page)
+        if len(self._pages) < page.pages:
+            return False
+        pages, self._pages = self._pages, []
+        self._generation = page.generation
+        entries = {} if page.base == 0 else dict(self.entries)
+        for part in pages:
+            for identity in part.gone:
+                entries.pop(identity, None)
+            entries.update((entry.identity, entry) for entry in part.members)
+        entries.pop(self._identity, None)
+        changed = entries != self.entries
+        self.entries = entries
+        return changed
+
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """Return what should be routed into the tunnel, sorted: other members' addresses and LANs.
+
+        Addresses within the networks of this member's own addresses need no route of their own: the device has one.
+        """
+        own = self.own
+        networks = [address.network for address in own.addresses] if own else []
+        offered = set(own.offered) if own else set()
+        wished: set[Prefix] = set()
+        for entry in self.entries.values():
+            wished.update(ip_network(prefix) for prefix in entry.prefixes)
+            for text in (entry.address, entry.address6):
+                if text:
+                    address = ip_interface(text).ip
+                    if not any(address.version == network.version and address in network for network in networks):
+                        wished.add(ip_network(address))
+        return tuple(sorted(wished - offered, key=lambda prefix: (prefix.version, prefix)))
+
+    def set_routed(self, routed: tuple[Prefix, ...]) -> None:
+        """Note which prefixes the host really routes into the tunnel."""
+        own = self.own
+        self._inside, self._ours = PrefixTable(), PrefixTable()
+        for prefix in routed:
+            self._inside.insert(prefix, True)
+        for address in own.addresses if own else ():
+            self._inside.insert(address.network, True)
+            self._ours.insert(ip_network(address.ip), True)
+        for prefix in own.offered if own else ():
+            self._ours.insert(prefix, True)
+
+    def judge(self, key: bytes) -> str:
+        """Return why a packet with these addresses (a flow key) is not delivered, or nothing when it is."""
+        version, source, destination = flow_addresses(key)
+        if never_inside(source, version) or self._inside.lookup(source, version) is None:
+            return "bad-source"
+        if self._ours.lookup(destination, version) is None:
+            return "bad-destination"
+        return ""

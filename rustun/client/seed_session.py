@@ -1,0 +1,100 @@
+"""The client's session on the seed's wire (docs/protocol.md, section 2).
+
+The server answers each KeepAlive with one that carries the whole cluster; there is no other news. An answer that names
+another identity is passed over, like everything that this wire cannot prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_interface, ip_network
+
+from rustun.backends.base import Stream
+from rustun.client.peers import Peers
+from rustun.client.session import ClientSession, Tools
+from rustun.errors import ProtocolError
+from rustun.protocol.codec import SeedCodec
+from rustun.protocol.control import DirectoryEntry
+from rustun.protocol.frames import SEED_SESSION_TYPES, FrameReader, FrameType
+from rustun.protocol.seed_messages import SeedKeepAlive, SeedPeerDetail
+from rustun.protocol.tiers import Tier
+
+
+def seed_entries(details: tuple[SeedPeerDetail, ...]) -> list[DirectoryEntry]:
+    """Return peers as the seed tells them; one whose address or prefix makes no sense is left out."""
+    entries = []
+    for detail in details:
+        try:
+            ip_interface(detail.private_ip)
+            prefixes = tuple(str(ip_network(prefix)) for prefix in detail.ciders)
+        except ValueError:
+            continue
+        online = detail.last_active > 0
+        entries.append(DirectoryEntry(detail.identity, detail.name, detail.private_ip, "", prefixes, online))
+    return entries
+
+
+class ClientSeedSession(ClientSession):
+    """A session on the seed's wire; arguments as for ClientNoiseSession, as far as this wire has them."""
+
+    tier = Tier.LEGACY
+    takes_offloads = False
+
+    def __init__(
+        self,
+        tools: Tools,
+        stream: Stream,
+        codec: SeedCodec,
+        *,
+        identity: str,
+        cipher_name: str,
+        peers: Peers,
+        keepalive_seconds: float,
+        silence_seconds: float,
+        on_directory: Callable[[], None],
+        on_closed: Callable[[str, float], None],
+        held: bytes = b"",
+    ) -> None:
+        super().__init__(
+            tools,
+            stream,
+            codec,
+            FrameReader(SEED_SESSION_TYPES),
+            keepalive_seconds=keepalive_seconds,
+            silence_seconds=silence_seconds,
+            on_closed=on_closed,
+            held=held,
+        )
+        self.cipher_name = cipher_name
+        self._identity = identity
+        self._seed_codec = codec
+        self._peers = peers
+        self._on_directory = on_directory
+        self._asked_at: float | None = None
+
+    def begin(self) -> None:
+        """Ask for the cluster at once, then let packets flow."""
+        self.send_keepalive()
+        super().begin()
+
+    def send_keepalive(self) -> None:
+        """Send a KeepAlive; the answer carries the cluster."""
+        self._asked_at = self.tools.reactor.now()
+        body = SeedKeepAlive(identity=self._identity).encode(4096)
+        self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
+
+    def _on_control(self, frame_type: int, frame: memoryview) -> None:
+        if frame_type != FrameType.SEED_KEEPALIVE:
+            raise ProtocolError(f"type 0x{frame_type:02x} is not expected here")
+        answer = SeedKeepAlive.decode(self._seed_codec.open_message(frame, self.tools.buffers.plain))
+        if answer.identity not in ("", self._identity):
+            self.tools.pump.drops["foreign-identity"] += 1
+            return
+        if self._asked_at is not None:
+            self.rtt_ms = (self.tools.reactor.now() - self._asked_at) * 1e3
+            self._asked_at = None
+        entries = seed_entries(answer.peer_details)
+        before = self._peers.entries
+        self._peers.replace(entries)
+        if self._peers.entries != before:
+            self._on_directory()

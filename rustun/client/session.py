@@ -1,0 +1,230 @@
+"""The client's side of one session, on either wire.
+
+Rules of this module
+  1. Callbacks end in `_guard`: whatever goes wrong ends this session with a reason, and the client tries again.
+  2. Control frames go ahead of everything that still waits in the TUN device; while the stream is full the device is
+     not read (see pump.py).
+  3. `close` is the only end, harmless the second time; it unwatches before it closes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rustun.backends.base import Reactor, Stream
+from rustun.client.pump import Pump
+from rustun.errors import ProtocolError
+from rustun.link.buffers import Buffers
+from rustun.link.inbox import Inbox
+from rustun.link.outbox import Outbox
+from rustun.logs import EventLog, describe_bug
+from rustun.protocol.codec import RecordCodec, SeedCodec
+from rustun.protocol.frames import FrameReader
+from rustun.protocol.tiers import Tier
+
+MAX_WAITING_CONTROLS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every session of one client uses."""
+
+    reactor: Reactor
+    buffers: Buffers
+    pump: Pump
+    random_bytes: Callable[[int], bytes]
+    log: EventLog
+
+
+class ClientSession:
+    """What both kinds of client session have in common.
+
+    Args:
+        tools: what every session of this client uses.
+        stream: the connection, its handshake done.
+        codec, reader: of the wire.
+        keepalive_seconds: how often proof of life is sent.
+        silence_seconds: how long the server may be silent.
+        on_closed: called once, with the reason and the seconds to wait before the next try (0 for the usual).
+    Attributes:
+        heard_at: when the last valid frame came, seconds of `now()`.
+        rtt_ms: of the last answered keepalive, None before the first.
+    """
+
+    tier: Tier
+    cipher_name: str
+    takes_offloads: bool
+
+    def __init__(
+        self,
+        tools: Tools,
+        stream: Stream,
+        codec: RecordCodec | SeedCodec,
+        reader: FrameReader,
+        *,
+        keepalive_seconds: float,
+        silence_seconds: float,
+        on_closed: Callable[[str, float], None],
+        held: bytes = b"",
+    ) -> None:
+        self.tools = tools
+        self.stream = stream
+        self.closed = False
+        self.rtt_ms: float | None = None
+        self.began_at = self.heard_at = tools.reactor.now()
+        self._codec = codec
+        self._keepalive_seconds = keepalive_seconds
+        self._silence_seconds = silence_seconds
+        self._on_closed = on_closed
+        self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
+        self._inbox = Inbox(stream, reader, tools.buffers, held)
+        self._outbox = Outbox(tools.reactor, stream, self._on_readable, self._refill, self._on_lost)
+        self._timer = tools.reactor.call_at(self.began_at, self._tick)
+        self._next_keepalive = self.began_at + keepalive_seconds
+
+    def begin(self) -> None:
+        """Say the first word and let packets flow."""
+        self.tools.pump.attach(self._codec, self._transmit, offloads=self.takes_offloads)
+        if self._inbox.held:
+            self.tools.reactor.call_soon(lambda: self._guard(self._go_on))
+
+    # --- receiving ---------------------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        self._guard(self._receive)
+
+    def _receive(self) -> None:
+        received = self._inbox.begin(receive=True)
+        if received == 0:
+            self.close("the server closed the connection")
+        elif received is not None:
+            self._turn()
+
+    def _go_on(self) -> None:
+        if not self.closed:
+            self._inbox.begin(receive=False)
+            self._turn()
+
+    def _turn(self) -> None:
+        now = self.tools.reactor.now()
+        if not self._keys_alive(now):
+            self.close("the session's keys are too old")
+            return
+        data_type = self._codec.data_type
+        while not self.closed:
+            found = self._inbox.next_frame()
+            if found is None:
+                break
+            frame_type, frame = found
+            self.heard_at = now
+            if frame_type == data_type:
+                self.tools.pump.deliver(frame)
+            else:
+                self._on_control(frame_type, frame)
+        self._inbox.end()
+
+    def _keys_alive(self, now: float) -> bool:
+        return True
+
+    def _on_control(self, frame_type: int, frame: memoryview) -> None:
+        raise NotImplementedError
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send_control(self, seal: Callable[[], bytes], then: Callable[[], None] | None = None) -> None:
+        """Send a control frame; `then` is called right after it was sealed, the exact point for new keys."""
+        if self.closed:
+            return
+        if not self._outbox.blocked:
+            self._transmit_control(seal, then)
+        elif len(self._controls) < MAX_WAITING_CONTROLS:
+            self._controls.append((seal, then))
+        else:
+            self.close("the server reads nothing any more")
+
+    def _transmit_control(self, seal: Callable[[], bytes], then: Callable[[], None] | None) -> None:
+        frame = seal()
+        if then is not None:
+            then()
+        self._transmit(memoryview(frame))
+
+    def _transmit(self, frames: memoryview) -> None:
+        self._outbox.transmit(frames)
+        if self._outbox.blocked and not self.closed:
+            self.tools.pump.pause()
+
+    def _refill(self) -> None:
+        self._guard(self._send_waiting)
+
+    def _send_waiting(self) -> None:
+        while self._controls and not self._outbox.blocked and not self.closed:
+            self._transmit_control(*self._controls.popleft())
+        if not self._outbox.blocked and not self.closed:
+            self.tools.pump.resume()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._guard(self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        if self.closed:
+            return
+        now = self.tools.reactor.now()
+        if now - self.heard_at >= self._silence_seconds:
+            self.close(f"the server was silent for {now - self.heard_at:.0f} s")
+            return
+        if now >= self._next_keepalive:
+            self._next_keepalive = now + self._keepalive_seconds
+            self.send_keepalive()
+        self._on_tick(now)
+        due = min(self._next_keepalive, self.heard_at + self._silence_seconds, now + 1.0)
+        self._timer = self.tools.reactor.call_at(due, self._tick)
+
+    def send_keepalive(self) -> None:
+        """Send proof of life that has to be answered."""
+        raise NotImplementedError
+
+    def _on_tick(self, now: float) -> None:
+        """Look at what else time brings; called once a second or more often."""
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self, reason: str, *, wait_seconds: float = 0.0, say: str = "") -> None:
+        """End the session.
+
+        Args:
+            reason: for log and status.
+            wait_seconds: before the next try; 0 for the usual backoff.
+            say: what the server hears as the reason; empty to close without a word.
+        """
+        if self.closed:
+            return
+        if say and not self._outbox.blocked:
+            self._say_goodbye(say)
+        self.closed = True
+        self._timer.cancel()
+        self.tools.pump.detach()
+        self._outbox.close()
+        self.stream.close()
+        self._on_closed(reason, wait_seconds)
+
+    def _say_goodbye(self, reason: str) -> None:
+        """Tell the server, where the wire has a word for it."""
+
+    def _on_lost(self, error: ConnectionError) -> None:
+        self.close(f"connection lost: {error.strerror or error}")
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ProtocolError as error:
+            self.close(f"the server broke the protocol: {error}")
+        except ConnectionError as error:
+            self._on_lost(error)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: the client tries again with a new session
+            self.tools.log.event("error", "internal-error", describe_bug(error))
+            self.close("a fault of this program; see the log")
