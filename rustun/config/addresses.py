@@ -99,11 +99,13 @@ def _split_endpoint(text: str, lowest_port: int = 1) -> tuple[str, int]:
 
 
 def _bracketed(text: str) -> str:
-    try:
-        return f"write [{IPv6Address(text)}]:8080"
-    except ValueError:
-        host, _, port = text.rpartition(":")
-        return f"write {quoted(f'[{host}]:{port}')}"
+    host, _, port = text.rpartition(":")
+    for address, its_port in ((host, port), (text, "8080")):
+        try:
+            return f"write [{IPv6Address(address)}]:{_port(text, its_port, 1)}"
+        except (ValueError, Complaint):
+            continue
+    return "as in [2001:db8::1]:8080"
 
 
 def _port(text: str, port: str, lowest: int) -> int:

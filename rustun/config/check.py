@@ -18,7 +18,6 @@ from rustun.config.toml import parse_toml
 from rustun.errors import ConfigError, Problem
 
 _JSON: Final = re.compile(r"\s*(\{|\[\s*(\{|\]|$))")
-_TOML: Final = re.compile(r"\s*(#|\[|[\w.\"'-]+\s*=)")
 _SERVER_KEYS: Final = frozenset({"server_config", "route_config", "limit_config", "queue_config", "admin_config"})
 _CLIENT_KEYS: Final = frozenset({"identity", "servers", "tunnel_config", "host_config"})
 _INVENTORY_KEYS: Final = frozenset({"fleet", "cluster", "lab"})
@@ -74,8 +73,7 @@ def _kind(path: Path) -> str:
     """Return "routes", "client" or "server". Raises: ConfigError: unreadable, or none of them."""
     file = str(path)
     text = decode(file, read_bytes(path, MAX_ROUTES_BYTES))
-    looks_toml = not _JSON.match(text) and (_TOML.match(text) or path.suffix != ".json")
-    if not looks_toml:
+    if path.suffix == ".json" or _JSON.match(text):
         return "routes"
     keys = parse_toml(file, text).values.keys()
     if keys & _INVENTORY_KEYS:

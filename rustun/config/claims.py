@@ -110,26 +110,28 @@ class Claims:
 
     def _report_clash(self, claim: Claim, owner: Claim) -> None:
         where = f"line {self._line(owner)}"
+        holder = quoted(owner.member.identity)
         if claim.key == owner.key:
-            reason = f"{_noun(claim)} {claim.text} is taken by {quoted(owner.member.identity)} at {where}"
+            reason = f"{_noun(claim)} {claim.text} is taken by {holder} at {where}"
         else:
-            reason = f"{_noun(claim)} {claim.text} is the {_noun(owner)} of {quoted(owner.member.identity)} at {where}"
-        remedy = (
-            "take it out of one of them" if claim.key == "ciders" == owner.key else self._free_address(claim, owner)
-        )
+            reason = f"{_noun(claim)} {claim.text} is the {_noun(owner)} of {holder} at {where}"
+        if claim.key != owner.key:
+            remedy = "take the prefix out, or give the other member another address"
+        elif claim.key == "ciders":
+            remedy = "take it out of one of them"
+        else:
+            remedy = self._free_address(claim)
         self._findings.add(self._line(claim), claim.member.label, reason, remedy)
 
-    def _free_address(self, claim: Claim, owner: Claim) -> str:
+    def _free_address(self, claim: Claim) -> str:
         """Return the remedy for an address that two want: one that nobody has in the same network."""
-        of = owner if claim.key == "ciders" else claim
-        network = _network(of)
-        if network is None or network.prefixlen > network.max_prefixlen - 2:
-            return "give one of them another address"
-        gateway = of.member.gateway
+        cluster, version, bits, _ = claim.place
+        of = claim.member
+        network = ip_network(of.private_ip6.network) if version == 6 and of.private_ip6 else of.interface.network
         for number in islice(range(1, network.num_addresses - 1), MAX_SEARCH):
             address = network[number]
-            place = (of.member.cluster, network.version, network.max_prefixlen, int(address))
-            if place not in self._owners and address != gateway:
+            place = (cluster, version, bits, int(address))
+            if place not in self._owners and address != of.gateway:
                 self._owners[place] = claim  # so that the next clash is told another one
                 return f"give one of them another address; {address} is free"
         return f"give one of them another address; {network} looks full"
@@ -170,11 +172,3 @@ def _claims(member: Member, span: Span) -> Iterator[Claim]:
 
 def _noun(claim: Claim) -> str:
     return "prefix" if claim.key == "ciders" else claim.key
-
-
-def _network(claim: Claim) -> Prefix | None:
-    if claim.key == "private_ip":
-        return claim.member.interface.network
-    if claim.key == "private_ip6" and claim.member.private_ip6 is not None:
-        return ip_network(claim.member.private_ip6.network)
-    return None

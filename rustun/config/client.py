@@ -169,8 +169,8 @@ def _read_servers(top: Table) -> list[ServerAddress]:
         table.close()
         if endpoint is not None:
             servers.append(ServerAddress(endpoint, keys))
-        elif "address" not in table:
-            table.report("address", "is missing", 'write { address = "vpn.example.com:8080" }')
+        else:
+            table.missing("address", 'write { address = "vpn.example.com:8080" }')
     return servers
 
 
@@ -195,8 +195,8 @@ def _read_host(table: Table) -> HostConsent:
     )
     table.known("accept_routes")
     table.close()
-    for key, value in table.values.items():
-        if value not in (False, "", "off", [], {}) and key in HostConsent.__dataclass_fields__:
+    for key in HostConsent.__dataclass_fields__:
+        if getattr(host, key) not in (getattr(HostConsent(), key), ()):
             table.report(key, "is not acted on by this version", "set up this part of the host by hand", "warning")
     return host
 

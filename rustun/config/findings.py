@@ -11,13 +11,15 @@ Rules of this package
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 from rustun.errors import ConfigError, Level, Problem
-from rustun.printable import quoted
+from rustun.printable import SHOWN_CHARACTERS, quoted
 
-MAX_PROBLEMS: Final = 1000  # per file: more than anybody reads, little enough to keep
+MAX_PROBLEMS: Final = 1000  # per file and level: more than anybody reads, little enough to keep
 
 
 class Complaint(Exception):
@@ -38,30 +40,35 @@ class Findings:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._problems: list[Problem] = []
-        self._left_out = 0
+        self._kept: dict[Level, list[Problem]] = {"error": [], "warning": [], "note": []}
+        self._left_out: Counter[Level] = Counter()
 
     def add(self, line: int, key: str, reason: str, remedy: str = "", level: Level = "error") -> None:
-        """Remember one problem; beyond MAX_PROBLEMS only their number is kept."""
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(self.file, line, key, reason, remedy, level))
+        """Remember one problem; of each level at most MAX_PROBLEMS are kept, of the others their number."""
+        if self.full(level):
+            self._left_out[level] += 1
         else:
-            self._left_out += 1
+            self._kept[level].append(Problem(self.file, line, key, reason, remedy, level))
+
+    def full(self, level: Level) -> bool:
+        """Whether another problem of this level is only counted; then no line need be looked for."""
+        return len(self._kept[level]) >= MAX_PROBLEMS
 
     def take(self, other: Findings) -> None:
         """Add the problems of another place, under that place's name."""
-        self._problems += other._problems
+        for level, problems in other._kept.items():
+            self._kept[level] += problems
 
     @property
     def failed(self) -> bool:
         """Whether an error is among them."""
-        return any(problem.level == "error" for problem in self._problems)
+        return bool(self._kept["error"])
 
     def all(self) -> tuple[Problem, ...]:
         """Return every problem, first lines first; the whole file's (line 0) lead."""
-        found = sorted(self._problems, key=lambda problem: problem.line)
-        if self._left_out:
-            found.append(Problem(self.file, 0, "", f"{self._left_out} more problems are not shown", "mend these first"))
+        found = sorted(chain.from_iterable(self._kept.values()), key=lambda problem: problem.line)
+        for level, count in self._left_out.items():
+            found.append(Problem(self.file, 0, "", f"{count} more of these", "mend the others first", level))
         return tuple(found)
 
     def finish(self) -> tuple[Problem, ...]:
@@ -78,7 +85,7 @@ def config_error(file: str, reason: str, remedy: str = "", line: int = 0, key: s
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` most likely was meant to be, or None when none is close."""
-    close = difflib.get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:SHOWN_CHARACTERS].lower(), sorted(known), n=1, cutoff=0.6)
     return close[0] if close else None
 
 

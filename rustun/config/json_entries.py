@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -79,13 +80,14 @@ class EntryCutter:
 
     def line_in(self, span: Span, key: str, value: str | None = None) -> int:
         """Return the line of a key of an element, or of a text behind it; the element's own when it is not found."""
-        found = re.compile(re.escape(json.dumps(key)) + r"\s*:").search(self.text, span.start, span.end)
+        spellings = "|".join(re.escape(spelling) for spelling in _spellings(key))
+        found = re.compile(rf"({spellings})\s*:").search(self.text, span.start, span.end)
         if not found:
             return span.line
         offset = found.start()
         if value is not None:
-            spellings = (json.dumps(value, ensure_ascii=False), json.dumps(value))
-            offset = max(offset, *(self.text.find(spelling, offset, span.end) for spelling in spellings))
+            places = [self.text.find(spelling, offset, span.end) for spelling in _spellings(value)]
+            offset = max(offset, *places)
         return span.line + self.text.count("\n", span.start, offset)
 
     def _open_list(self, position: int, line: int) -> None:
@@ -113,8 +115,8 @@ class EntryCutter:
     def _pairs(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         made = dict(pairs)
         if len(made) < len(pairs):
-            keys = [key for key, _ in pairs]
-            self._duplicates += [key for key in made if keys.count(key) > 1]
+            counts = Counter(key for key, _ in pairs)
+            self._duplicates += [key for key, count in counts.items() if count > 1]
         return made
 
     def _skip(self, position: int, line: int) -> tuple[int, int]:
@@ -137,6 +139,8 @@ class EntryCutter:
         if text[text.rfind("\n", 0, position) + 1 :].startswith(("<<<<<<<", "=======", ">>>>>>>")):
             raise JsonError(line, "holds a merge conflict mark", "settle the conflict")
         if rest[0] in "}]" and before == "," or words.startswith("Illegal trailing comma"):
+            comma = text.rfind(",", 0, position + 1)  # Python 3.13 names the comma's place, 3.11 the bracket's
+            line -= text.count("\n", comma, position)
             raise JsonError(line, "a comma stands before a closing bracket", "take the comma out")
         if words.startswith("Invalid control character"):
             raise JsonError(line, "a text holds a line break or control character", "is its closing quote missing?")
@@ -151,6 +155,10 @@ class EntryCutter:
         if words.startswith("Expecting ':' delimiter"):
             raise JsonError(line, f"a colon is missing before {self._word(position)}", "put one there")
         raise JsonError(line, f"is not JSON at {self._word(position)} in {inside}", "texts stand in double quotes")
+
+
+def _spellings(text: str) -> tuple[str, str]:
+    return json.dumps(text, ensure_ascii=False), json.dumps(text)
 
 
 def _no_constant(name: str) -> NoReturn:

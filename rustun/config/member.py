@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 from rustun.backends.base import Prefix
 from rustun.config.addresses import parse_interface6, parse_ipv4, parse_mask, parse_prefix
-from rustun.config.findings import Complaint, Findings, describe, suggestion
+from rustun.config.findings import MAX_PROBLEMS, Complaint, Findings, describe, suggestion
 from rustun.config.json_entries import Entry, EntryCutter, Span
 from rustun.config.keys import parse_public_key
 from rustun.config.mapping import parse_mapping
@@ -127,17 +128,20 @@ class MemberReader:
         self._judge(member)
         return None if self._failed else member
 
-    def report_unknown(self) -> None:
-        """Warn of every unknown key once, however many entries have it."""
-        for key, lines in self._unknown.items():
+    def report_unknown(self) -> Iterator[None]:
+        """Warn of every unknown key once, however many entries have it; yields after each."""
+        for key, lines in islice(self._unknown.items(), MAX_PROBLEMS):
             where = f" in {len(lines)} entries, first here" if len(lines) > 1 else ""
             reason = f"is not a known key{where}: kept, but not used"
             self._findings.add(lines[0], quoted(key), reason, suggestion(key, KNOWN_KEYS), "warning")
+            yield
 
     def _report(
         self, key: str, reason: str, remedy: str = "", value: str | None = None, level: Level = "error"
     ) -> None:
         self._failed = self._failed or level == "error"
+        if self._findings.full(level):
+            key = ""  # it is only counted: do not look for its line
         line = self._cutter.line_in(self._span, key, value) if key else self._span.line
         label = member_label(self._values.get("identity"), self._values.get("cluster"))
         self._findings.add(line, label, reason, remedy, level)
@@ -231,7 +235,7 @@ class MemberReader:
         address, mask = int(member.private_ip), int(member.mask)  # numbers: IPv4Interface takes 20 us
         host, last_host = address & ~mask, ~mask & 0xFFFFFFFF
         if last_host > 1 and host in (0, last_host):
-            which = "broadcast address" if host else "network"
+            which = "broadcast address" if host else "network address"
             reason = f"private_ip {member.private_ip} is the {which} of {member.interface.network}"
             self._report("private_ip", reason, "hosts may refuse to talk to it; choose another", level="warning")
         if member.gateway is not None and (int(member.gateway) ^ address) & mask:

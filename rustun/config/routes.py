@@ -57,7 +57,7 @@ def parse_routes(data: bytes, file: str) -> Generator[None, None, RoutesFile]:
                 yield
     except JsonError as error:
         findings.add(error.line, "", error.reason, error.remedy)
-    reader.report_unknown()
+    yield from reader.report_unknown()
     yield from claims.report()
     yield from claims.forget()
     return RoutesFile(tuple(members), findings.finish())

@@ -80,8 +80,10 @@ def load_server_config(path: Path) -> ServerConfig:
 
 def _read_listen(server: Table) -> tuple[Endpoint, ...]:
     listen = server.texts("listen_addr", parse_listen)
-    if not server.values.get("listen_addr"):
-        server.report("listen_addr", "is missing", 'write [server_config] listen_addr = "0.0.0.0:8080"')
+    remedy = 'write [server_config] listen_addr = "0.0.0.0:8080"'
+    server.missing("listen_addr", remedy)
+    if server.values.get("listen_addr") == []:
+        server.report("listen_addr", "is empty", remedy)
     for endpoint in sorted({str(one) for one in listen if listen.count(one) > 1 and one.port}):
         server.report("listen_addr", f"names {endpoint} twice", "keep one of them", value=endpoint)
     return listen
@@ -107,8 +109,10 @@ def _read_routes_file(table: Table, folder: Path) -> Path:
     written = table.text("routes_file", str, "")
     table.close()
     if not written:
-        if not isinstance(table.values.get("routes_file"), int | float | list | dict):
-            table.report("routes_file", "is missing", 'write [route_config] routes_file = "routes.json"')
+        remedy = 'write [route_config] routes_file = "routes.json"'
+        table.missing("routes_file", remedy)
+        if "routes_file" in table and table.values["routes_file"] == "":
+            table.report("routes_file", "is empty", remedy)
         return folder / "routes.json"
     here, beside = Path(written), folder / written
     if here.is_absolute():

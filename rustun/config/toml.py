@@ -16,6 +16,7 @@ from rustun.config.files import MAX_TOML_BYTES, decode, read_bytes
 from rustun.config.findings import Complaint, Findings, config_error, describe, suggestion
 from rustun.config.lines import toml_line
 from rustun.errors import Level
+from rustun.printable import printable
 
 T = TypeVar("T")
 _PLACE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
@@ -27,12 +28,14 @@ class Table:
     Args:
         text: the whole file, to find lines in.
         path: names from the outermost table to this one, empty for the file itself.
-        values: what tomllib read there.
+        values: what tomllib read there; None where something else than a table stands (reported already).
     """
 
-    def __init__(self, findings: Findings, text: str, path: tuple[str, ...], values: dict[str, object]) -> None:
+    def __init__(self, findings: Findings, text: str, path: tuple[str, ...], values: dict[str, object] | None) -> None:
         self.findings = findings
-        self.values = values
+        self.values = values or {}
+        self._usable = values is not None
+        self._in_list = False
         self._text = text
         self._path = path
         self._known: set[str] = set()
@@ -43,7 +46,14 @@ class Table:
     def report(self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None) -> None:
         """Add a problem with `key` of this table; an empty key means the table itself."""
         path = (*self._path, key) if key else self._path
+        if self._in_list and key not in self.values:  # show which of the tables lacks it, by a text that it has
+            value = next((other for other in self.values.values() if isinstance(other, str)), None)
         self.findings.add(toml_line(self._text, path, value), ".".join(path), reason, remedy, level)
+
+    def missing(self, key: str, remedy: str) -> None:
+        """Report `key` as missing, unless it is there or the table itself was reported."""
+        if key not in self.values and self._usable:
+            self.report(key, "is missing", remedy)
 
     def known(self, *keys: str) -> None:
         """Declare keys that are read elsewhere."""
@@ -55,7 +65,7 @@ class Table:
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             self.report(key, f"is {describe(value)}, not a table", f"write [{'.'.join((*self._path, key))}]")
-            value = {}
+            value = None
         return Table(self.findings, self._text, (*self._path, key), value)
 
     def tables(self, key: str, example: str) -> list[Table]:
@@ -65,7 +75,10 @@ class Table:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.report(key, "is not a list of tables", f"write {key} = [{example}]")
             return []
-        return [Table(self.findings, self._text, (*self._path, key), item) for item in value]
+        found = [Table(self.findings, self._text, (*self._path, key), item) for item in value]
+        for table in found:
+            table._in_list = True
+        return found
 
     def text(self, key: str, convert: Callable[[str], T], default: T) -> T:
         """Return the text below `key`, converted; `convert` raises Complaint for what it does not take."""
@@ -134,9 +147,8 @@ class Table:
             self.report(key, f"is {describe(value)}, not {name}", f"write {key} = {default:g}")
             return default
         if not low <= value <= high:  # false for NaN as well
-            self.report(
-                key, f"is {describe(value)}, out of its range", f"{low:g} to {high:g}; the default is {default:g}"
-            )
+            remedy = f"{low:,} to {high:,}; the default is {default:,}"
+            self.report(key, f"is {describe(value)}, out of its range", remedy)
             return default
         return value
 
@@ -170,15 +182,20 @@ def _syntax_error(file: str, text: str, words: str) -> Exception:
     place = _PLACE.search(words)
     line = int(place[1]) if place and place[1] else text.count("\n") + 1
     found = text.split("\n")[line - 1].strip() if place else ""
-    reason = "is not TOML: " + (words[: place.start()] if place else words)
-    return config_error(file, reason, _syntax_remedy(found), line if place else 0)
+    reason, remedy = _syntax_words(words[: place.start()] if place else words, found)
+    return config_error(file, reason, remedy, line if place else 0)
 
 
-def _syntax_remedy(found: str) -> str:
+def _syntax_words(words: str, found: str) -> tuple[str, str]:
+    """Return reason and remedy for tomllib's words about the line `found`."""
     if found.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-        return "this is a merge conflict mark: settle the conflict"
+        return "holds a merge conflict mark", "settle the conflict"
+    if words.startswith(("Cannot overwrite", "Cannot declare")):
+        return "the same key or table stands there twice", "keep one of them"
+    if words.startswith("Illegal character '\\n'"):
+        return "a text is not closed on its line", "close its quote"
     if re.match(r"[\w.-]+\s*:", found):
-        return 'TOML sets a key with =, as in: name = "value"'
-    if re.match(r"[\w.-]+\s*=\s*[A-Za-z/.]", found):
-        return 'put texts in quotes, as in: name = "value"'
-    return f"look at: {describe(found)[1:-1]}" if found else "the file ends too early"
+        return "a key is followed by a colon", 'TOML has = there, as in: name = "value"'
+    if re.match(r"[\w.-]+\s*=\s*[^\s\"'\[{]", found):
+        return "is not TOML after the =", 'texts stand in quotes, as in: name = "value"'
+    return f"is not TOML: {printable(words)}", f"look at: {printable(found)}" if found else "the file ends too early"
