@@ -1,0 +1,103 @@
+"""Imports go one way: cli -> relay, client, admin -> protocol, backends.base, config -> errors."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import ROOT, module_name, python_files
+
+BASICS = {"errors", "printable", "logs"}
+CORE = BASICS | {"protocol", "config", "backends.base", "link"}
+# What each part of the package may import of the others, besides itself and the version. A part is a folder, or a
+# module at the top. `backends.base` is the contract alone, `backends` the concrete ones.
+ALLOWED = {
+    "errors": set(),
+    "printable": set(),
+    "logs": {"printable"},
+    "protocol": {"errors", "printable"},
+    "backends.base": {"errors"},
+    "backends": {"backends.base", "errors", "printable", "protocol"},
+    "config": {"errors", "printable", "protocol", "backends.base"},
+    "link": CORE,
+    "relay": CORE,
+    "client": CORE,
+    "admin": BASICS | {"backends.base"},
+    "ops": {"errors", "printable", "protocol", "config", "backends.base"},
+    "cli": CORE | {"backends", "relay", "client", "admin"},
+    "__main__": {"cli"},
+    "": set(),
+}
+# protocol/ is sans-I/O: bytes and `now` in, bytes and events out.
+PURE = {
+    "__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "copy", "cryptography", "dataclasses",
+    "enum", "functools", "hashlib", "hmac", "heapq", "io", "ipaddress", "itertools", "json", "math", "operator", "re",
+    "string", "struct", "typing", "rustun",
+}  # fmt: skip
+# What the runtime may import from elsewhere; every entry costs memory in a process that runs as root.
+RUNTIME_PACKAGES = {"click", "cryptography", "pyroute2", "rich", "rustun"}
+
+
+def part_of(module: str) -> str:
+    """Return the part that a module of the package belongs to."""
+    names = module.split(".")[1:]
+    if names[:2] == ["backends", "base"]:
+        return "backends.base"
+    return names[0] if names else ""
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and full module name of everything a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import; write the full name"
+            assert node.module is not None
+            if node.module in ("rustun", "rustun.backends"):
+                for alias in node.names:
+                    yield node.lineno, f"{node.module}.{alias.name}"
+            else:
+                yield node.lineno, node.module
+
+
+RUNTIME_FILES = [path for path in python_files("rustun") if part_of(module_name(path)) != "ops"]
+
+
+@pytest.mark.parametrize("path", python_files("rustun"), ids=module_name)
+def test_no_import_against_the_direction(path: Path) -> None:
+    """A part that imports upwards cannot be read, tested or replaced by itself any more."""
+    importer = part_of(module_name(path))
+    assert importer in ALLOWED, f"{path}: a new part; say in this test what it may import"
+    for line, module in imports(path):
+        if module.split(".")[0] == "rustun":
+            imported = part_of(module)
+            allowed = imported in (importer, "", "__version__") or imported in ALLOWED[importer]
+            assert allowed, f"{path.relative_to(ROOT)}:{line}: {importer} may not import {module}"
+
+
+@pytest.mark.parametrize("path", python_files("rustun/protocol"), ids=module_name)
+def test_protocol_is_sans_io(path: Path) -> None:
+    """A core that reads a socket, clock, file or random source cannot be replayed from bytes and times."""
+    for line, module in imports(path):
+        assert module.split(".")[0] in PURE, f"{path.relative_to(ROOT)}:{line}: protocol/ may not import {module}"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("open", "print", "input"), f"{path.relative_to(ROOT)}:{node.lineno}: does I/O"
+
+
+@pytest.mark.parametrize("path", RUNTIME_FILES, ids=module_name)
+def test_runtime_imports_only_its_dependencies(path: Path) -> None:
+    """An undeclared package would be missing from a fresh install; a toolkit package would run as root."""
+    for line, module in imports(path):
+        top = module.split(".")[0]
+        known = top in sys.stdlib_module_names or top in RUNTIME_PACKAGES
+        assert known, f"{path.relative_to(ROOT)}:{line}: the runtime may not import {module}"
+        assert top != "asyncio", f"{path.relative_to(ROOT)}:{line}: asyncio costs 10 MB per process; use the Reactor"
+        for name in ("rustun.ops", "netlab", "tests"):
+            assert not f"{module}.".startswith(f"{name}."), f"{path.relative_to(ROOT)}:{line}: imports {name}"
