@@ -1,10 +1,10 @@
 """What ends a laboratory command, by exit code.
 
-     0  as expected
-     2  bad input, or nothing was run            BadInput
-     4  the environment lacks something          EnvironmentLacks
-     5  an expectation failed                    ExpectationFailed
-   (1 belongs to invoke)
+  0  as expected
+  2  bad input, or nothing was run            BadInput
+  4  the environment lacks something          EnvironmentLacks
+  5  an expectation failed                    ExpectationFailed
+(1 belongs to invoke)
 """
 
 from __future__ import annotations

@@ -52,16 +52,14 @@ class Laboratory:
         client_options: further options for each `rustun connect`.
     """
 
-    def __init__(
-        self, spec: LabSpec, files: Files, *, plain: bool = False, client_options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, spec: LabSpec, files: Files, *, plain: bool = False, client_options: Sequence[str] = ()) -> None:
         self.spec = spec
         self.files = files
         self.plain = plain
         self.topology: Topology = topology.plan(spec, plain=plain)
         self.processes: dict[str, NodeProcess] = {}
         self._client_options = tuple(client_options)
-        self.namespaces: Mapping[str, NetworkNamespace] = {node.name: NetworkNamespace() for node in self.topology.nodes}
+        self.namespaces: dict[str, NetworkNamespace] = {n.name: NetworkNamespace() for n in self.topology.nodes}
         wiring.build(self.topology, self.namespaces)
 
     def start(self) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from netlab.lab import Laboratory
 from netlab.processes import Measurement, processor_seconds
 
 GRACE_SECONDS: Final = 15.0  # for interpreters to start and queues to drain, beyond the time that a load runs
+LOADED_INTERVAL_SECONDS: Final = 0.01  # between echoes under load
+PINGED_FRACTION: Final = 0.8  # of the time of the load
 GIGA: Final = 1e9
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +56,30 @@ class Trips:
 
 def throughput(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> Throughput:
     """Send TCP for `seconds` over `streams` connections."""
-    deadline = monotonic() + seconds + GRACE_SECONDS
-    before = _rustun_seconds(lab)
-    with _sink(lab, path, "tcp-sink", "--streams", str(streams), deadline=deadline) as (sink, port):
-        with _running(lab, path.sender, "tcp-send", path.address, port, "--seconds", str(seconds), "--streams", str(streams)) as sender:
-            result = sink.line(deadline)
-            sender.finish(deadline)
-    used = _rustun_seconds(lab) - before
-    return Throughput(result["bytes"] * 8 / GIGA / result["seconds"], used / (result["bytes"] / GIGA))
+    found, _ = _bulk(lab, path, streams, seconds, lambda: None)
+    return found
 
 
 def loaded_trips(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> tuple[Throughput, Trips]:
-    """Send TCP over `streams` connections and ping along the same path in the middle part of that time."""
+    """Send TCP over `streams` connections and ping along the same path most of that time."""
+    echoes = max(20, int(seconds * PINGED_FRACTION / LOADED_INTERVAL_SECONDS))
+    return _bulk(lab, path, streams, seconds, lambda: trips(lab, path, echoes=echoes, interval=LOADED_INTERVAL_SECONDS))
+
+
+def _bulk(
+    lab: Laboratory, path: Path, streams: int, seconds: float, meanwhile: Callable[[], T]
+) -> tuple[Throughput, T]:
     deadline = monotonic() + seconds + GRACE_SECONDS
-    echoes = max(20, int(seconds * 0.8 / LOADED_INTERVAL_SECONDS))
     before = _rustun_seconds(lab)
-    with _sink(lab, path, "tcp-sink", "--streams", str(streams), deadline=deadline) as (sink, port):
-        with _running(lab, path.sender, "tcp-send", path.address, port, "--seconds", str(seconds), "--streams", str(streams)) as sender:
-            found = trips(lab, path, echoes=echoes, interval=LOADED_INTERVAL_SECONDS)
-            result = sink.line(deadline)
+    options = ("--streams", str(streams), "--seconds", str(seconds))
+    with _sink(lab, path, "tcp-sink", *options[:2], deadline=deadline) as (sink, port):
+        with _running(lab, path.sender, "tcp-send", path.address, port, *options) as sender:
+            result = meanwhile()
+            found = sink.line(deadline)
             sender.finish(deadline)
     used = _rustun_seconds(lab) - before
-    gigabytes = result["bytes"] / GIGA
-    return Throughput(gigabytes * 8 / result["seconds"], used / gigabytes), found
-
-
-LOADED_INTERVAL_SECONDS: Final = 0.01
+    gigabytes = found["bytes"] / GIGA
+    return Throughput(gigabytes * 8 / found["seconds"], used / gigabytes), result
 
 
 def datagrams(lab: Laboratory, path: Path, *, size: int, rate: float, seconds: float) -> Datagrams:
@@ -95,12 +96,12 @@ def datagrams(lab: Laboratory, path: Path, *, size: int, rate: float, seconds: f
 def trips(lab: Laboratory, path: Path, *, echoes: int, interval: float = 0.005) -> Trips:
     """Ping at a fixed pace: one echo every `interval` seconds."""
     deadline = monotonic() + echoes * interval + GRACE_SECONDS
-    with _running(lab, path.sender, "ping", path.address, "--count", str(echoes), "--interval", str(interval)) as pinger:
+    pace = ("--count", str(echoes), "--interval", str(interval))
+    with _running(lab, path.sender, "ping", path.address, *pace) as pinger:
         found = pinger.line(deadline)
     never = float("inf")
-    lost = 1 - found["received"] / found["sent"]
     values = (found.get(name, never) for name in ("median_ms", "mean_ms", "p99_ms", "max_ms"))
-    return Trips(*values, lost=lost)
+    return Trips(*values, 1 - found["received"] / found["sent"])
 
 
 @contextmanager

@@ -6,17 +6,17 @@ Rules of this module
   2. A network namespace is an open descriptor. No name under /run/netns, so nothing has to be removed: when the
      process ends, however it ends, the kernel removes namespaces, links, addresses and routes.
   3. The process that holds them is number 1 of a pid namespace, so whatever it started ends with it, grandchildren too.
-  4. setns moves one thread. What has to happen inside a node happens on a thread of its own, or in a child process
-     before exec; the main thread never leaves the laboratory's own namespace.
+  4. setns moves one thread. What has to happen inside a node, starting a program included, happens on a short-lived
+     thread of its own; the main thread never leaves the laboratory's own namespace.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -58,10 +58,10 @@ def enter_own_world(run: Callable[[], int]) -> int:
 def need_tun_device() -> None:
     """Raise EnvironmentLacks unless this user may open /dev/net/tun."""
     if not TUN_DEVICE.exists():
-        raise EnvironmentLacks(f"{TUN_DEVICE} is missing", "as root: modprobe tun; in a container: --device /dev/net/tun")
+        raise EnvironmentLacks(f"{TUN_DEVICE} is missing", f"modprobe tun; in a container: --device {TUN_DEVICE}")
     if not os.access(TUN_DEVICE, os.R_OK | os.W_OK):
         raise EnvironmentLacks(
-            f"{TUN_DEVICE} is not open to this user", f"run it as root, or let everybody open it: chmod 0666 {TUN_DEVICE}"
+            f"{TUN_DEVICE} is not open to this user", f"run it as root, or once: sudo chmod 0666 {TUN_DEVICE}"
         )
 
 
@@ -82,7 +82,7 @@ def _be_process_one(run: Callable[[], int]) -> None:
         signal.signal(signal.SIGHUP, _interrupt)
         _own_mounts()
         code = run()
-    except BaseException:  # nobody above this frame in a forked child: say it here
+    except BaseException:  # noqa: BLE001  nobody is above this frame in a forked child: say it here
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -137,17 +137,13 @@ class NetworkNamespace:
         return self._descriptor
 
     def run(self, work: Callable[[], T]) -> T:
-        """Run `work` inside, on a thread of its own, and return its result; sockets made there stay there."""
+        """Run `work` inside, on a thread of its own, and return its result; sockets and programs made there stay."""
 
         def inside() -> T:
-            self.enter()
+            kernel.setns(self._descriptor, kernel.CLONE_NEWNET)
             return work()
 
         return _on_own_thread(inside)
-
-    def enter(self) -> None:
-        """Move the calling thread inside for good: for a child process between fork and exec."""
-        kernel.setns(self._descriptor, kernel.CLONE_NEWNET)
 
     def close(self) -> None:
         """Let go of the namespace; a second call is harmless."""
@@ -162,18 +158,5 @@ def _new_network_namespace() -> int:
 
 
 def _on_own_thread(work: Callable[[], T]) -> T:
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:  # handed to the caller's thread below
-            failure.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(work).result()

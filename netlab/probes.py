@@ -119,11 +119,10 @@ def recognise(data: bytes) -> Seen | None:
 
 
 def _marked_number(inside: bytes, protocol: int) -> int | None:
-    quotes = (protocol == socket.IPPROTO_ICMP and inside[:1] not in (b"\0", b"\x08") and not inside.startswith(MARK)) or (
-        protocol == socket.IPPROTO_ICMPV6 and inside[:1] < b"\x80"
-    )
     place = inside.find(MARK)
-    if quotes or place < 0 or len(inside) < place + 8:
+    error4 = protocol == socket.IPPROTO_ICMP and place > 0 and inside[0] not in (0, 8)
+    error6 = protocol == socket.IPPROTO_ICMPV6 and inside[:1] < b"\x80"
+    if error4 or error6 or place < 0 or len(inside) < place + 8:
         return None
     return int.from_bytes(inside[place + 4 : place + 8], "big")
 
@@ -234,7 +233,7 @@ def _packet_socket(tap: Tap) -> socket.socket:
 
 
 def _responders(addresses: Sequence[str]) -> list[socket.socket]:
-    """Open the TCP port, and a UDP echo on each address: one on all of them might answer from another than was asked."""
+    """Open the TCP port, and a UDP echo on each address: one on all might answer from another than was asked."""
     responders = [socket.create_server(("::", ECHO_PORT), family=socket.AF_INET6, dualstack_ipv6=True)]
     for address in addresses:
         responders.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM))

@@ -1,7 +1,7 @@
 """Real programs inside nodes: start, watch, stop; and the status documents of rustun's control sockets.
 
 Rules of this module
-  1. A program enters its node's namespace between fork and exec and gets a session of its own, so the terminal's
+  1. A program is started from inside its node's namespace and gets a session of its own, so that the terminal's
      Ctrl-C reaches the laboratory first.
   2. Waiting is for an event (a line, a descriptor, an end) with a deadline. A process is watched by a pidfd.
   3. What a program prints goes to a log file; what it *says* for us to act on comes by status document or by JSON on
@@ -17,7 +17,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Final
@@ -44,10 +45,11 @@ class NodeProcess:
         self.label = label
         self.log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True, preexec_fn=namespace.enter,
+            start = partial(
+                subprocess.Popen, command, cwd=cwd, env=environment(), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
+            self._process: subprocess.Popen[bytes] = namespace.run(start)
         self._pidfd = os.pidfd_open(self._process.pid)
 
     @property
@@ -108,11 +110,11 @@ class Measurement:
 
     def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str]) -> None:
         self._label = " ".join(arguments)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "netlab.load", *arguments], cwd=CHECKOUT, env=environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=namespace.enter,
+        start = partial(
+            subprocess.Popen, [sys.executable, "-m", "netlab.load", *arguments], cwd=CHECKOUT, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        self._process: subprocess.Popen[bytes] = namespace.run(start)
 
     def line(self, deadline: float) -> Document:
         """Wait for the next line. Raises ExpectationFailed when none comes before `deadline` (monotonic seconds)."""

@@ -23,7 +23,7 @@ from netlab.topology import Address, LabSpec, MemberSpec, Prefix
 Kind = Literal["icmp", "tcp-open", "tcp-closed", "udp", "fragments"]
 KINDS: Final[tuple[Kind, ...]] = ("icmp", "tcp-open", "tcp-closed", "udp", "fragments")
 GROUPS: Final = tuple(ip_address(text) for text in ("255.255.255.255", "224.0.0.1", "239.1.2.3", "ff02::1", "ff05::2"))
-STRANGERS: Final = tuple(ip_address(text) for text in ("192.168.222.222", "172.31.222.222", "fd99::99", "2001:2:0:99::9"))
+STRANGERS: Final = tuple(ip_address(text) for text in ("192.168.222.222", "172.31.222.222", "fd99::99", "fd98::98"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,15 @@ def _probe(
 ) -> dict[str, Any]:
     expected = receiver(spec, sender, source, destination)
     return {
-        "kind": kind[0], "what": kind[1], "sender": sender.node, "target": target.node, "source": str(source),
-        "destination": str(destination), "receiver": expected, "answered": bool(expected) and source in sender.addresses,
-    }  # fmt: skip
+        "kind": kind[0],
+        "what": kind[1],
+        "sender": sender.node,
+        "target": target.node,
+        "source": str(source),
+        "destination": str(destination),
+        "receiver": expected,
+        "answered": bool(expected) and source in sender.addresses,
+    }
 
 
 def _spoofed(spec: LabSpec, sender: Site, target: Site, version: int) -> Iterator[tuple[str, Address]]:
@@ -161,7 +167,8 @@ def _spoofed(spec: LabSpec, sender: Site, target: Site, version: int) -> Iterato
     others = [site for site in sites(spec) if site.member != sender.member and site.address(version)]
     inside = [site for site in others if site.cluster == sender.cluster]
     inside.sort(key=lambda site: site.member == target.member)  # the target itself only where there is no third
-    for whose, candidates in (("another member", inside), ("another cluster", [s for s in others if s.cluster != sender.cluster])):
+    outside = [site for site in others if site.cluster != sender.cluster]
+    for whose, candidates in (("another member", inside), ("another cluster", outside)):
         address = candidates[0].address(version) if candidates else None
         if address is not None and address not in sender.addresses:
             yield whose, address
@@ -219,15 +226,17 @@ def judge(spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting])
             unproven.append(_line(probe))
         if probe.target:
             expected[cell] = expected.get(cell, False) or meant
-            cells[cell] = _worst(cells.get(cell), found, meant or expected[cell], bool(probe.receiver) or proof.holds(probe))
+            proven = bool(probe.receiver) or proof.holds(probe)
+            cells[cell] = _worst(cells.get(cell), found, expected[cell], proven)
     return Verdict(len(probes), cells, expected, tuple(surprises), tuple(unproven))
 
 
 def _surprise(probe: Probe, arrived: set[str], answered: set[str], gateways: dict[str, str]) -> str:
-    way = {probe.receiver, gateways.get(probe.receiver, ""), gateways[probe.sender]}
     if probe.receiver and probe.receiver not in arrived:
         return f"expected at {probe.receiver}, did not arrive"
-    if stray := sorted(arrived - way if probe.receiver else arrived - {gateways[probe.sender]} | arrived & {probe.sender}):
+    own_gateway = {gateways[probe.sender]} - {probe.sender}
+    way = {probe.receiver, gateways[probe.receiver]} if probe.receiver else set()
+    if stray := sorted(arrived - way - own_gateway):
         return f"expected at {probe.receiver or 'nobody'}, found at {', '.join(stray)}"
     if probe.answered and probe.sender not in answered:
         return "arrived, but no answer came back"

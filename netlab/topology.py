@@ -87,7 +87,8 @@ class LabSpec:
         for member in self.members:
             if member.identity == identity:
                 return member
-        raise BadInput(f'no member "{identity}" in {self.name}', "members: " + ", ".join(m.identity for m in self.members))
+        known = ", ".join(member.identity for member in self.members)
+        raise BadInput(f'no member "{identity}" in {self.name}', f"members: {known}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +214,7 @@ def _site(
         bridges.append(Port(member.identity, f"lan{number}", index, next(iter(macs)), gateway))
         for place, host in enumerate(hosts, start=1):
             port = Port(member.identity, f"lan{number}p{place}", index + place, next(iter(macs)), bridge=index)
-            own = tuple(
-                ip_interface(f"{a}/{n.prefixlen}") for a in host.addresses for n in networks if a in n
-            )
+            own = tuple(ip_interface(f"{a}/{n.prefixlen}") for a in host.addresses for n in networks if a in n)
             cables.append((port, Port(host.name, "eth0", FIRST_INDEX, next(iter(macs)), own)))
             ways = {address.version: address.ip for address in gateway}
             defaults = tuple(Route(d, FIRST_INDEX, ways[d.version]) for d in DEFAULTS if d.version in ways)
@@ -255,7 +254,8 @@ def _judge(spec: LabSpec) -> None:
     problems += [f'two nodes are called "{name}"' for name in sorted(set(names)) if names.count(name) > 1]
     identities = {member.identity for member in spec.members}
     problems += [
-        f'host "{host.name}" is behind "{host.behind}", which is no member' for host in spec.hosts
+        f'host "{host.name}" is behind "{host.behind}", which is no member'
+        for host in spec.hosts
         if host.behind not in identities
     ]
     if not spec.members:

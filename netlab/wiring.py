@@ -46,7 +46,8 @@ def build(topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> Non
 
 def _cable(near: Port, far: Port, namespaces: Mapping[str, NetworkNamespace]) -> bytes:
     """Write the message that makes a veth pair; by hand, because the far end's index is to be ours as well."""
-    pair = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", _end(far, namespaces))]})]}
+    peer = {"attrs": [("VETH_INFO_PEER", _end(far, namespaces))]}
+    pair = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", peer)]}
     end = _end(near, namespaces)
     message = ifinfmsg()
     message["index"] = end["index"]
@@ -132,7 +133,7 @@ def _send(batch: bytes, what: str) -> None:
 
 
 def _numbered(batch: bytes) -> list[bytes]:
-    messages = []
+    messages: list[bytes] = []
     offset = 0
     while offset < len(batch):
         length, kind, flags, _, _ = _NETLINK_HEADER.unpack_from(batch, offset)
