@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rustun.admin.control import client_socket
 from rustun.backends.host_network import LinuxHostNetwork
@@ -17,6 +17,8 @@ from rustun.config import ClientConfig, ClientOptions, client_config_from_option
 from rustun.config.client import DEFAULT_CRYPTO, OPTIONS_PLACE
 from rustun.errors import ConfigError
 from rustun.logs import LogFormat
+
+KEY_FILE_OPTION: Final = "--crypto-file"  # typed well, but what it names is a file that is wrong
 
 
 class OptionError(ConfigError):
@@ -67,6 +69,7 @@ def read_settings(config_file: Path | None, options: ClientOptions) -> ClientCon
     try:
         return load_client_config(config_file, options) if config_file else client_config_from_options(options)
     except ConfigError as error:
-        if all(problem.file == OPTIONS_PLACE for problem in error.problems if problem.level == "error"):
+        errors = [problem for problem in error.problems if problem.level == "error"]
+        if all(problem.file == OPTIONS_PLACE and problem.key != KEY_FILE_OPTION for problem in errors):
             raise OptionError(error.problems) from error
         raise

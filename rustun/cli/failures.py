@@ -31,13 +31,14 @@ def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:
         verbosity: how often -v was given; from TRACEBACK_VERBOSITY on a traceback comes with the message.
     """
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except RustunError as error:
         _show(failure_lines(name, error), error, verbosity)
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output went away (`rustun status | head`)
-        sys.stderr.close()  # or the interpreter complains about the flush at its end
-        return 1
+    except BrokenPipeError:  # the reader of our output went away (`rustun status | head`): click ends quietly
+        raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user unasked
         remedy = "this is a defect of rustun: please report it" + ("" if verbosity > 1 else " with the output of -vv")
         _show([f"{name}: internal error: {describe_bug(error)}", f"  {remedy}"], error, verbosity)

@@ -101,7 +101,7 @@ class Command:
     def fail(self, failure: RustunError) -> None:
         """Stop because of an error that only a person can mend; the first one counts."""
         self._failure = self._failure or failure
-        self._stop(failure.message)
+        self._stop("stopped by a failure")
 
     def _open_control(self, service: Service, path: Path, required: bool) -> None:
         control = ControlServer(self.reactor, path, self._role, service.status)
@@ -123,7 +123,6 @@ class Command:
         if self._stopping or self._service is None:
             return
         self._stopping = True
-        self.log.event("info", "stopping", reason)
         self.reactor.call_at(self.reactor.now() + STOP_SECONDS, self._on_deadline)
         self._service.stop(reason, self._end)
 

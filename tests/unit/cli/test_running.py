@@ -125,7 +125,7 @@ def test_a_failure_stops_in_order_and_is_raised(command: Command, tmp_path: Path
     with pytest.raises(RefusedError) as caught:
         run(command, service, tmp_path / "s.sock")
     assert caught.value is first
-    assert service.calls == ["start", "stop: the server does not know bj-dev"]
+    assert service.calls == ["start", "stop: stopped by a failure"]
 
 
 def test_a_failure_before_the_loop_runs(command: Command, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_control_socket_that_was_asked_for_must_work(command: Command, tmp_pat
     service = Recorded(command, lambda: None)
     with pytest.raises(HostError, match="control socket"):
         run(command, service, tmp_path / "none" / "there" / "s.sock")
-    assert service.calls[-1].startswith("stop: cannot make the control socket")
+    assert service.calls[-1] == "stop: stopped by a failure"
 
 
 def test_without_rights_to_the_default_place_it_runs_on() -> None:
