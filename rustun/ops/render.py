@@ -58,7 +58,8 @@ class PlannedFile:
         """Return a unified diff from what is to what will be, empty where nothing changes."""
         before = (self.present or b"").decode(errors="replace").splitlines(keepends=True)
         after = self.wished.decode().splitlines(keepends=True)
-        return "".join(difflib.unified_diff(before, after, f"a/{self.name}", f"b/{self.name}"))
+        old_name = "/dev/null" if self.present is None else f"a/{self.name}"
+        return "".join(difflib.unified_diff(before, after, old_name, f"b/{self.name}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""rustun.ops.generate: what `invoke gen-config` prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rustun.ops import generate
+
+DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
+
+
+def run(folder: Path, *, check: bool = False, diff: bool = False, as_json: bool = False) -> int:
+    """Generate the demo's files below a folder as the task does."""
+    return generate.run(DEMO, None, folder, check=check, diff=diff, as_json=as_json)
+
+
+def test_check_writes_nothing_and_ends_with_three(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CI could not tell that somebody forgot to generate, or would write where it should only look."""
+    assert run(tmp_path, check=True) == 3
+    assert list(tmp_path.iterdir()) == []
+    assert "6 to write" in capsys.readouterr().out
+    assert run(tmp_path) == 0
+    assert run(tmp_path, check=True) == 0
+    assert "nothing to change" in capsys.readouterr().out
+
+
+def test_json_holds_the_facts_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that reads the output would trip over words for people."""
+    assert run(tmp_path, as_json=True) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["schema"], facts["fleet"], facts["clusters"], facts["members"]) == (1, "demo", 2, 4)
+    assert facts["written"] is True
+    assert facts["new_secrets"] == ["secrets/shared.key"]
+    assert {file["kind"] for file in facts["files"]} == {"new"}
+
+
+def test_diffs_show_lines_and_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator could not see what changes, or would see a key on the screen."""
+    assert run(tmp_path, diff=True) == 0
+    out = capsys.readouterr().out
+    assert '+    "identity": "bj-dev",' in out
+    assert "--- /dev/null\n+++ b/server.toml\n" in out
+    key = (tmp_path / "build" / "demo" / "secrets" / "shared.key").read_text().strip()
+    assert key not in out
+
+
+def test_a_broken_inventory_ends_with_two_and_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake would show as a traceback, or one problem per run."""
+    broken = tmp_path / "broken.toml"
+    broken.write_text('[fleet]\nnam = "x"\n[clusters.a]\n')
+    assert generate.run(broken, None, tmp_path, check=False, diff=False, as_json=False) == 2
+    err = capsys.readouterr().err
+    assert "4 problems; nothing was written" in err
+    assert "did you mean name?" in err
+
+
+def test_a_folder_that_cannot_be_written_ends_with_four(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong --out would end in a traceback."""
+    (tmp_path / "file").write_text("")
+    assert generate.run(DEMO, tmp_path / "file" / "x", tmp_path, check=False, diff=False, as_json=False) == 4
+    assert "Not a directory" in capsys.readouterr().err

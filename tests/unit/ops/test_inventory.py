@@ -1,0 +1,141 @@
+"""rustun.ops.inventory: files to records, precedence, folders, size."""
+
+from __future__ import annotations
+
+import datetime as dt
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+
+import pytest
+
+from rustun.backends.base import Endpoint
+from rustun.errors import ConfigError
+from rustun.ops.inventory import Inventory, load_inventory
+from rustun.protocol.tiers import Tier
+
+DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
+FLEET = '[fleet]\nname = "acme"\nservers = [{ address = "vpn.example.org:9000" }]\n'
+
+
+def load(folder: Path, text: str, **recorded: str) -> Inventory:
+    """Read one file's text."""
+    file = folder / "fleet.toml"
+    file.write_text(text)
+    return load_inventory(file, {who: (IPv4Address(address),) for who, address in recorded.items()})
+
+
+def test_the_demo_reads_as_it_is_written() -> None:
+    """The demo, the lab and the README would describe another fleet than the file does."""
+    inventory = load_inventory(DEMO)
+    assert [cluster.name for cluster in inventory.clusters] == ["beijing", "shanghai"]
+    assert {member.identity: str(member.interface) for member in inventory.members} == {
+        "bj-office-gw": "10.0.1.1/24", "bj-dev": "10.0.1.2/24", "sh-office-gw": "10.0.2.1/24", "sh-db": "10.0.2.2/24",
+    }  # fmt: skip
+    assert str(inventory.members[0].interface6) == "fd00:1::1/64"
+    assert inventory.members[2].ciders == (ip_network("192.168.10.0/24"),)
+    assert inventory.servers[0].endpoint == Endpoint("198.18.0.1", 8080)
+    assert inventory.lab_hosts[0].behind == "sh-office-gw"
+    assert inventory.lab_hosts[0].address == IPv4Address("192.168.10.7")
+    assert inventory.notes == ()
+
+
+def test_settings_come_from_fleet_cluster_tags_member_in_this_order(tmp_path: Path) -> None:
+    """A setting of a weaker level would win over what the operator wrote for one member."""
+    inventory = load(
+        tmp_path,
+        FLEET + "mtu = 1300\nkeepalive_interval = 20\nkeepalive_threshold = 2\nmasquerade = true\n"
+        "[tag.slow]\nkeepalive_interval = 40\nmtu = 1310\n[tag.far]\nkeepalive_interval = 50\n"
+        '[cluster.a]\nnetwork = "10.0.0.0/24"\nkeepalive_interval = 30\nkeepalive_threshold = 3\n'
+        '[cluster.a.member.m]\ntags = ["slow", "unknown", "far"]\nmtu = 1400\nmasquerade = false\n',
+    )
+    settings = inventory.members[0].settings
+    found = (settings.mtu, settings.keepalive_interval, settings.keepalive_threshold, settings.masquerade)
+    assert found == (1400, 50, 3, False)
+    assert settings.offload is True
+
+
+def test_values_of_a_member(tmp_path: Path) -> None:
+    """Expiry, tier or mapping read wrongly would let somebody in for too long, too weakly, or to the wrong LAN."""
+    member = load(
+        tmp_path,
+        FLEET + '[cluster.a]\nnetwork = "10.0.0.0/24"\n[cluster.a.member.m]\nexpires_at = 2027-06-30T12:00:00+02:00\n'
+        'tier = "key"\nenabled = false\nciders = ["192.168.11.0/24"]\nssh = "root@host"\n'
+        'cider_mapping = { "192.168.11.0/24" = "192.168.10.0/24" }\naccept_routes = []\n',
+    ).members[0]
+    assert member.settings.expires_at == dt.datetime(2027, 6, 30, 10, tzinfo=dt.UTC)
+    assert member.settings.tier is Tier.KEY
+    assert member.settings.enabled is False
+    assert member.settings.accept_routes == ()
+    assert member.cider_mapping == ((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),)
+    assert member.ssh == "root@host"
+
+
+def test_a_bare_date_means_its_first_moment_in_utc(tmp_path: Path) -> None:
+    """Two operators in two time zones would read two different ends from one date."""
+    text = FLEET + 'expires_at = 2027-06-30\n[cluster.a]\nnetwork = "10.0.0.0/24"\n[cluster.a.member.m]\n'
+    assert load(tmp_path, text).members[0].settings.expires_at == dt.datetime(2027, 6, 30, tzinfo=dt.UTC)
+
+
+def test_listening_follows_the_ports_that_clients_are_told(tmp_path: Path) -> None:
+    """Clients would knock at a port where no server listens."""
+    assert load(tmp_path, FLEET).listen == (Endpoint("0.0.0.0", 9000), Endpoint("::", 9000))
+    assert load(tmp_path, FLEET + 'listen = ["192.0.2.1:7"]\n').listen == (Endpoint("192.0.2.1", 7),)
+
+
+def test_addresses_that_are_not_written_are_the_lowest_free(tmp_path: Path) -> None:
+    """The same inventory would give other addresses on another machine, or one address twice."""
+    text = FLEET + (
+        '[cluster.a]\nnetwork = "10.0.0.0/29"\nnetwork6 = "fd00::/64"\n[cluster.a.member.x]\n'
+        '[cluster.a.member.y]\naddress = "10.0.0.1"\n[cluster.a.member.z]\naddress6 = "fd00::2"\n[cluster.a.member.w]\n'
+    )
+    members = {member.identity: (str(member.address), str(member.address6)) for member in load(tmp_path, text).members}
+    assert members == {
+        "x": ("10.0.0.2", "fd00::3"),
+        "y": ("10.0.0.1", "fd00::1"),
+        "z": ("10.0.0.3", "fd00::2"),
+        "w": ("10.0.0.4", "fd00::4"),
+    }
+
+
+def test_recorded_addresses_are_kept_where_they_fit(tmp_path: Path) -> None:
+    """A member added in the middle would move everybody behind it."""
+    members_text = "".join(f"[cluster.a.member.{identity}]\n" for identity in ("new", "old", "gone"))
+    text = FLEET + '[cluster.a]\nnetwork = "10.0.0.0/24"\n' + members_text
+    members = load(tmp_path, text, old="10.0.0.1", gone="10.9.9.9").members
+    assert {member.identity: str(member.address) for member in members} == {
+        "new": "10.0.0.2", "old": "10.0.0.1", "gone": "10.0.0.3",
+    }  # fmt: skip
+
+
+def test_a_folder_reads_as_one_file(tmp_path: Path) -> None:
+    """Splitting a large inventory would change it."""
+    clusters = '[cluster.a]\nnetwork = "10.0.0.0/24"\n', "[cluster.a.member.m]\n", "[cluster.a.member.n]\n"
+    whole = load(tmp_path, FLEET + "".join(clusters))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number, text in enumerate((FLEET, *clusters)):
+        (folder / f"{number}.toml").write_text(text)
+    assert load_inventory(folder) == whole
+
+
+def test_a_table_in_two_files_is_named_with_both_places(tmp_path: Path) -> None:
+    """The later file would silently win."""
+    (tmp_path / "a.toml").write_text(FLEET + '[cluster.a]\nnetwork = "10.0.0.0/24"\n[cluster.a.member.m]\n')
+    (tmp_path / "b.toml").write_text('\n[cluster.a.member.m]\naddress = "10.0.0.9"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_inventory(tmp_path)
+    expected = f"{tmp_path}/b.toml:2: cluster.a.member.m: stands in {tmp_path}/a.toml:6 as well\n  keep one of the two"
+    assert str(caught.value) == expected
+
+
+def test_ten_thousand_members_have_addresses_of_their_own(tmp_path: Path) -> None:
+    """A large fleet would be refused, or get one address twice."""
+    (tmp_path / "fleet.toml").write_text(FLEET)
+    for cluster in range(200):
+        members = "".join(f"[cluster.c{cluster}.member.m{cluster}-{number}]\n" for number in range(50))
+        head = f'[cluster.c{cluster}]\nnetwork = "10.{cluster}.0.0/24"\nnetwork6 = "fd00:{cluster}::/64"\n'
+        (tmp_path / f"{cluster}.toml").write_text(head + members)
+    inventory = load_inventory(tmp_path)
+    assert len({member.address for member in inventory.members}) == 10_000
+    assert len({member.address6 for member in inventory.members}) == 10_000
+    assert inventory.members[-1].address6 in {IPv6Address(f"fd00:{inventory.members[-1].cluster[1:]}::32")}

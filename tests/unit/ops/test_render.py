@@ -1,0 +1,216 @@
+"""rustun.ops.render and keyfiles: the same bytes each time, whole files, keys kept."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from rustun.config import load_client_config, load_server_config, read_routes
+from rustun.errors import ConfigError, HostError
+from rustun.ops import render
+from rustun.ops.inventory import Inventory, load_inventory
+from rustun.ops.render import client_file, plan_render, toml_value, write_plan
+from rustun.protocol.tiers import Tier
+
+DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
+FULL = """
+[fleet]
+name = "full"
+servers = [{ address = "vpn.example.org:9000" }, { address = "[2001:db8::1]:9001" }]
+cipher = "chacha20"
+[cluster."a b"]
+network = "10.0.1.0/24"
+[cluster."a b".member."m \\"1\\" é/x"]
+name = 'Söme "quoted" \\\\ name'
+ciders = ["192.168.11.0/24", "fd00:a::/64"]
+cider_mapping = { "192.168.11.0/24" = "192.168.10.0/24" }
+masquerade = true
+expires_at = 2027-06-30
+enabled = false
+tier = "shared"
+mtu = 1400
+offload = false
+keepalive_interval = 20
+keepalive_threshold = 3
+accept_routes = ["10.0.0.0/8"]
+offer_exit = true
+[cluster."a b".member.old]
+tier = "legacy"
+"""
+
+
+def inventory(folder: Path, text: str) -> Inventory:
+    """Read an inventory's text."""
+    file = folder / "fleet.toml"
+    file.write_text(text)
+    return load_inventory(file)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return content and time of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_generated_files_are_what_the_runtime_reads(tmp_path: Path) -> None:
+    """The fleet would run with other addresses, keys or servers than its inventory says."""
+    write_plan(plan_render(load_inventory(DEMO), tmp_path))
+    server = load_server_config(tmp_path / "server.toml")
+    assert [str(endpoint) for endpoint in server.listen] == ["0.0.0.0:8080", "[::]:8080"]
+    assert server.method == "aes256"
+    assert server.security.minimum_tier is Tier.SHARED
+    routes = {member.identity: member for member in read_routes(tmp_path / "routes.json").members}
+    assert list(routes) == ["bj-office-gw", "bj-dev", "sh-office-gw", "sh-db"]
+    assert str(routes["sh-office-gw"].interface) == "10.0.2.1/24"
+    assert routes["sh-office-gw"].ciders == (ip_network("192.168.10.0/24"),)
+    for identity in routes:
+        client = load_client_config(tmp_path / client_file(identity))
+        assert client.identity == identity
+        assert (client.method, client.key) == (server.method, server.key)
+        assert str(client.servers[0].endpoint) == "198.18.0.1:8080"
+
+
+def test_every_setting_of_a_member_arrives(tmp_path: Path) -> None:
+    """A setting would be written in the inventory and have no effect; or odd characters would break the file."""
+    fleet = inventory(tmp_path, FULL)
+    write_plan(plan_render(fleet, tmp_path / "out"))
+    member = fleet.members[0]
+    client = load_client_config(tmp_path / "out" / client_file(member.identity))
+    assert client.identity == 'm "1" é/x'
+    assert [str(server.endpoint) for server in client.servers] == ["vpn.example.org:9000", "[2001:db8::1]:9001"]
+    assert (client.mtu, client.offload, client.legacy) == (1400, False, False)
+    assert (client.keepalive_interval, client.keepalive_threshold) == (20, 3)
+    assert client.host.gateway == (ip_network("192.168.10.0/24"), ip_network("fd00:a::/64"))
+    assert client.host.accept_routes == (ip_network("10.0.0.0/8"),)
+    assert client.host.cider_mapping == member.cider_mapping
+    assert (client.host.masquerade, client.host.offer_exit) == (True, True)
+    entry = read_routes(tmp_path / "out" / "routes.json").members[0]
+    assert (entry.cluster, entry.name, entry.enabled, entry.tier) == ("a b", member.name, False, Tier.SHARED)
+    assert entry.expires_at == member.settings.expires_at
+    assert entry.cider_mapping == member.cider_mapping
+    assert load_client_config(tmp_path / "out" / client_file("old")).legacy is True
+
+
+def test_the_same_inventory_gives_the_same_bytes_and_touches_nothing(tmp_path: Path) -> None:
+    """Every run would show changes in git, restart services and hide the one change that matters."""
+    fleet = load_inventory(DEMO)
+    for folder in ("one", "two"):
+        write_plan(plan_render(fleet, tmp_path / folder))
+    one, two = snapshot(tmp_path / "one"), snapshot(tmp_path / "two")
+    del one["secrets/shared.key"], two["secrets/shared.key"]
+    assert {name: data for name, (data, _) in one.items()} == {name: data for name, (data, _) in two.items()}
+    before = snapshot(tmp_path / "one")
+    plan = plan_render(fleet, tmp_path / "one")
+    write_plan(plan)
+    assert plan.current
+    assert snapshot(tmp_path / "one") == before
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    """Adding one member would rewrite, and so reload, everybody else's files."""
+    write_plan(plan_render(load_inventory(DEMO), tmp_path / "out"))
+    before = snapshot(tmp_path / "out")
+    changed = inventory(tmp_path, DEMO.read_text() + '[cluster.beijing.member.bj-new]\n')
+    plan = plan_render(changed, tmp_path / "out")
+    kinds = {file.name: file.kind for file in plan.changes}
+    assert kinds == {"routes.json": "changed", "client-bj-new.toml": "new"}
+    assert '+    "identity": "bj-new",\n' in plan.changes[0].diff()
+    write_plan(plan)
+    after = snapshot(tmp_path / "out")
+    assert {name for name in after if after[name] != before.get(name)} == {"routes.json", "client-bj-new.toml"}
+
+
+def test_a_key_is_made_once_and_guarded(tmp_path: Path) -> None:
+    """A second run would lock every member out, or others on the host could read the key."""
+    fleet = load_inventory(DEMO)
+    write_plan(plan_render(fleet, tmp_path))
+    key = tmp_path / "secrets" / "shared.key"
+    text = key.read_text()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+    assert len(text.strip()) == 32
+    (tmp_path / "server.toml").unlink()
+    write_plan(plan_render(fleet, tmp_path))
+    assert key.read_text() == text
+    for name, (data, _) in snapshot(tmp_path).items():
+        assert name == "secrets/shared.key" or text.strip().encode() not in data
+
+
+def test_what_the_parsers_refuse_never_replaces_good_files(tmp_path: Path) -> None:
+    """A server would find a broken file at its next start."""
+    write_plan(plan_render(load_inventory(DEMO), tmp_path / "out"))
+    before = snapshot(tmp_path / "out")
+    text = DEMO.read_text().replace('cipher = "aes256"', 'cipher = "chacha20"\nminimum_tier = "key"')
+    with pytest.raises(ConfigError, match="minimum_tier") as caught:
+        write_plan(plan_render(inventory(tmp_path, text), tmp_path / "out"))
+    assert caught.value.problems[0].file == str(tmp_path / "out" / "server.toml")
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_no_room_leaves_old_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk would leave a half-written routes.json."""
+    write_plan(plan_render(load_inventory(DEMO), tmp_path / "out"))
+    before = snapshot(tmp_path / "out")
+    changed = plan_render(inventory(tmp_path, DEMO.read_text() + "[cluster.beijing.member.bj-new]\n"), tmp_path / "out")
+
+    def no_room(self: Path, _data: bytes) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(HostError, match="No space left on device"):
+        write_plan(changed)
+    assert snapshot(tmp_path / "out") == before
+    assert not (tmp_path / "out" / render.STAGING).exists()
+
+
+def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
+    """Two editors would each put half of their files in place."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(HostError, match="another gen-config is writing here"):
+            write_plan(plan_render(load_inventory(DEMO), tmp_path))
+    finally:
+        os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    """One crash would stop every later run."""
+    (tmp_path / render.STAGING).mkdir()
+    (tmp_path / render.STAGING / "server.toml").write_text("half")
+    write_plan(plan_render(load_inventory(DEMO), tmp_path))
+    assert not (tmp_path / render.STAGING).exists()
+    load_server_config(tmp_path / "server.toml")
+
+
+def test_files_of_others_are_reported_and_left(tmp_path: Path) -> None:
+    """An operator's own notes would vanish, or a removed member's file would go unnoticed."""
+    (tmp_path / "client-gone.toml").write_text("mine")
+    plan = plan_render(load_inventory(DEMO), tmp_path)
+    write_plan(plan)
+    assert plan.unknown == ("client-gone.toml",)
+    assert (tmp_path / "client-gone.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", 'a"b\\c', "tab\there", "\x00\x1f\x7f", "é€😀", "line\nbreak", True, 0, -5, ["a", 1, False], {'k"': "v"}],
+)
+def test_toml_values_read_back_as_they_were(value: object) -> None:
+    """A name with a quote in it could add a key to a generated file."""
+    assert tomllib.loads(f"x = {toml_value(value)}\n") == {"x": value}
+
+
+def test_identities_make_file_names(tmp_path: Path) -> None:
+    """An identity with a slash would be written outside the folder."""
+    assert client_file("a/../b") == "client-a%2f..%2fb.toml"
+    assert client_file("bj-dev") == "client-bj-dev.toml"
+    assert json.loads(render.json_value(ip_network("10.0.0.0/8"))) == "10.0.0.0/8"
