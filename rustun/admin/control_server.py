@@ -18,6 +18,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ from rustun.backends.base import Reactor
 from rustun.errors import HostError, RightsError
 
 MAX_CONNECTIONS: Final = 16
-ITEMS_PER_PIECE: Final = 64  # of a list: about 40 kB and 0.3 ms of a session list
+ITEMS_PER_PIECE: Final = 32  # of a list: 13 kB and 0.4 ms of sessions
 OUTPUT_BYTES: Final = 32 << 10  # encode more only when less than this waits to be written
 ACCEPT_PAUSE_SECONDS: Final = 1.0  # when the process has no descriptor left
 UCRED: Final = struct.Struct("=iII")  # struct ucred: pid, uid, gid
@@ -48,7 +49,8 @@ class ControlServer:
         reactor: whose loop calls back.
         path: of the socket file; its folder is made (0755) where only that is missing.
         role: "server" or "client".
-        status: returns the role's part of the document; called once per request, on the loop.
+        status: returns the role's part of the document; called once per request, on the loop. A long list may be an
+            iterator (see encode_in_pieces).
     """
 
     def __init__(self, reactor: Reactor, path: Path, role: str, status: Callable[[], Document]) -> None:
@@ -184,17 +186,23 @@ class _Connection:
 
 
 def encode_in_pieces(document: Document) -> Iterator[bytes]:
-    """Encode a document as one line of JSON, long lists of it ITEMS_PER_PIECE at a time."""
+    """Encode a document as one line of JSON; lists, and iterators instead of lists, ITEMS_PER_PIECE at a time.
+
+    An iterator's items are made when their piece is asked for: 5,000 sessions cost the loop 150 short steps, not one
+    of 80 ms.
+    """
     before = "{"
     for key, value in document.items():
         yield f"{before}{json.dumps(key)}: ".encode()
         before = ", "
-        if not isinstance(value, (list, tuple)) or len(value) <= ITEMS_PER_PIECE:
+        if not isinstance(value, (list, tuple, Iterator)):
             yield json.dumps(value).encode()
             continue
-        for start in range(0, len(value), ITEMS_PER_PIECE):
-            items = json.dumps(value[start : start + ITEMS_PER_PIECE])[1:-1]
-            yield f"{', ' if start else '['}{items}".encode()
+        items, separator = iter(value), ""
+        yield b"["
+        while piece := list(islice(items, ITEMS_PER_PIECE)):
+            yield f"{separator}{json.dumps(piece)[1:-1]}".encode()
+            separator = ", "
         yield b"]"
     yield b"}\n"
 

@@ -15,7 +15,7 @@ import pytest
 from rustun.admin import control_server
 from rustun.admin.control import MAX_REQUEST_BYTES, client_socket, find_sockets
 from rustun.admin.control_client import read_status
-from rustun.admin.control_server import MAX_CONNECTIONS, ControlServer, encode_in_pieces
+from rustun.admin.control_server import ITEMS_PER_PIECE, MAX_CONNECTIONS, ControlServer, encode_in_pieces
 from rustun.backends.reactor import EpollReactor
 from rustun.errors import HostError, RustunError
 
@@ -290,11 +290,25 @@ def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:
             read_status(path, timeout_seconds=0.05)
 
 
-@pytest.mark.parametrize("length", [0, 1, 64, 65, 128, 1000])
-def test_pieces_are_the_document(length: int) -> None:
+@pytest.mark.parametrize("length", [0, 1, ITEMS_PER_PIECE, ITEMS_PER_PIECE + 1, 1000])
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_pieces_are_the_document(length: int, kind: Callable[[list[object]], object]) -> None:
     """The piecewise encoding of a long list differs from the plain one."""
-    document = {"schema": 1, "list": [{"n": number} for number in range(length)], "after": {"a": [1, None, "ü\n"]}}
-    assert json.loads(b"".join(encode_in_pieces(document))) == document
+    items: list[object] = [{"n": number} for number in range(length)]
+    more = {"a": [1, None, "ü\n"], "empty": {}}
+    encoded = b"".join(encode_in_pieces({"schema": 1, "list": kind(items), "after": more}))
+    assert json.loads(encoded) == {"schema": 1, "list": items, "after": more}
+
+
+def test_items_are_made_a_piece_at_a_time() -> None:
+    """A status of thousands of sessions is made in one step, in which no packet moves."""
+    made: list[int] = []
+    pieces = encode_in_pieces({"sessions": (made.append(number) for number in range(10 * ITEMS_PER_PIECE))})
+    most = 0
+    for _ in pieces:
+        most = max(most, len(made))
+        made.clear()
+    assert most == ITEMS_PER_PIECE
 
 
 def test_sockets_are_found_server_first(tmp_path: Path) -> None:
