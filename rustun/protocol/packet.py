@@ -182,13 +182,3 @@ def flow_addresses(key: bytes) -> tuple[int, int, int]:
         source, destination = _IPV4_ADDRESSES(key)
         return 4, source, destination
     return 6, int.from_bytes(key[:16], "big"), int.from_bytes(key[16:], "big")
-
-
-def source(buffer: Buffer, start: int) -> int:
-    """Return the source address of an examined packet, 32 or 128 bits."""
-    return flow_addresses(flow_key(buffer, start))[1]
-
-
-def destination(buffer: Buffer, start: int) -> int:
-    """Return the destination address of an examined packet, 32 or 128 bits."""
-    return flow_addresses(flow_key(buffer, start))[2]

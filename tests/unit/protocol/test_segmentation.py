@@ -93,6 +93,13 @@ def test_nothing_is_lost_and_everything_can_be_taken(
     assert arrived == data
 
 
+def test_ipv4_header_checksum_of_zero_stays_zero() -> None:
+    """If this fails, one packet in 65,536 differs from what kernels make."""
+    zero_at = int.from_bytes(tcp_packet(*PAIRS[0], PORTS, DATA[:1000], identification=0)[10:12], "big")
+    pieces = lower(tcp_packet(*PAIRS[0], PORTS, DATA, identification=zero_at), 1, 1000)
+    assert bytes(pieces[0][2][10:12]) == b"\0\0"
+
+
 def test_receivers_with_offloads_get_the_packet_itself() -> None:
     """If this fails, work is done that the receiver's kernel does for nothing."""
     packets = {
@@ -163,3 +170,11 @@ def test_runs_keep_their_order_and_fit(offloads: frozenset[str]) -> None:
         runs = list(lower_run(as_run(run_items), offloads, 1500, 65_519))
         assert [item for run in runs for item in items_of(run)] == expected
         assert all(0 < len(run) <= 65_519 for run in runs)
+
+
+def test_runs_are_filled_to_the_last_byte() -> None:
+    """If this fails, a record is one byte too long for its frame, or more records are sent than are needed."""
+    item: Item = (0, 0, ip_packet(*PAIRS[0], 1, b"ping"))
+    size = len(as_run([item]))
+    for room, expected in ((3 * size, [3, 3, 1]), (3 * size - 1, [2, 2, 2, 1]), (size, [1] * 7)):
+        assert [len(run) // size for run in lower_run(as_run([item] * 7), NOTHING, 1500, room)] == expected
