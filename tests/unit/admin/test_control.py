@@ -303,7 +303,13 @@ def test_pieces_are_the_document(length: int, kind: Callable[[list[object]], obj
 def test_items_are_made_a_piece_at_a_time() -> None:
     """A status of thousands of sessions is made in one step, in which no packet moves."""
     made: list[int] = []
-    pieces = encode_in_pieces({"sessions": (made.append(number) for number in range(10 * ITEMS_PER_PIECE))})
+
+    def sessions() -> Iterator[int]:
+        for number in range(10 * ITEMS_PER_PIECE):
+            made.append(number)
+            yield number
+
+    pieces = encode_in_pieces({"sessions": sessions()})
     most = 0
     for _ in pieces:
         most = max(most, len(made))
