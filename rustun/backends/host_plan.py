@@ -35,8 +35,27 @@ ROUTE_PROTOCOL: Final = 114  # "r"; unused in iproute2's rt_protos and by the ro
 MAX_ROUTES: Final = 100_000  # what a hostile server can make this host carry
 CONNECTED: Final = frozenset({RTPROT_KERNEL, RTPROT_RA})  # who makes routes to a network at an interface
 
+
+class Networks:
+    """A set of networks that says which of them holds a prefix, by one look-up per prefix length in the set."""
+
+    def __init__(self, networks: Iterable[Prefix]) -> None:
+        self._tables: dict[int, dict[int, dict[int, Prefix]]] = {4: {}, 6: {}}
+        for network in networks:
+            table = self._tables[network.version].setdefault(network.prefixlen, {})
+            table[int(network.network_address) >> (network.max_prefixlen - network.prefixlen)] = network
+
+    def holding(self, prefix: Prefix) -> Prefix | None:
+        """Return a network that is equal to `prefix` or holds all of it, None where there is none."""
+        number, bits, own_length = int(prefix.network_address), prefix.max_prefixlen, prefix.prefixlen
+        for length, table in self._tables[prefix.version].items():
+            if length <= own_length and (found := table.get(number >> (bits - length))) is not None:
+                return found
+        return None
+
+
 # networks with a meaning of their own on every host: this network, loopback, link-local, multicast, reserved
-RESERVED: Final = tuple(
+RESERVED: Final = Networks(
     ipaddress.ip_network(text)
     for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
     + ("::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
@@ -93,8 +112,9 @@ def plan_routes(
     ours = [route for route in snapshot.routes if route.protocol == ROUTE_PROTOCOL]
     present = {route.prefix: route for route in ours if route.device == index}
 
-    asked = [address.network for address in wished.addresses if address.network.num_addresses > 1] + list(wished.routes)
-    judged = _judge(dict.fromkeys(asked), foreign, snapshot, frozenset(wished.outside))
+    own_networks = [address.network for address in wished.addresses]
+    asked = [network for network in own_networks if network.prefixlen < network.max_prefixlen]
+    judged = _judge(dict.fromkeys((*asked, *wished.routes)), foreign, snapshot, frozenset(wished.outside))
     pins = _pins(wished.outside, judged, foreign, snapshot)
 
     accepted = [prefix for prefix, reason in judged.items() if not reason]
@@ -118,34 +138,30 @@ def _judge(
     """Return each prefix with the reason against it, empty where there is none."""
     names = {link.index: link.name for link in snapshot.links}
     elsewhere = {route.prefix: names.get(route.device, "several interfaces") for route in foreign}
-    connected = [route for route in foreign if _is_connected(route)]
+    at = {route.prefix: names.get(route.device, "?") for route in foreign if _is_connected(route)}
+    connected = Networks(at)
     judged: dict[Prefix, str] = {}
     accepted = 0
     for prefix in asked:
-        judged[prefix] = reason = _reason_against(prefix, elsewhere, connected, names, outside) or (
-            f"over {MAX_ROUTES:,} routes" if accepted >= MAX_ROUTES else ""
-        )
+        if (network := connected.holding(prefix)) is not None:
+            inside = "" if network == prefix else f"lies inside {network}, "
+            reason = f"{inside or 'is '}directly connected at {at[network]}"
+        else:
+            reason = _reason_against(prefix, elsewhere, outside)
+        if not reason and accepted >= MAX_ROUTES:
+            reason = f"over {MAX_ROUTES:,} routes"
+        judged[prefix] = reason
         accepted += not reason
     return judged
 
 
-def _reason_against(
-    prefix: Prefix,
-    elsewhere: dict[Prefix, str],
-    connected: list[Route],
-    names: dict[int, str],
-    outside: frozenset[Address],
-) -> str:
+def _reason_against(prefix: Prefix, elsewhere: dict[Prefix, str], outside: frozenset[Address]) -> str:
     if prefix.prefixlen == 0:
         return "a default route is only taken from a member chosen as exit node"
-    if any(_inside(prefix, network) for network in RESERVED):
+    if RESERVED.holding(prefix) is not None:
         return "loopback, link-local, multicast or reserved"
-    if prefix.num_addresses == 1 and prefix.network_address in outside:
+    if prefix.prefixlen == prefix.max_prefixlen and prefix.network_address in outside:
         return "the server's own address"
-    for route in connected:
-        if _inside(prefix, route.prefix):
-            where = "is" if prefix == route.prefix else f"lies inside {route.prefix},"
-            return f"{where} directly connected at {names.get(route.device, '?')}"
     if prefix in elsewhere:
         return f"this host already routes it by {elsewhere[prefix]}"
     return ""
@@ -187,7 +203,7 @@ def _is_connected(route: Route) -> bool:
 
 
 def _is_pin(route: Route, snapshot: Snapshot) -> bool:
-    return route.prefix.num_addresses == 1 and not _is_tun(route.device, snapshot)
+    return route.prefix.prefixlen == route.prefix.max_prefixlen and not _is_tun(route.device, snapshot)
 
 
 def _others_run(ours: list[Route], index: int, snapshot: Snapshot) -> bool:
@@ -200,11 +216,3 @@ def _is_tun(device: int, snapshot: Snapshot) -> bool:
 
 def _same_path(present: Route | None, wished: Route) -> bool:
     return present is not None and present.path == wished.path
-
-
-def _inside(prefix: Prefix, network: Prefix) -> bool:
-    return (
-        prefix.version == network.version
-        and prefix.prefixlen >= network.prefixlen
-        and prefix.network_address in network
-    )

@@ -1,0 +1,308 @@
+"""LinuxHostNetwork against the real kernel, each test in a network namespace of its own.
+
+What is there is read with pyroute2, a second opinion on our own netlink code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import time
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from rustun.backends.base import HostState
+from rustun.backends.host_network import LinuxHostNetwork
+from rustun.backends.host_plan import ROUTE_PROTOCOL
+from rustun.errors import HostError, RightsError
+from tests.netlab.private_namespace import in_private_namespace
+
+FIGURE_S = 1.0  # 2,000 routes; about 0.04 s on an idle machine
+
+
+class Host:
+    """A host with a card on two networks, default routes, and a static route."""
+
+    def __init__(self) -> None:
+        self.ip = IPRoute()
+        self.ip.link("set", index=1, state="up")
+        self.ip.link("add", ifname="eth0", kind="veth", peer="cable")
+        self.card = self.index("eth0")
+        self.ip.link("set", index=self.index("cable"), state="up")
+        self.ip.addr("add", index=self.card, address="192.168.1.5", prefixlen=24)
+        self.ip.addr("add", index=self.card, address="2001:db8:1::5", prefixlen=64, flags=2)
+        self.ip.link("set", index=self.card, state="up")
+        self.ip.route("add", dst="0.0.0.0/0", gateway="192.168.1.1")
+        self.ip.route("add", dst="::/0", gateway="2001:db8:1::1")
+        self.ip.route("add", dst="172.16.0.0/12", gateway="192.168.1.2")
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.ip.close()
+
+    def index(self, name: str) -> int:
+        [found] = self.ip.link_lookup(ifname=name)
+        return int(found)
+
+    def routes(self, name: str = "") -> set[str]:
+        """Return "prefix dev name via gateway proto n" of each route of the main table, or of one device."""
+        found = set()
+        names = {link["index"]: link.get("ifname") for link in self.ip.get_links()}
+        for route in (*self.ip.get_routes(table=254, family=2), *self.ip.get_routes(table=254, family=10)):
+            device = names[route.get("oif")]
+            if device in ("lo", "cable") or route["type"] != 1 or (name and device != name):
+                continue
+            prefix = f"{route.get('dst') or ('0.0.0.0' if route['family'] == 2 else '::')}/{route['dst_len']}"
+            gateway = f" via {route.get('gateway')}" if route.get("gateway") else ""
+            found.add(f"{prefix} dev {device}{gateway} proto {route['proto']}")
+        return found
+
+    def addresses(self, name: str) -> set[str]:
+        found = self.ip.get_addr(index=self.index(name))
+        return {f"{address.get('local') or address.get('address')}/{address['prefixlen']}" for address in found}
+
+    def path(self, address: str) -> str:
+        """Return the interface that the kernel uses for an address now."""
+        [route] = self.ip.route("get", dst=address)
+        return str(self.ip.get_links(route.get("oif"))[0].get("ifname"))
+
+    def link(self, name: str) -> Any:
+        return self.ip.get_links(self.index(name))[0]
+
+
+def wished(**changes: Any) -> HostState:
+    state = HostState(
+        "rustun0",
+        1500,
+        (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")),
+        tuple(ip_network(text) for text in ("10.0.2.0/24", "203.0.113.0/24", "fd00:2::/64", "2001:db8:2::/48")),
+        (ip_address("203.0.113.7"), ip_address("2001:db8:2::7")),
+    )
+    return replace(state, **changes)
+
+
+TUNNEL = {
+    f"{prefix} dev rustun0 proto {ROUTE_PROTOCOL}"
+    for prefix in ("10.0.1.0/24", "10.0.2.0/24", "203.0.113.0/24", "fd00:1::/64", "fd00:2::/64", "2001:db8:2::/48")
+}
+PINS = {
+    f"203.0.113.7/32 dev eth0 via 192.168.1.1 proto {ROUTE_PROTOCOL}",
+    f"2001:db8:2::7/128 dev eth0 via 2001:db8:1::1 proto {ROUTE_PROTOCOL}",
+}
+
+
+@in_private_namespace
+def test_apply_and_clear() -> None:
+    """If this fails, a host does not get what it needs, or keeps what it should not."""
+    with Host() as host:
+        before = host.routes()
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun%d", 1430, True)
+        report = network.apply(wished(mtu=1430))
+        assert report.refused == {}
+        assert host.routes() - before == TUNNEL | PINS
+        assert before <= host.routes()
+        assert host.addresses("rustun0") == {"10.0.1.2/24", "fd00:1::2/64"}
+        link = host.link("rustun0")
+        assert (link.get("mtu"), link["state"], link.get("gso_max_size")) == (1430, "up", 65300)
+        assert (host.path("10.0.2.9"), host.path("203.0.113.9")) == ("rustun0", "rustun0")
+        assert (host.path("203.0.113.7"), host.path("2001:db8:2::7")) == ("eth0", "eth0")
+        network.clear()
+        assert host.routes() == before
+        assert host.addresses("rustun0") == set()
+        network.clear()
+        device.close()
+        assert host.ip.link_lookup(ifname="rustun0") == []
+        assert host.routes() == before
+
+
+@in_private_namespace
+def test_second_apply_changes_nothing() -> None:
+    """If this fails, each keepalive makes the host's routes flap."""
+    with Host() as host, IPRoute() as monitor:
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        first = network.apply(wished())
+        monitor.bind()
+        assert network.apply(wished()) == first
+        host.ip.route("add", dst="192.0.2.1/32", gateway="192.168.1.1")  # a mark: what came before it was read
+        events: list[Any] = []
+        while not any(event.get("dst") == "192.0.2.1" for event in events):
+            events += list(monitor.get())
+        assert [event["event"] for event in events] == ["RTM_NEWROUTE"]
+        device.close()
+
+
+@in_private_namespace
+def test_only_the_difference() -> None:
+    """If this fails, a peer that joins or a new address interrupts everybody, or leaves the old one behind."""
+    with Host() as host:
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(wished())
+        network.apply(
+            wished(addresses=(ip_interface("10.0.1.9/24"),), routes=(ip_network("10.0.3.0/24"),), outside=(), mtu=1400)
+        )
+        assert host.addresses("rustun0") == {"10.0.1.9/24"}
+        assert host.routes("rustun0") == {
+            f"{prefix} dev rustun0 proto {ROUTE_PROTOCOL}" for prefix in ("10.0.1.0/24", "10.0.3.0/24")
+        }
+        assert not PINS & host.routes()
+        assert host.link("rustun0").get("mtu") == 1400
+        device.close()
+
+
+@in_private_namespace
+def test_pin_follows_a_new_default_route() -> None:
+    """If this fails, a laptop that changes networks never reaches its server again."""
+    with Host() as host:
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(wished())
+        host.ip.route("replace", dst="0.0.0.0/0", gateway="192.168.1.9")
+        network.apply(wished())
+        assert f"203.0.113.7/32 dev eth0 via 192.168.1.9 proto {ROUTE_PROTOCOL}" in host.routes()
+        host.ip.route("del", dst="0.0.0.0/0", gateway="192.168.1.9")
+        report = network.apply(wished())
+        assert "203.0.113.7" in report.refused[ip_network("203.0.113.0/24")]
+        assert host.path("2001:db8:2::7") == "eth0"
+        device.close()
+
+
+@in_private_namespace
+def test_repairs_what_others_broke() -> None:
+    """If this fails, a device set down, or a route deleted underneath, stays broken until a restart."""
+    with Host() as host:
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(wished())
+        host.ip.link("set", index=host.index("rustun0"), state="down")
+        assert host.routes("rustun0") == set()
+        network.apply(wished())
+        assert host.routes("rustun0") == TUNNEL
+        host.ip.flush_addr(index=host.index("rustun0"))
+        host.ip.link("set", index=host.index("rustun0"), mtu=1300)
+        host.ip.route("del", dst="203.0.113.7/32")
+        network.apply(wished())
+        assert host.addresses("rustun0") == {"10.0.1.2/24", "fd00:1::2/64"}
+        assert host.routes("rustun0") == TUNNEL
+        assert host.link("rustun0").get("mtu") == 1500
+        assert host.routes() >= PINS
+        device.close()
+
+
+@in_private_namespace
+def test_host_keeps_what_is_its_own() -> None:
+    """If this fails, a server takes a host's LAN, its static routes or its default route."""
+    with Host() as host:
+        before = host.routes()
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        texts = ("192.168.1.0/24", "192.168.1.128/25", "172.16.0.0/12", "0.0.0.0/0", "::/0", "2001:db8:1::/64")
+        report = network.apply(wished(addresses=(), outside=(), routes=tuple(ip_network(text) for text in texts)))
+        assert {str(prefix) for prefix in report.refused} == set(texts)
+        assert report.routed == ()
+        assert host.routes() == before
+        device.close()
+
+
+@in_private_namespace
+def test_kernel_refusal_is_reported_per_route() -> None:
+    """If this fails, one IPv6 prefix on a host without IPv6 ends the client."""
+    with Host():
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1200, True)  # too small for IPv6
+        wish = wished(mtu=1200, addresses=(ip_interface("10.0.1.2/24"),), outside=())
+        report = network.apply(wish)
+        assert ip_network("10.0.2.0/24") in report.routed
+        assert all(prefix.version == 4 for prefix in report.routed)
+        assert "the kernel says" in report.refused[ip_network("fd00:2::/64")]
+        device.close()
+
+
+@in_private_namespace
+def test_what_a_killed_client_left_is_removed() -> None:
+    """If this fails, the host route of a crashed client stays for ever."""
+    with Host() as host:
+        before = host.routes()
+        dead = LinuxHostNetwork()
+        device = dead.open_tun("rustun0", 1500, True)
+        dead.apply(wished())
+        device.close()  # as the kernel does at SIGKILL: the device goes, the pins stay
+        assert host.routes() - before == PINS
+        second = LinuxHostNetwork()
+        device = second.open_tun("rustun0", 1500, True)
+        second.apply(wished(routes=(), addresses=(), outside=()))
+        assert host.routes() == before
+        device.close()
+
+
+@in_private_namespace
+def test_two_clients_on_one_host() -> None:
+    """If this fails, the second client's start or end takes the first one's routes off."""
+    with Host() as host:
+        first, second = LinuxHostNetwork(), LinuxHostNetwork()
+        device = first.open_tun("rustun0", 1500, True)
+        first.apply(wished())
+        other = second.open_tun("other", 1500, True)
+        report = second.apply(HostState("other", 1500, (ip_interface("10.7.0.2/24"),), (ip_network("10.8.0.0/16"),)))
+        assert report.refused == {}
+        second.clear()
+        other.close()
+        assert host.routes("rustun0") == TUNNEL
+        assert host.routes() >= PINS
+        device.close()
+
+
+def drop_capabilities() -> None:
+    """Give up every right of root, for good (capset(2), version 3, all sets empty)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0, os.strerror(ctypes.get_errno())
+
+
+@in_private_namespace
+def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
+    """If this fails, a vanished device or missing rights end in a traceback."""
+    network = LinuxHostNetwork()
+    try:
+        network.apply(wished())
+    except HostError as error:
+        assert "rustun0 is gone" in error.message
+    else:
+        raise AssertionError("a device that is not there was configured")
+    network.clear()
+    device = network.open_tun("rustun0", 1500, True)
+    child = os.fork()
+    if child == 0:
+        drop_capabilities()
+        try:
+            network.apply(wished())
+        except RightsError as error:
+            os._exit(0 if "no permission" in error.message and error.remedy else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    device.close()
+
+
+@in_private_namespace
+def test_many_routes_fast() -> None:
+    """If this fails, a client of a large cluster stalls its packets while it joins."""
+    with Host() as host:
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        many = tuple(ip_network((0x0B000000 + (number << 8), 24)) for number in range(2000))
+        start = time.perf_counter()
+        report = network.apply(wished(routes=many))
+        took = time.perf_counter() - start
+        assert len(report.routed) == 2002
+        assert took < FIGURE_S, f"{took:.2f} s"
+        assert len(host.routes("rustun0")) == 2002
+        network.clear()
+        assert host.routes("rustun0") == set()
+        device.close()

@@ -1,0 +1,291 @@
+"""The plan: which steps take a host from what it has to what is wished."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from rustun.backends import host_plan
+from rustun.backends.base import HostState, Prefix
+from rustun.backends.host_plan import ROUTE_PROTOCOL, Networks, RoutePlan, plan_addresses, plan_routes
+from rustun.backends.rtnetlink import (
+    RTA_GATEWAY,
+    RTA_OIF,
+    RTPROT_KERNEL,
+    U32,
+    Link,
+    Route,
+    Snapshot,
+    device_route,
+)
+
+ETHERNET, TUN, OTHER_TUN = 2, 7, 8
+LINK = Link(TUN, "rustun0", "tun", True, 1500)
+LINKS = (Link(1, "lo", "", True, 65536), Link(ETHERNET, "eth0", "", True, 1500), LINK)
+SERVER = ip_address("203.0.113.7")
+HOST_ROUTE = ip_network("203.0.113.7/32")
+
+
+def via(prefix: str, gateway: str, protocol: int = 4, metric: int = 0) -> Route:
+    path = ((RTA_OIF, U32.pack(ETHERNET)), (RTA_GATEWAY, ip_address(gateway).packed))
+    return Route(ip_network(prefix), ETHERNET, protocol, metric, 0, 0, path)
+
+
+def connected(prefix: str) -> Route:
+    return device_route(ip_network(prefix), ETHERNET, RTPROT_KERNEL)
+
+
+HOST = Snapshot(
+    links=LINKS,
+    addresses=((ETHERNET, ip_interface("192.168.1.5/24")),),
+    routes=(connected("192.168.1.0/24"), connected("2001:db8:1::/64"), via("0.0.0.0/0", "192.168.1.1")),
+)
+
+
+def wish(*routes: str, outside: tuple[str, ...] = (), addresses: tuple[str, ...] = ()) -> HostState:
+    return HostState(
+        "rustun0",
+        1500,
+        tuple(ip_interface(text) for text in addresses),
+        tuple(ip_network(text) for text in routes),
+        tuple(ip_address(text) for text in outside),
+    )
+
+
+def done(plan: RoutePlan, snapshot: Snapshot) -> Snapshot:
+    """Return the host after the steps, as the kernel would have it."""
+    gone = {*plan.remove, *plan.unpin}
+    replaced = {route.prefix for route in plan.pin}
+    kept = [
+        route
+        for route in snapshot.routes
+        if route not in gone and not (route.protocol == ROUTE_PROTOCOL and route.prefix in replaced)
+    ]
+    return replace(snapshot, routes=(*kept, *plan.pin, *plan.add))
+
+
+def text(prefixes: object) -> list[str]:
+    return sorted(str(prefix) for prefix in prefixes)  # type: ignore[attr-defined]
+
+
+def test_routes_of_the_wish_and_of_own_networks() -> None:
+    """If this fails, members are not reached."""
+    plan = plan_routes(wish("10.0.2.0/24", "fd00::/48", addresses=("10.0.1.2/24", "10.0.9.1/32")), HOST, LINK)
+    assert text(route.prefix for route in plan.add) == ["10.0.1.0/24", "10.0.2.0/24", "fd00::/48"]
+    assert {(route.device, route.protocol) for route in plan.add} == {(TUN, ROUTE_PROTOCOL)}
+    assert plan.refused == ()
+
+
+def test_same_wish_again_gives_no_steps() -> None:
+    """If this fails, routes flap at each change, and packets are lost."""
+    wished = wish("203.0.113.0/24", "10.0.0.0/8", outside=("203.0.113.7",), addresses=("10.0.1.2/24",))
+    first = plan_routes(wished, HOST, LINK)
+    second = plan_routes(wished, done(first, HOST), LINK, first.pinned)
+    assert (second.pin, second.add, second.remove, second.unpin) == ((), (), (), ())
+    assert second.routes == first.routes
+
+
+def test_difference_only() -> None:
+    """If this fails, a peer that joins interrupts the others."""
+    first = plan_routes(wish("10.0.1.0/24", "10.0.2.0/24"), HOST, LINK)
+    second = plan_routes(wish("10.0.2.0/24", "10.0.3.0/24"), done(first, HOST), LINK)
+    assert text(route.prefix for route in second.add) == ["10.0.3.0/24"]
+    assert text(route.prefix for route in second.remove) == ["10.0.1.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("0.0.0.0/0", "exit node"),
+        ("::/0", "exit node"),
+        ("127.0.0.0/8", "loopback"),
+        ("127.1.0.0/16", "loopback"),
+        ("169.254.169.254/32", "link-local"),
+        ("224.0.0.0/24", "multicast"),
+        ("255.255.255.255/32", "reserved"),
+        ("::1/128", "loopback"),
+        ("fe80::/64", "link-local"),
+        ("ff02::/16", "multicast"),
+        ("192.168.1.0/24", "is directly connected at eth0"),
+        ("192.168.1.128/25", "lies inside 192.168.1.0/24, directly connected at eth0"),
+        ("192.168.1.9/32", "lies inside 192.168.1.0/24"),
+        ("2001:db8:1::/64", "directly connected at eth0"),
+        ("2001:db8:1:0:8000::/65", "lies inside 2001:db8:1::/64"),
+        ("203.0.113.7/32", "the server's own address"),
+        ("172.16.0.0/12", "already routes it by eth0"),
+    ],
+)
+def test_refused(prefix: str, words: str) -> None:
+    """If this fails, a server can take a host's own networks, its server path or its default route."""
+    host = replace(HOST, routes=(*HOST.routes, via("172.16.0.0/12", "192.168.1.2", metric=100)))
+    plan = plan_routes(wish(prefix, "10.0.2.0/24", outside=("203.0.113.7",)), host, LINK)
+    [(refused, reason)] = plan.refused
+    assert str(refused) == prefix
+    assert words in reason
+    assert text(route.prefix for route in plan.add) == ["10.0.2.0/24"]
+
+
+@pytest.mark.parametrize("prefix", ["192.168.0.0/16", "0.0.0.0/1", "::/1", "10.0.0.1/32", "192.168.2.0/24"])
+def test_wider_or_other_prefixes_are_taken(prefix: str) -> None:
+    """If this fails, members' networks that take nothing from this host are refused."""
+    assert plan_routes(wish(prefix), HOST, LINK).refused == ()
+
+
+def test_own_network_that_is_a_lan_here_is_refused_too() -> None:
+    """If this fails, a tunnel address cuts the host off its LAN."""
+    plan = plan_routes(wish(addresses=("192.168.1.77/24",)), HOST, LINK)
+    assert plan.add == ()
+    assert "directly connected" in dict(plan.refused)[ip_network("192.168.1.0/24")]
+
+
+def test_server_inside_a_prefix_is_pinned_first() -> None:
+    """If this fails, the tunnel swallows the path to its own server."""
+    plan = plan_routes(wish("203.0.113.0/24", outside=("203.0.113.7",)), HOST, LINK)
+    [pin] = plan.pin
+    assert (pin.prefix, pin.device, pin.protocol) == (HOST_ROUTE, ETHERNET, ROUTE_PROTOCOL)
+    assert pin.path == HOST.routes[2].path
+    assert plan.pinned == {HOST_ROUTE}
+
+
+def test_no_pin_without_need() -> None:
+    """If this fails, hosts get routes that nobody can explain."""
+    for wished in (
+        wish("10.0.0.0/8", outside=("203.0.113.7",)),  # not inside
+        wish("192.168.0.0/16", outside=("192.168.1.1",)),  # the LAN's own route is more specific
+        wish("192.0.0.0/8", outside=("192.168.1.5",)),  # this host itself
+        wish("0.0.0.0/0", outside=("203.0.113.7",)),  # refused
+    ):
+        plan = plan_routes(wished, HOST, LINK)
+        assert plan.pin == ()
+
+
+def test_pin_follows_the_path() -> None:
+    """If this fails, a laptop that changes networks never reaches its server again."""
+    wished = wish("203.0.113.0/24", outside=("203.0.113.7",))
+    first = plan_routes(wished, HOST, LINK)
+    after = done(first, HOST)
+    moved = replace(
+        after,
+        routes=tuple(
+            via("0.0.0.0/0", "192.168.1.9") if route.prefix.prefixlen == 0 else route for route in after.routes
+        ),
+    )
+    second = plan_routes(wished, moved, LINK, first.pinned)
+    [pin] = second.pin
+    assert pin.path == via("0.0.0.0/0", "192.168.1.9").path
+    assert (second.add, second.remove, second.unpin) == ((), (), ())
+
+
+def test_pin_goes_with_its_reason() -> None:
+    """If this fails, host routes pile up, or a server that moved stays unreachable outside the tunnel."""
+    first = plan_routes(wish("203.0.113.0/24", outside=("203.0.113.7",)), HOST, LINK)
+    second = plan_routes(wish(), done(first, HOST), LINK, first.pinned)
+    assert text(route.prefix for route in second.unpin) == ["203.0.113.7/32"]
+    assert text(route.prefix for route in second.remove) == ["203.0.113.0/24"]
+    assert second.pinned == frozenset()
+
+
+def test_no_path_to_the_server_means_no_covering_route() -> None:
+    """If this fails, a host without a default route sends the tunnel into itself."""
+    host = replace(HOST, routes=HOST.routes[:2])
+    plan = plan_routes(wish("203.0.0.0/16", "10.0.0.0/8", outside=("203.0.113.7",)), host, LINK)
+    assert text(route.prefix for route in plan.add) == ["10.0.0.0/8"]
+    assert "203.0.113.7" in dict(plan.refused)[ip_network("203.0.0.0/16")]
+
+
+def test_best_path_is_longest_then_cheapest() -> None:
+    """If this fails, a pin leads along a path that the host would not take."""
+    routes = (
+        via("0.0.0.0/0", "192.168.1.1"),
+        via("203.0.0.0/8", "192.168.1.2", metric=200),
+        via("203.0.0.0/8", "192.168.1.3", metric=100),
+    )
+    plan = plan_routes(wish("203.0.113.0/24", outside=("203.0.113.7",)), replace(HOST, routes=routes), LINK)
+    assert plan.pin[0].path == routes[2].path
+
+
+def test_what_a_killed_client_left_is_removed() -> None:
+    """If this fails, a crash leaves a host route for ever."""
+    left = via("198.51.100.9/32", "192.168.1.1", ROUTE_PROTOCOL)
+    host = replace(HOST, routes=(*HOST.routes, left))
+    assert plan_routes(wish("10.0.0.0/8"), host, LINK).unpin == (left,)
+
+
+def test_pins_of_another_running_client_stay() -> None:
+    """If this fails, two clients on one host cut each other off."""
+    pin = via("198.51.100.9/32", "192.168.1.1", ROUTE_PROTOCOL)
+    their_route = device_route(ip_network("198.51.100.0/24"), OTHER_TUN, ROUTE_PROTOCOL)
+    host = replace(
+        HOST,
+        links=(*LINKS, Link(OTHER_TUN, "rustun1", "tun", True, 1500)),
+        routes=(*HOST.routes, pin, their_route),
+    )
+    plan = plan_routes(wish("10.0.0.0/8"), host, LINK)
+    assert (plan.unpin, plan.remove) == ((), ())
+
+
+def test_routes_of_others_are_never_touched() -> None:
+    """If this fails, rustun removes an administrator's routes."""
+    rng = random.Random(7)
+    for _ in range(300):
+        foreign = [
+            via(str(ip_network((rng.getrandbits(32) & 0xFFFF0000, 16))), "192.168.1.1", rng.choice([2, 3, 4, 16, 186]))
+            for _ in range(8)
+        ]
+        host = replace(HOST, routes=(*HOST.routes, *foreign))
+        wished = wish(*(str(ip_network((rng.getrandbits(32) & 0xFFFF0000, 16))) for _ in range(8)))
+        plan = plan_routes(wished, host, LINK)
+        assert all(route.protocol == ROUTE_PROTOCOL for route in (*plan.remove, *plan.unpin, *plan.add, *plan.pin))
+        theirs = {route.prefix for route in foreign}
+        assert not theirs & {route.prefix for route in plan.add}
+
+
+def test_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a hostile server fills the host's routing table."""
+    monkeypatch.setattr(host_plan, "MAX_ROUTES", 2)
+    plan = plan_routes(wish("10.0.1.0/24", "127.0.0.0/8", "10.0.2.0/24", "10.0.3.0/24"), HOST, LINK)
+    assert len(plan.add) == 2
+    assert "over 2 routes" in dict(plan.refused)[ip_network("10.0.3.0/24")]
+
+
+def test_device_gone_leaves_only_pins() -> None:
+    """If this fails, cleaning up after a deleted TUN fails or touches other routes."""
+    first = plan_routes(wish("203.0.113.0/24", outside=("203.0.113.7",)), HOST, LINK)
+    host = replace(HOST, links=LINKS[:2], routes=(*HOST.routes, *first.pin))
+    plan = plan_routes(HostState("rustun0", 0), host, None, first.pinned)
+    assert plan.unpin == first.pin
+    assert (plan.pin, plan.add, plan.remove) == ((), (), ())
+
+
+def test_addresses_as_a_difference() -> None:
+    """If this fails, a new address leaves the old one, or connections break though nothing changed."""
+    host = replace(
+        HOST,
+        addresses=(
+            *HOST.addresses,
+            (TUN, ip_interface("10.0.1.2/24")),
+            (TUN, ip_interface("fd00::2/64")),
+            (TUN, ip_interface("fe80::1/64")),
+        ),
+    )
+    plan = plan_addresses(wish(addresses=("10.0.1.9/24", "fd00::2/64")), host, LINK)
+    assert text(plan.add) == ["10.0.1.9/24"]
+    assert text(plan.remove) == ["10.0.1.2/24"]
+
+
+def test_containment_agrees_with_the_library() -> None:
+    """If this fails, prefixes are refused or taken by a wrong comparison."""
+    rng = random.Random(3)
+
+    def prefix() -> Prefix:
+        if rng.random() < 0.5:
+            return ip_network((rng.choice([0x0A000000, 0x0A800000]), rng.randrange(1, 33)), strict=False)
+        return ip_network((rng.choice([0xFD00 << 112, 0xFD80 << 112]), rng.randrange(1, 129)), strict=False)
+
+    for _ in range(2000):
+        inner, outer = prefix(), prefix()
+        expected = inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+        assert (Networks([outer]).holding(inner) == outer) == expected
