@@ -100,8 +100,8 @@ def trips(lab: Laboratory, path: Path, *, echoes: int, interval: float = 0.005) 
     with _running(lab, path.sender, "ping", path.address, *pace) as pinger:
         found = pinger.line(deadline)
     never = float("inf")
-    values = (found.get(name, never) for name in ("median_ms", "mean_ms", "p99_ms", "max_ms"))
-    return Trips(*values, 1 - found["received"] / found["sent"])
+    times = [float(found.get(name, never)) for name in ("median_ms", "mean_ms", "p99_ms", "max_ms")]
+    return Trips(times[0], times[1], times[2], times[3], 1 - found["received"] / found["sent"])
 
 
 @contextmanager

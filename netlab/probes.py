@@ -214,7 +214,7 @@ class Prober:
         if seen is None or seen.number not in self._probes:
             return
         source, destination = self._ends[seen.number]
-        answer = (seen.source, seen.destination) == (destination, source) and source != destination
+        answer = seen.destination == source and seen.source != source  # whoever gives it: a broadcast asks everybody
         altered = not answer and (
             (seen.source, seen.destination) != (source, destination) or seen.inside not in self._inside[seen.number]
         )

@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Final
@@ -38,6 +37,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
 
+def _popen(
+    namespace: NetworkNamespace, command: Sequence[str], cwd: Path, stdout: IO[bytes] | int, stderr: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+
+    return namespace.run(start)
+
+
 class NodeProcess:
     """A program that runs in a node until it ends or is stopped; its output goes to `log`."""
 
@@ -45,11 +61,7 @@ class NodeProcess:
         self.label = label
         self.log = log
         with log.open("ab") as output:
-            start = partial(
-                subprocess.Popen, command, cwd=cwd, env=environment(), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
-            self._process: subprocess.Popen[bytes] = namespace.run(start)
+            self._process = _popen(namespace, command, cwd, output, output)
         self._pidfd = os.pidfd_open(self._process.pid)
 
     @property
@@ -110,11 +122,8 @@ class Measurement:
 
     def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str]) -> None:
         self._label = " ".join(arguments)
-        start = partial(
-            subprocess.Popen, [sys.executable, "-m", "netlab.load", *arguments], cwd=CHECKOUT, env=environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        self._process: subprocess.Popen[bytes] = namespace.run(start)
+        command = [sys.executable, "-m", "netlab.load", *arguments]
+        self._process = _popen(namespace, command, CHECKOUT, subprocess.PIPE, subprocess.PIPE)
 
     def line(self, deadline: float) -> Document:
         """Wait for the next line. Raises ExpectationFailed when none comes before `deadline` (monotonic seconds)."""

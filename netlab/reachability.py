@@ -240,7 +240,8 @@ def _surprise(probe: Probe, arrived: set[str], answered: set[str], gateways: dic
         return f"expected at {probe.receiver or 'nobody'}, found at {', '.join(stray)}"
     if probe.answered and probe.sender not in answered:
         return "arrived, but no answer came back"
-    if not probe.answered and answered:
+    asks_own_lan = bool(own_gateway) and not probe.target
+    if not probe.answered and answered and not asks_own_lan:
         return f"an answer was found at {', '.join(sorted(answered))}"
     return ""
 

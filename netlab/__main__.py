@@ -1,0 +1,154 @@
+"""`python -m netlab COMMAND`: what stands behind the tasks demo, bench and lab-*."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from netlab.errors import EXIT_OK, LabError
+from netlab.processes import CHECKOUT
+
+INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from netlab import demo
+    from netlab.configuration import configure, load
+    from netlab.namespaces import enter_own_world
+
+    inventory = load(arguments.inventory)
+    configured = configure(arguments.inventory, inventory, CHECKOUT / "build" / inventory.name)
+    logs = fresh_logs(f"{inventory.name}-demo")
+    return enter_own_world(_guarded(partial(demo.run, configured, logs, arguments.seconds, arguments.json)))
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from netlab import commands
+
+    return commands.up(arguments.inventory, arguments.name)
+
+
+def _keep(arguments: argparse.Namespace) -> int:
+    import socket
+
+    from netlab import keeper, runfolder
+    from netlab.configuration import configure, load
+    from netlab.namespaces import enter_own_world
+
+    control = socket.socket(fileno=arguments.control)
+    events = os.fdopen(arguments.events, "w")
+    folder = runfolder.RunFolder(arguments.folder)
+    inventory = load(arguments.inventory)
+    configured = configure(arguments.inventory, inventory, CHECKOUT / "build" / inventory.name)
+    logs = fresh_logs(folder.name)
+    folder.claim(arguments.inventory, logs)
+    as_user = os.geteuid() != 0
+    return enter_own_world(_guarded(partial(keeper.keep, configured, logs, control, events, as_user=as_user)))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from netlab import commands
+
+    return commands.status(arguments.name, arguments.json)
+
+
+def _exec(arguments: argparse.Namespace) -> int:
+    from netlab import commands
+
+    return commands.execute(arguments.name, arguments.node, arguments.command)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from netlab import commands
+
+    return commands.down(arguments.name)
+
+
+def _sweep(_arguments: argparse.Namespace) -> int:
+    from netlab import commands
+
+    return commands.sweep()
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from netlab import bench
+    from netlab.namespaces import enter_own_world
+
+    order = bench.order(arguments.quick, arguments.only, arguments.seconds, arguments.json)
+    return enter_own_world(_guarded(partial(bench.run, order, fresh_logs("bench"))))
+
+
+def fresh_logs(name: str) -> Path:
+    """Return an empty folder for a laboratory's logs."""
+    folder = CHECKOUT / "build" / "logs" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _guarded(run: Callable[[], int]) -> Callable[[], int]:
+    """Give `run` one way to end: an exit code, with the reason on standard error and everything printed."""
+
+    def guarded() -> int:
+        try:
+            return run()
+        except LabError as error:
+            print(f"lab: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            print("lab: interrupted; all is taken down", file=sys.stderr)
+            return INTERRUPTED
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+    return guarded
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="netlab", description="The laboratory of network namespaces.")
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name)
+        added.set_defaults(run=run)
+        return added
+
+    for name, run in (("demo", _demo), ("up", _up), ("keep", _keep)):
+        command(name, run).add_argument("--inventory", type=Path, required=True)
+    demo, up, keep = (commands.choices[name] for name in ("demo", "up", "keep"))
+    demo.add_argument("--seconds", type=float, default=2.0)
+    demo.add_argument("--json", action="store_true")
+    up.add_argument("--name", default="")
+    keep.add_argument("--folder", type=Path, required=True)
+    keep.add_argument("--control", type=int, required=True)
+    keep.add_argument("--events", type=int, required=True)
+    for name, run in (("status", _status), ("exec", _exec), ("down", _down)):
+        command(name, run).add_argument("--name", default="")
+    commands.choices["status"].add_argument("--json", action="store_true")
+    commands.choices["exec"].add_argument("node")
+    commands.choices["exec"].add_argument("command", nargs="+")
+    command("sweep", _sweep)
+    bench = command("bench", _bench)
+    bench.add_argument("--quick", action="store_true")
+    bench.add_argument("--only", default="")
+    bench.add_argument("--seconds", type=float, default=0.0)
+    bench.add_argument("--json", type=Path)
+    return parser
+
+
+def main() -> int:
+    """Run one command; return its exit code."""
+    arguments = _parser().parse_args()
+    os.umask(0o077)
+    return _guarded(partial(arguments.run, arguments))()
+
+
+if __name__ == "__main__":
+    sys.exit(main() or EXIT_OK)

@@ -1,0 +1,59 @@
+"""What `tasks.py` calls: each function does one task in a process of its own and returns its exit code.
+
+A process of its own, because only one with a single thread may enter a user namespace, and because whatever happens
+in there must not happen to the caller.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from netlab.processes import environment
+
+
+def demo(inventory: Path, *, seconds: float = 2.0, as_json: bool = False) -> int:
+    """Generate, bring up, probe, measure, take down; print it as a page, or as JSON."""
+    return _netlab("demo", "--inventory", str(inventory), "--seconds", str(seconds), *["--json"] * as_json)
+
+
+def up(inventory: Path, *, name: str = "") -> int:
+    """Bring up a laboratory that stays until `down`; `name` tells several from one fleet apart."""
+    return _netlab("up", "--inventory", str(inventory), "--name", name)
+
+
+def status(*, name: str = "", as_json: bool = False) -> int:
+    """Print what a laboratory's nodes are and do."""
+    return _netlab("status", "--name", name, *["--json"] * as_json)
+
+
+def execute(node: str, command: Sequence[str], *, name: str = "") -> int:
+    """Run a command inside a node, on this terminal; return the command's exit code."""
+    return _netlab("exec", "--name", name, node, "--", *command)
+
+
+def down(*, name: str = "") -> int:
+    """Take a laboratory down."""
+    return _netlab("down", "--name", name)
+
+
+def sweep() -> int:
+    """Remove what dead laboratories left, and nothing else."""
+    return _netlab("sweep")
+
+
+def bench(*, quick: bool = False, only: str = "", seconds: float = 0.0, json_file: str = "") -> int:
+    """Measure rustun beside plain routing and print a table; `only` names rows by comma."""
+    options = ["--only", only] if only else []
+    options += ["--seconds", str(seconds)] if seconds else []
+    options += ["--json", str(Path(json_file).absolute())] if json_file else []
+    return _netlab("bench", *["--quick"] * quick, *options)
+
+
+def _netlab(*arguments: str) -> int:
+    try:
+        return subprocess.call([sys.executable, "-m", "netlab", *arguments], env=environment())
+    except KeyboardInterrupt:  # the child got it as well, and has cleaned up
+        return 130

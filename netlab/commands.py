@@ -1,0 +1,181 @@
+"""The commands of a laboratory that stays up: each talks to its keeper and prints what a person wants to know."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from netlab import kernel, runfolder
+from netlab.configuration import load
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
+from netlab.namespaces import need_tun_device
+from netlab.processes import CHECKOUT, environment
+from netlab.runfolder import CONTROL, KEEPER_LOG, RunFolder
+
+DOWN_SECONDS: Final = 15.0
+ANSWER_SECONDS: Final = 10.0
+MOST_NAMESPACES: Final = 8
+
+
+def up(inventory: Path, name: str) -> int:
+    """Start a keeper and follow it until its laboratory is up."""
+    need_tun_device()
+    fleet = load(inventory)
+    folder = RunFolder(runfolder.root() / (name or fleet.name))
+    owner = folder.owner()
+    if owner is not None and owner.alive:
+        raise BadInput(f'laboratory "{folder.name}" is up already', "./invoke lab-down, or give another --name")
+    folder.remove()
+    folder.path.mkdir(mode=0o700)
+    if not _follow(_start_keeper(inventory, folder), folder):
+        raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
+    print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
+    return EXIT_OK
+
+
+def _start_keeper(inventory: Path, folder: RunFolder) -> int:
+    """Start the keeper and return the reading end of its events."""
+    reading, writing = os.pipe()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
+        control.bind(str(folder.path / CONTROL))
+        control.listen()
+        command = [sys.executable, "-m", "netlab", "keep", "--inventory", str(inventory.absolute())]
+        command += ["--folder", str(folder.path), "--control", str(control.fileno()), "--events", str(writing)]
+        subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(control.fileno(), writing),
+        )
+    os.close(writing)
+    return reading
+
+
+def _follow(events: int, folder: RunFolder) -> bool:
+    with os.fdopen(events) as lines:
+        last = ""
+        for line in lines:
+            event = json.loads(line)
+            last = event["event"]
+            print(f"  {folder.name}: {event['text']}", file=sys.stderr)
+    return last == "up"
+
+
+def status(name: str, as_json: bool) -> int:
+    """Print a laboratory's status document, as a table or as it is; exit code 5 when a process of it has ended."""
+    document = _ask(runfolder.find(name), {"do": "status"})
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(f"{'node':<20}{'role':<9}{'state':<24}addresses")
+        for node in document["nodes"]:
+            print(f"{node['node']:<20}{node['role']:<9}{_state(node):<24}{', '.join(node['addresses'])}")
+    return EXIT_UNEXPECTED if any(node["ended"] is not None for node in document["nodes"]) else EXIT_OK
+
+
+def _state(node: dict[str, Any]) -> str:
+    if node["pid"] is None:
+        return "-"
+    if node["ended"] is not None:
+        return f"ended, exit code {node['ended']}"
+    words = node["rustun"]
+    if words is None:
+        return "does not answer"
+    if words["role"] == "server":
+        return f"{words['online']} of {words['members']} online"
+    return f"{words['state']}, {words['tier']} tier"
+
+
+def execute(name: str, node: str, command: Sequence[str]) -> int:
+    """Run a command inside a node with this terminal; return its exit code."""
+    where = os.getcwd()
+    with runfolder.find(name).connect() as control:
+        control.settimeout(ANSWER_SECONDS)
+        control.sendall(json.dumps({"do": "enter", "node": node}).encode())
+        answer, descriptors, _, _ = socket.recv_fds(control, 1 << 16, MOST_NAMESPACES)
+    reply = json.loads(answer)
+    if "error" in reply:
+        raise BadInput(f'"{node}": {reply["error"]}')
+    try:
+        for descriptor, kind in zip(descriptors, reply["flags"], strict=True):
+            kernel.setns(descriptor, kind)
+            os.close(descriptor)
+    except OSError as error:
+        raise EnvironmentLacks(f"cannot enter {node}: {error.strerror}", "run it as the user who ran lab-up") from error
+    os.chdir(where if Path(where).is_dir() else "/")
+    return _run_here(command)
+
+
+def _run_here(command: Sequence[str]) -> int:
+    """Run a child, which is the first to be inside the pid namespace; the terminal's Ctrl-C is its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    try:
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, "PATH": path},
+            preexec_fn=_default_interrupt,  # noqa: PLW1509  one thread only
+        )
+    except OSError as error:
+        raise BadInput(f"{command[0]}: {error.strerror}") from error
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def down(name: str) -> int:
+    """Take a laboratory down and say whether anything was left."""
+    folder = runfolder.find(name)
+    owner = folder.owner()
+    began = monotonic()
+    left = ["its keeper was dead already"]
+    if owner is not None and owner.alive:
+        watched = os.pidfd_open(owner.pid)
+        left = _ask(folder, {"do": "down"}, DOWN_SECONDS)["left"]
+        if not select.select((watched,), (), (), DOWN_SECONDS)[0]:
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+            left.append("its keeper had to be killed")
+        os.close(watched)
+    folder.remove()
+    verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
+    print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
+    return EXIT_UNEXPECTED if left else EXIT_OK
+
+
+def sweep() -> int:
+    """Remove the folders of laboratories whose keeper is dead; the kernel has removed everything else already."""
+    dead = [folder for folder in runfolder.all_folders() if (owner := folder.owner()) is None or not owner.alive]
+    for folder in dead:
+        folder.remove()
+        print(f"removed {folder.path}")
+    if not dead:
+        print("nothing to sweep")
+    return EXIT_OK
+
+
+def _ask(folder: RunFolder, request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    with folder.connect() as control:
+        control.settimeout(seconds)
+        try:
+            control.sendall(json.dumps(request).encode())
+            answer = b"".join(iter(lambda: control.recv(1 << 16), b""))
+            document: dict[str, Any] = json.loads(answer)
+        except (OSError, ValueError) as error:
+            raise ExpectationFailed(f'laboratory "{folder.name}" did not answer', "./invoke lab-down") from error
+    return document

@@ -1,0 +1,163 @@
+"""`./invoke demo`: from the inventory to a proven, measured laboratory and back, said in one page.
+
+Steps: generate the configuration; start the laboratory; prove with packets who reaches whom; measure beside plain
+routing; take all down and look whether anything is left. The first failure of an expectation makes the exit code 5,
+yet every step that still makes sense is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from netlab import isolation, measure
+from netlab.configuration import Configured
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
+from netlab.lab import Files, Laboratory
+from netlab.namespaces import replace_hosts_file
+from netlab.processes import Document
+from netlab.reachability import Verdict
+from netlab.report import matrix_lines, throughput_lines
+from netlab.topology import LabSpec
+
+SOCKETS: Final = Path("/run/rustun")
+SMALL_BYTES: Final = 100
+SMALL_RATE: Final = 100_000.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One row of the demo's throughput table."""
+
+    single: measure.Throughput
+    four: measure.Throughput
+    trips: measure.Trips
+    small: measure.Datagrams
+
+
+def run(configured: Configured, logs: Path, seconds: float, as_json: bool) -> int:
+    """Run the demo inside the laboratory's own world and return the exit code; `seconds` is the length of one load."""
+    started = monotonic()
+    say: Say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
+    facts: dict[str, Any] = {"schema": 1, "inventory": str(configured.source), "failures": []}
+    failures: list[str] = facts["failures"]
+    _say_title(configured, say)
+    lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
+    replace_hosts_file(dict(lab.topology.names))
+    try:
+        _start(lab, say)
+        verdict = isolation.probe(lab)
+        facts["reachability"] = _verdict_facts(verdict)
+        for line in matrix_lines(configured.spec, verdict):
+            say(line)
+        if not verdict.as_expected:
+            failures.append("reachability is not as expected")
+        pair = measured_pair(configured.spec)
+        if pair is not None:
+            speeds = _measure(lab, pair, seconds, say)
+            facts["throughput"] = {name: asdict(speed) for name, speed in speeds.items()}
+    except LabError as error:
+        say(f"  FAILED: {error}")
+        failures.append(error.message)
+    left = lab.close()
+    facts["left"] = left
+    failures += left
+    say("  lab-down    " + ("; ".join(left) or "clean: no namespace, device, process or socket left"))
+    facts["seconds"] = round(monotonic() - started, 1)
+    _say_end(facts, failures, logs, say)
+    if as_json:
+        print(json.dumps(facts, indent=2), flush=True)
+    return EXIT_UNEXPECTED if failures else EXIT_OK
+
+
+def _say_title(configured: Configured, say: Say) -> None:
+    spec = configured.spec
+    clusters = len({member.cluster for member in spec.members})
+    members = _count(len(spec.members), "member")
+    hosts = _count(len(spec.hosts), "LAN host")
+    say(f"rustun demo: {_count(clusters, 'tenant')}, {members}, {hosts}, one relay; nothing leaves this machine")
+    say(f"  inventory   {configured.source!s:<40}  {_count(clusters, 'cluster')}, {members}")
+    say(f"  gen-config  {configured.folder!s:<40}  {_count(configured.files, 'file')}, {configured.seconds:.1f} s")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _start(lab: Laboratory, say: Say) -> None:
+    began = monotonic()
+    lab.start()
+    took = monotonic() - began
+    say(
+        f"  lab-up      {len(lab.namespaces)} namespaces, 1 server, {_count(len(lab.spec.members), 'client')}"
+        f"  {took:.1f} s  all sessions up ({_session_kinds(lab)}), an echo through each"
+    )
+    say("")
+
+
+def _session_kinds(lab: Laboratory) -> str:
+    document: Document = lab.status("server") or {}
+    kinds = {f"{session['tier']} tier, {session['cipher']}" for session in document.get("sessions", ())}
+    return " and ".join(sorted(kinds))
+
+
+def measured_pair(spec: LabSpec) -> tuple[str, str] | None:
+    """Return the first two members of the first cluster that has two; None when no cluster has."""
+    for member in spec.members:
+        for other in spec.members:
+            if other.cluster == member.cluster and other.identity != member.identity:
+                return member.identity, other.identity
+    return None
+
+
+def plain_spec(spec: LabSpec, cluster: str) -> LabSpec:
+    """Return one cluster alone: the others may have the same addresses, which plain routing cannot keep apart."""
+    members = tuple(member for member in spec.members if member.cluster == cluster)
+    identities = {member.identity for member in members}
+    return LabSpec(spec.name, spec.servers, members, tuple(host for host in spec.hosts if host.behind in identities))
+
+
+def _measure(lab: Laboratory, pair: tuple[str, str], seconds: float, say: Say) -> dict[str, Speed]:
+    target = lab.spec.member(pair[1])
+    path = measure.Path(*pair, str(target.addresses[0].ip))
+    plain = Laboratory(plain_spec(lab.spec, target.cluster), lab.files, plain=True)
+    try:
+        speeds = {"plain route": _speed(plain, path, seconds), "rustun": _speed(lab, path, seconds)}
+    finally:
+        plain.close()
+    for line in throughput_lines(speeds["plain route"], speeds["rustun"]):
+        say(line)
+    return speeds
+
+
+def _speed(lab: Laboratory, path: measure.Path, seconds: float) -> Speed:
+    single = measure.throughput(lab, path, streams=1, seconds=seconds)
+    four, trips = measure.loaded_trips(lab, path, streams=4, seconds=seconds)
+    small = measure.datagrams(lab, path, size=SMALL_BYTES, rate=SMALL_RATE, seconds=seconds)
+    return Speed(single, four, trips, small)
+
+
+def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "probes": verdict.probes,
+        "cells": [
+            {"from": pair[0], "to": pair[1], "expected": "yes" if verdict.expected[pair] else "no", "found": found}
+            for pair, found in verdict.cells.items()
+        ],
+        "surprises": verdict.surprises,
+        "unproven": verdict.unproven,
+    }
+
+
+def _say_end(facts: dict[str, Any], failures: list[str], logs: Path, say: Say) -> None:
+    if failures:
+        say(f"not as expected, after {facts['seconds']:.0f} s: " + "; ".join(failures))
+        say(f"  what the processes said: {logs}")
+    else:
+        say(f"everything as expected in {facts['seconds']:.0f} s.   Play on: ./invoke lab-up, then")
+        say("  ./invoke lab-exec bj-dev -- rustun status")

@@ -1,0 +1,112 @@
+"""The process that keeps a laboratory up after `lab-up` has ended, and answers for it.
+
+Control socket: one connection, one line of JSON, one answer.
+    {"do": "status"}               the laboratory's status document
+    {"do": "enter", "node": NAME}  {"flags": [...]} with as many namespace descriptors, in the order to enter them
+    {"do": "down"}                 takes all down, answers {"left": [...]}, ends
+While it starts it writes events as lines of JSON to `lab-up`: {"event": ..., "text": ...}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, Final
+
+from netlab import kernel
+from netlab.configuration import Configured
+from netlab.errors import EXIT_OK, LabError
+from netlab.lab import Files, Laboratory
+from netlab.namespaces import replace_hosts_file
+
+SOCKETS: Final = Path("/run/rustun")
+REQUEST_BYTES: Final = 4096
+REQUEST_SECONDS: Final = 2.0
+Request = dict[str, Any]
+
+
+def keep(configured: Configured, logs: Path, control: socket.socket, events: IO[str], *, as_user: bool) -> int:
+    """Bring the laboratory up, then answer requests until one says "down"; return the exit code.
+
+    Args:
+        control: listening socket, made outside, where people can reach it.
+        events: pipe to `lab-up`; closed once the laboratory is up or has failed.
+        as_user: the laboratory has a user namespace of its own, to be entered first.
+    """
+    lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
+    replace_hosts_file(dict(lab.topology.names))
+    began = monotonic()
+    try:
+        with closing(events):
+            _tell(events, "wired", f"{len(lab.namespaces)} namespaces")
+            lab.start()
+            _tell(events, "up", f"all sessions up, an echo through each, {monotonic() - began:.1f} s")
+        _serve(lab, control, as_user)
+    except LabError as error:
+        print(error, flush=True)
+        lab.close()
+        return error.exit_code
+    except KeyboardInterrupt:
+        lab.close()
+    return EXIT_OK
+
+
+def _tell(events: IO[str], event: str, text: str) -> None:
+    events.write(json.dumps({"event": event, "text": text}) + "\n")
+    events.flush()
+
+
+def _serve(lab: Laboratory, control: socket.socket, as_user: bool) -> None:
+    while True:
+        connection, _ = control.accept()
+        with connection:
+            connection.settimeout(REQUEST_SECONDS)
+            try:
+                request: Request = json.loads(connection.recv(REQUEST_BYTES))
+                if request.get("do") == "down":
+                    connection.sendall(json.dumps({"left": lab.close()}).encode())
+                    return
+                _answer(lab, connection, request, as_user)
+            except (OSError, ValueError):  # whoever asked went away or sent no JSON: nobody is left to be told
+                continue
+
+
+def _answer(lab: Laboratory, connection: socket.socket, request: Request, as_user: bool) -> None:
+    if request.get("do") == "status":
+        connection.sendall(json.dumps(status_document(lab)).encode())
+    elif request.get("do") == "enter" and request.get("node") in lab.namespaces:
+        _send_namespaces(connection, lab.namespaces[request["node"]].fileno(), as_user)
+    else:
+        connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(lab.namespaces)}"}).encode())
+
+
+def _send_namespaces(connection: socket.socket, network: int, as_user: bool) -> None:
+    kinds = [("user", kernel.CLONE_NEWUSER)] * as_user + [("mnt", kernel.CLONE_NEWNS), ("pid", kernel.CLONE_NEWPID)]
+    opened = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
+    flags = [*(flag for _, flag in kinds), kernel.CLONE_NEWNET]
+    socket.send_fds(connection, [json.dumps({"flags": flags}).encode()], [*opened, network])
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+def status_document(lab: Laboratory) -> dict[str, Any]:
+    """Return what `lab-status --json` prints: every node with its addresses and its rustun process's own words."""
+    nodes = []
+    for node in lab.topology.nodes:
+        process = lab.processes.get(node.name)
+        addresses = [str(a) for port in (*node.bridges, *lab.topology.ports(node.name)) for a in port.addresses]
+        nodes.append(
+            {
+                "node": node.name,
+                "role": node.role,
+                "addresses": list(dict.fromkeys(addresses)),
+                "pid": process.pid if process else None,
+                "ended": process.ended() if process else None,
+                "rustun": lab.status(node.name) if process else None,
+            }
+        )
+    return {"schema": 1, "name": lab.spec.name, "nodes": nodes}

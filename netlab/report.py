@@ -1,0 +1,79 @@
+"""The tables of the demo, as lines of text at most 100 columns wide; what was expected beside what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from netlab.measure import Datagrams
+from netlab.reachability import Site, Verdict, sites
+from netlab.topology import LabSpec
+
+if TYPE_CHECKING:
+    from netlab.demo import Speed
+
+WIDTH: Final = 100
+MOST_COLUMNS: Final = 8  # a larger fleet is told by rows that are not as expected, not by a table
+SHOWN_SURPRISES: Final = 20
+WHAT_IS_SENT: Final = "ICMP, TCP, UDP, fragments, spoofed sources, broadcast, multicast, IPv4 and IPv6"
+
+
+def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
+    """Yield the table of who reaches whom, then the probes' count and each surprise."""
+    yield f"  who reaches whom ({WHAT_IS_SENT})"
+    everybody = sites(spec)
+    if len(everybody) <= MOST_COLUMNS:
+        yield from _table(everybody, verdict)
+    yield f"    {verdict.probes} probes, {_count(len(verdict.surprises), 'surprise')}, {len(verdict.unproven)} unproven"
+    for title, lines in (("surprise", verdict.surprises), ("unproven", verdict.unproven)):
+        for line in lines[:SHOWN_SURPRISES]:
+            yield f"      {title}: {line}"
+        if len(lines) > SHOWN_SURPRISES:
+            yield f"      ... and {len(lines) - SHOWN_SURPRISES} more (--json lists all)"
+    yield ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _table(everybody: tuple[Site, ...], verdict: Verdict) -> Iterator[str]:
+    first = max(len(site.node) for site in everybody) + 2
+    width = min((WIDTH - 4 - first) // len(everybody), max(len(site.node) for site in everybody) + 2)
+    yield "    " + " " * first + "".join(f"{site.node[: width - 1]:^{width}}" for site in everybody)
+    for sender in everybody:
+        cells = (_cell(sender, target, verdict) for target in everybody)
+        yield f"    {sender.node:<{first}}" + "".join(f"{cell:^{width}}" for cell in cells)
+    yield "    yes, no: found as the inventory says; own: the site's own LAN, no tunnel between"
+
+
+def _cell(sender: Site, target: Site, verdict: Verdict) -> str:
+    if sender.node == target.node:
+        return "-"
+    if sender.member == target.member:
+        return "own"
+    found = verdict.cells.get((sender.node, target.node), "?")
+    if found in ("yes", "no"):
+        return found
+    wanted = "yes" if verdict.expected.get((sender.node, target.node)) else "no"
+    return f"{wanted} / WRONG" if found == "!" else f"{wanted} / ?"
+
+
+def throughput_lines(plain: Speed, tunnel: Speed) -> Iterator[str]:
+    """Yield the table of speeds: plain routing between the same members, rustun, and their ratio."""
+    yield f"  {'throughput':<14}{'1 stream':<16}{'4 streams,':<16}{'ping meanwhile':<26}{'small packets':<24}"
+    for name, speed in (("plain route", plain), ("rustun", tunnel)):
+        ping = f"{speed.trips.mean:.2f} ms, p99 {speed.trips.p99:.2f}"
+        yield (
+            f"    {name:<12}{_gigabits(speed.single.gigabits):<16}{_gigabits(speed.four.gigabits):<16}"
+            f"{ping:<26}{_small(speed.small)}"
+        )
+    yield f"    {'':<12}{tunnel.single.gigabits / plain.single.gigabits:.2f} of plain"
+
+
+def _gigabits(value: float) -> str:
+    return f"{value:.1f} Gbit/s" if value >= 1 else f"{value * 1000:.0f} Mbit/s"
+
+
+def _small(found: Datagrams) -> str:
+    return f"{found.offered / 1000:.0f} k/s, {found.lost:.1%} lost"
