@@ -17,7 +17,7 @@ from rustun.config.server import load_server_config
 from rustun.config.toml import parse_toml
 from rustun.errors import ConfigError, Problem
 
-_JSON: Final = re.compile(r"\s*(\{|\[\s*(\{|\]|$))")
+_JSON: Final = re.compile(r"\s*(\{|\[[ \t]*([{\]\r\n]|$))")  # TOML closes a bracket on its line
 _SERVER_KEYS: Final = frozenset({"server_config", "route_config", "limit_config", "queue_config", "admin_config"})
 _CLIENT_KEYS: Final = frozenset({"identity", "servers", "tunnel_config", "host_config"})
 _INVENTORY_KEYS: Final = frozenset({"fleet", "cluster", "lab"})

@@ -28,11 +28,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise config_error(file, "this user may not read it", f"run: sudo chown {os.geteuid()} {file}") from None
     except (OSError, ValueError) as error:
         raise config_error(file, f"cannot be opened: {_words(error)}", "check the path") from error
-    with open(descriptor, "rb") as opened:
-        try:
-            return _read_opened(file, opened.fileno(), max_bytes)
-        except OSError as error:
-            raise config_error(file, f"cannot be read: {_words(error)}", "check the disk and the path") from error
+    try:
+        return _read_opened(file, descriptor, max_bytes)
+    except OSError as error:
+        raise config_error(file, f"cannot be read: {_words(error)}", "check the disk and the path") from error
+    finally:
+        os.close(descriptor)
 
 
 def _read_opened(file: str, descriptor: int, max_bytes: int) -> bytes:

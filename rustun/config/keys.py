@@ -73,9 +73,13 @@ def read_key_file(path: Path) -> Secret:
     except (OSError, ValueError) as error:
         words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
-    with open(descriptor, "rb") as opened:
+    try:
         _judge_key_file(shown, path, os.fstat(descriptor))
-        data = opened.read(MAX_KEY_FILE_BYTES + 1)
+        data = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise Complaint(f"key file {shown} cannot be read: {error.strerror}", "check the disk") from None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_KEY_FILE_BYTES:
         raise Complaint(f"key file {shown} is over {MAX_KEY_FILE_BYTES} bytes long", "is this the right file?")
     try:

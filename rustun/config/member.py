@@ -88,7 +88,7 @@ class MemberReader:
         self._cutter = cutter
         self._findings = findings
         self._folder = folder
-        self._unknown: dict[str, list[int]] = {}  # key -> lines
+        self._unknown: dict[str, tuple[Span, int]] = {}  # key -> first entry that has it, how many have
         self._span = Span(0, 0, 0)
         self._values: dict[str, object] = {}
         self._failed = False
@@ -103,8 +103,9 @@ class MemberReader:
         self._values = entry.value
         for key in entry.duplicates:
             self._report(key, f"{quoted(key)} stands there more than once", "keep one of them")
-        for key in entry.value.keys() - KNOWN_KEYS:
-            self._unknown.setdefault(key, []).append(self._cutter.line_in(entry.span, key))
+        for key in [key for key in entry.value if key not in KNOWN_KEYS]:
+            first, count = self._unknown.get(key, (entry.span, 0))
+            self._unknown[key] = first, count + 1
         ciders = yield from self._ciders()
         member = Member(
             cluster=self._text("cluster", parse_name, ""),
@@ -130,10 +131,11 @@ class MemberReader:
 
     def report_unknown(self) -> Iterator[None]:
         """Warn of every unknown key once, however many entries have it; yields after each."""
-        for key, lines in islice(self._unknown.items(), MAX_PROBLEMS):
-            where = f" in {len(lines)} entries, first here" if len(lines) > 1 else ""
+        for key, (span, count) in islice(self._unknown.items(), MAX_PROBLEMS):
+            where = f" in {count} entries, first here" if count > 1 else ""
+            line = self._cutter.line_in(span, key)
             reason = f"is not a known key{where}: kept, but not used"
-            self._findings.add(lines[0], quoted(key), reason, suggestion(key, KNOWN_KEYS), "warning")
+            self._findings.add(line, quoted(key), reason, suggestion(key, KNOWN_KEYS), "warning")
             yield
 
     def _report(
@@ -156,7 +158,7 @@ class MemberReader:
         elif value is not None:
             self._report(key, f"{key} is {describe(value)}, not a text", "put it in quotes")
         elif not optional:
-            close = suggestion(key, self._values.keys() - KNOWN_KEYS or {""})
+            close = suggestion(key, self._values.keys() - KNOWN_KEYS)
             self._report(key, f"{key} is missing", close if close.startswith("did you mean") else f'add "{key}": "..."')
         return default
 

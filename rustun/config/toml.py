@@ -154,7 +154,7 @@ class Table:
 
     def close(self) -> None:
         """Report every key that nobody asked for."""
-        for key in self.values.keys() - self._known:
+        for key in [key for key in self.values if key not in self._known]:
             self.report(key, "is not a known key", suggestion(key, self._known))
 
 

@@ -28,17 +28,24 @@ def said(name: str, folder: Path) -> str:
     return "".join(f"{problem}\n" for problem in problems).replace(str(folder), "FOLDER")
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with every case, and with key files of the modes that git does not keep."""
-    for path in GOLDEN.iterdir():
-        shutil.copyfile(path, tmp_path / path.name)
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every case, and with key files of the modes that git does not keep."""
+    folder = tmp_path_factory.mktemp("cases")
+    for name in CASES:
+        shutil.copyfile(GOLDEN / name, folder / name)
     for name, (mode, text) in KEY_FILES.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(mode)
-    monkeypatch.chdir(tmp_path)
+        (folder / name).write_text(text)
+        (folder / name).chmod(mode)
+    return folder
+
+
+@pytest.fixture
+def folder(copies: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder as the working directory."""
+    monkeypatch.chdir(copies)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    return tmp_path
+    return copies
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,0 +1,198 @@
+"""routes.json -> RoutesFile, whole and step by step."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
+from pathlib import Path
+
+import pytest
+
+from rustun.config import Member, RoutesFile, parse_routes, read_routes
+from rustun.config.files import MAX_ROUTES_BYTES
+from rustun.errors import ConfigError
+from rustun.protocol.tiers import Tier
+
+PUBLIC_KEY = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
+OTHER_KEY = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+
+
+def entry(identity: str, address: str, cluster: str = "beijing", **more: object) -> dict[str, object]:
+    """Return an entry as the seed writes it."""
+    base = {"cluster": cluster, "identity": identity, "private_ip": address, "mask": "255.255.255.0"}
+    return base | {"gateway": "10.0.1.254", "ciders": []} | more
+
+
+def parsed(entries: object) -> RoutesFile:
+    """Run the parser to its end."""
+    steps = parse_routes(json.dumps(entries, indent=2).encode(), "routes.json")
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            routes: RoutesFile = stop.value
+            return routes
+
+
+def test_the_seeds_example(tmp_path: Path) -> None:
+    """A routes.json of the seed does not work here."""
+    entries = [
+        entry("bj-office-gw", "10.0.1.1", ciders=["192.168.1.0/24", "192.168.2.0/24"]),
+        entry("bj-dev-server", "10.0.1.2"),
+        entry("sh-office-gw", "10.0.2.1", "shanghai", gateway="10.0.2.254", ciders=["192.168.10.0/24"]),
+        entry("sh-db-server", "10.0.2.2", "shanghai", gateway=""),
+    ]
+    path = tmp_path / "routes.json"
+    path.write_text(json.dumps(entries))
+    routes = read_routes(path)
+    assert routes.notes == ()
+    assert [member.identity for member in routes.members] == [str(one["identity"]) for one in entries]
+    first = routes.members[0]
+    assert first.interface == IPv4Interface("10.0.1.1/24")
+    assert first.ciders == (ip_network("192.168.1.0/24"), ip_network("192.168.2.0/24"))
+    assert (first.gateway, routes.members[3].gateway) == (IPv4Address("10.0.1.254"), None)
+
+
+def test_every_key_of_an_entry() -> None:
+    """One of our own keys is ignored or read as another."""
+    full = entry(
+        "gw",
+        "10.0.1.1",
+        name="Beijing office",
+        ciders=["192.168.11.0/24", "fd00:9::/64"],
+        cider_mapping={"192.168.11.0/24": "192.168.10.0/24"},
+        private_ip6="fd00:1::1/64",
+        public_key=[PUBLIC_KEY, OTHER_KEY],
+        psk_file="gw.psk",
+        tier="key",
+        enabled=False,
+        expires_at="2027-06-30",
+    )
+    member = parsed([full]).members[0]
+    assert member == Member(
+        cluster="beijing",
+        identity="gw",
+        name="Beijing office",
+        private_ip=IPv4Address("10.0.1.1"),
+        mask=IPv4Address("255.255.255.0"),
+        gateway=IPv4Address("10.0.1.254"),
+        ciders=(ip_network("192.168.11.0/24"), ip_network("fd00:9::/64")),
+        cider_mapping=((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),),
+        private_ip6=IPv6Interface("fd00:1::1/64"),
+        public_keys=member.public_keys,
+        psk_file=Path("gw.psk"),
+        tier=Tier.KEY,
+        enabled=False,
+        expires_at=datetime(2027, 7, 1, tzinfo=UTC),
+        line=2,
+    )
+    assert [len(key) for key in member.public_keys] == [32, 32]
+
+
+def test_missing_optional_keys() -> None:
+    """An entry with the least that the seed writes is refused."""
+    member = parsed([{"cluster": "c", "identity": "i", "private_ip": "10.0.0.1", "mask": "255.0.0.0"}]).members[0]
+    assert (member.name, member.gateway, member.ciders, member.cider_mapping) == ("", None, (), ())
+    assert (member.tier, member.enabled, member.expires_at, member.public_keys) == (None, True, None, ())
+
+
+def test_what_may_be_equal() -> None:
+    """Tenants cannot use the same private addresses, or two exits cannot offer the default route."""
+    assert parsed(
+        [
+            entry("a", "10.0.1.1", "one", ciders=["0.0.0.0/0", "::/0", "192.168.1.0/24"]),
+            entry("b", "10.0.1.2", "one", ciders=["0.0.0.0/0", "::/0", "192.168.1.0/25"]),
+            entry("c", "10.0.1.1", "two", ciders=["192.168.1.0/24", "10.0.1.1/32"]),
+        ]
+    ).members
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        entry("a", "10.0.1.2", "two"),
+        entry("b", "10.0.1.1"),
+        entry("b", "10.0.1.2", ciders=["192.168.1.0/24"]),
+        entry("b", "10.0.1.2", ciders=["10.0.1.1/32"]),
+        entry("b", "192.168.7.7"),
+        entry("b", "10.0.1.2", ciders=["fd00:1::1/128"]),
+        entry("b", "10.0.1.2", private_ip6="fd00:1::1/48"),
+        entry("b", "10.0.1.2", public_key=PUBLIC_KEY),
+        entry("b", "10.0.1.2", ciders=["-j ACCEPT"]),
+        entry("b", "10.0.1.2", ciders=["192.168.3.1/24"]),
+    ],
+)
+def test_the_whole_file_is_refused(second: dict[str, object]) -> None:
+    """Two members claim one thing, and which of them gets it is left to chance."""
+    first = entry(
+        "a",
+        "10.0.1.1",
+        ciders=["192.168.1.0/24", "192.168.7.7/32"],
+        private_ip6="fd00:1::1/64",
+        public_key=PUBLIC_KEY,
+    )
+    assert parsed([first]).members
+    with pytest.raises(ConfigError) as caught:
+        parsed([first, second])
+    errors = [problem for problem in caught.value.problems if problem.level == "error"]
+    assert len(errors) == 1
+    assert str(second["identity"]) in errors[0].key
+    assert errors[0].line >= 17
+    assert errors[0].remedy
+
+
+def test_warnings_never_displace_errors() -> None:
+    """A file with a thousand warnings before its error is taken."""
+    warned = [
+        entry(f"m{number}", f"10.0.{number // 200}.{number % 200 + 1}", gateway="10.9.9.9") for number in range(1200)
+    ]
+    assert len(parsed(warned).notes) == 1001
+    with pytest.raises(ConfigError, match="is taken by"):
+        parsed([*warned, entry("last", "10.0.0.1")])
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
+    """A file of 100 MB is read into memory before it is refused."""
+    path = tmp_path / "routes.json"
+    with path.open("wb") as file:
+        file.truncate(100 << 20)
+    with pytest.raises(ConfigError, match="104,857,600 bytes long"):
+        read_routes(path)
+    with pytest.raises(ConfigError, match="at most"):
+        next(parse_routes(bytes(MAX_ROUTES_BYTES + 1), "routes.json"))
+
+
+def test_a_large_file_in_short_steps() -> None:
+    """Taking a file of 10,000 members stops the running relay for a second."""
+    entries = [
+        entry(
+            f"m{number}",
+            f"10.{number // 250}.{number % 250 // 200}.{number % 200 + 1}",
+            f"c{number // 250}",
+            mask="255.255.0.0",
+            gateway="",
+            ciders=[f"172.16.{number % 250}.0/24", f"10.{number // 250 + 100}.{number % 250}.0/24"],
+        )
+        for number in range(10_000)
+    ]
+    data = json.dumps(entries, indent=2).encode()
+    gc.collect()
+    gc.disable()  # its full collections are the process's affair, and no work of a step
+    try:
+        steps, lengths = parse_routes(data, "routes.json"), []
+        while True:
+            began = time.thread_time()
+            try:
+                next(steps)
+            except StopIteration as stop:
+                assert len(stop.value.members) == 10_000
+                break
+            lengths.append(time.thread_time() - began)
+    finally:
+        gc.enable()
+    assert len(lengths) > 1000
+    # The longest is 1 ms; every step but a handful must be far from the 5 ms that a relay can spare.
+    assert sorted(lengths)[-5] < 0.005
