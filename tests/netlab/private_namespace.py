@@ -12,6 +12,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +59,12 @@ def enter() -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+
+
+def drop_capabilities() -> None:
+    """Give up every right of root, for good (capset(2), version 3, all sets empty)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0, os.strerror(ctypes.get_errno())
 
 
 def main(file: str, name: str) -> None:

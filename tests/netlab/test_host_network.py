@@ -5,9 +5,7 @@ What is there is read with pyroute2, a second opinion on our own netlink code.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import struct
 import time
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
@@ -19,7 +17,7 @@ from rustun.backends.base import HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_plan import ROUTE_PROTOCOL
 from rustun.errors import HostError, RightsError
-from tests.netlab.private_namespace import in_private_namespace
+from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
 
 FIGURE_S = 1.0  # 2,000 routes; about 0.04 s on an idle machine
 
@@ -258,12 +256,6 @@ def test_two_clients_on_one_host() -> None:
         assert host.routes("rustun0") == TUNNEL
         assert host.routes() >= PINS
         device.close()
-
-
-def drop_capabilities() -> None:
-    """Give up every right of root, for good (capset(2), version 3, all sets empty)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0, os.strerror(ctypes.get_errno())
 
 
 @in_private_namespace

@@ -8,13 +8,13 @@ import socket
 import struct
 from ipaddress import ip_interface
 
-from rustun.backends import rtnetlink
+from rustun.backends import rtnetlink, tun
 from rustun.backends.base import HostState
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
 from rustun.backends.netlink import NetlinkSocket, Request
 from rustun.backends.tun import LinuxTun, open_device
-from rustun.errors import HostError
-from tests.netlab.private_namespace import in_private_namespace
+from rustun.errors import HostError, RightsError
+from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
 
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
 OWN, PEER = "10.9.0.1", "10.9.0.2"
@@ -69,6 +69,23 @@ def test_names_and_conflicts() -> None:
     first.close()
     assert first.fileno() == -1
     assert open_device("rustun0", False).offloads == frozenset()
+
+
+@in_private_namespace
+def test_missing_rights_name_the_remedy() -> None:
+    """If this fails, a user without rights gets a traceback, or no word about the unit."""
+    present = tun.DEVICE_FILE
+    for file, words in (("/dev/net/no-such-file", "no TUN device on this host"), (present, "no permission")):
+        tun.DEVICE_FILE = file  # type: ignore[misc]
+        if file == present:
+            drop_capabilities()
+        try:
+            open_device("rustun0", True)
+        except RightsError as error:
+            assert words in error.message, error.message
+            assert error.remedy
+        else:
+            raise AssertionError("opened without rights")
 
 
 @in_private_namespace
