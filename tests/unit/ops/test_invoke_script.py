@@ -44,7 +44,7 @@ class Pip:
         self.exit_code = exit_code
         self.calls: list[list[str]] = []
 
-    def create(self, _builder: venv.EnvBuilder, _path: Any) -> None:
+    def create(self, _path: Path) -> None:
         """Take the place of EnvBuilder.create."""
         self.folder.joinpath("bin").mkdir(parents=True, exist_ok=True)
         for name in ("python", "invoke"):
@@ -61,7 +61,7 @@ class Pip:
 def pip(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Pip:
     """No network, no real environment."""
     double = Pip(Path(script.VENV))
-    monkeypatch.setattr(venv.EnvBuilder, "create", lambda builder, path: double.create(builder, path))
+    monkeypatch.setattr(venv.EnvBuilder, "create", double.create)
     monkeypatch.setattr("subprocess.call", double.call)
     return double
 
@@ -108,7 +108,7 @@ def test_a_failed_or_interrupted_making_is_repeated(
 
 def test_ones_own_environment_is_left_alone(script: ModuleType, pip: Pip) -> None:
     """./invoke would delete an environment that a developer made."""
-    pip.create(venv.EnvBuilder(), script.VENV)
+    pip.create(script.VENV)
     script.make_environment()
     assert pip.calls == []
 
