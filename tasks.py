@@ -17,6 +17,7 @@ from invoke import Context, Exit, task
 ROOT = Path(__file__).resolve().parent
 DEMO = str(ROOT / "inventory" / "demo.toml")
 INVENTORY_HELP = "inventory to take, a file or a folder (default: inventory/demo.toml)"
+LAB_NAME_HELP = "the laboratory's name (default: the fleet's)"
 JSON_HELP = "print the same facts as JSON, and nothing else, on standard output"
 
 
@@ -55,6 +56,105 @@ def gen_config(
     from rustun.ops import generate
 
     _end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))
+
+
+@task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2.0)", "json": JSON_HELP})
+def demo(_context: Context, inventory: str = DEMO, seconds: float = 2.0, json: bool = False) -> None:
+    """Show the whole thing: generate, bring up, probe who reaches whom, measure, take down.
+
+    Nothing leaves this machine, and nothing is made in its own network namespace. Needs root, or a kernel that allows
+    unprivileged user namespaces.
+
+    Examples:
+        ./invoke demo
+        ./invoke demo --seconds 5 --json
+    """
+    from netlab import api
+
+    _end(api.demo(Path(inventory), seconds=seconds, as_json=json))
+
+
+@task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
+def lab_up(_context: Context, inventory: str = DEMO, name: str = "") -> None:
+    """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.
+
+    Examples:
+        ./invoke lab-up
+        ./invoke lab-up --inventory inventory/example --name rehearsal
+    """
+    from netlab import api
+
+    _end(api.up(Path(inventory), name=name))
+
+
+@task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})
+def lab_status(_context: Context, name: str = "", json: bool = False) -> None:
+    """Say what a laboratory's nodes are and do.
+
+    Examples:
+        ./invoke lab-status
+        ./invoke lab-status --json
+    """
+    from netlab import api
+
+    _end(api.status(name=name, as_json=json))
+
+
+@task(positional=["node"], help={"node": "a member, a LAN host, or server", "name": LAB_NAME_HELP})
+def lab_exec(_context: Context, node: str, name: str = "") -> None:
+    """Run a command inside a node of a laboratory; its exit code becomes ours.
+
+    Examples:
+        ./invoke lab-exec bj-dev -- ping -c 3 10.0.1.1
+        ./invoke lab-exec sh-office-gw -- sh
+    """
+    from netlab import api
+
+    _end(api.execute(node, _after_dashes(), name=name))
+
+
+@task(help={"name": LAB_NAME_HELP})
+def lab_down(_context: Context, name: str = "") -> None:
+    """Take a laboratory down, and check that nothing is left of it.
+
+    Examples:
+        ./invoke lab-down
+    """
+    from netlab import api
+
+    _end(api.down(name=name))
+
+
+@task
+def lab_sweep(_context: Context) -> None:
+    """Remove what dead laboratories left; those whose owner lives are not touched.
+
+    Examples:
+        ./invoke lab-sweep
+    """
+    from netlab import api
+
+    _end(api.sweep())
+
+
+@task(
+    help={
+        "quick": "shorter and fewer runs: a first impression, not a figure to publish",
+        "only": "rows to measure, by comma",
+        "seconds": "length of each measurement",
+        "json": "write all samples to this file as well",
+    }
+)
+def bench(_context: Context, quick: bool = False, only: str = "", seconds: float = 0.0, json: str = "") -> None:
+    """Measure rustun beside plain routing on this machine, in pairs that alternate; print a table with ratios.
+
+    Examples:
+        ./invoke bench --quick
+        ./invoke bench --only tcp-1,ping --json bench.json
+    """
+    from netlab import api
+
+    _end(api.bench(quick=quick, only=only, seconds=seconds, json_file=json))
 
 
 @task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})
@@ -111,7 +211,6 @@ def lock(_context: Context, upgrade: bool = False) -> None:
         ./invoke lock
         ./invoke lock --upgrade
     """
-    from rustun.ops.lockfile import make_lock
+    from rustun.ops import lockfile
 
-    (ROOT / "requirements.lock").write_text(make_lock(ROOT, upgrade=upgrade))
-    print("requirements.lock made", file=sys.stderr)
+    _end(lockfile.run(ROOT, upgrade=upgrade))

@@ -6,14 +6,14 @@ x86_64 and aarch64. pip-tools resolves; it lives in a throw-away environment, be
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tempfile
 import venv
 from pathlib import Path
 from typing import Final
-
-from rustun.errors import HostError
 
 HEADER: Final = """\
 # Made by `./invoke lock` from pyproject.toml: versions and hashes of all that toolkit, lab and tests need.
@@ -24,30 +24,39 @@ OPTIONS: Final = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host",
 )  # fmt: skip
 # The `dev` extra names the package itself (rustun[ops,lab]); what is in the checkout has no release to pin.
+ENVIRONMENT: Final = 4  # exit code: the environment lacks something
 OWN_ENTRY: Final = re.compile(r"^(# WARNING: pip install.*\n(#.*\n)*)?rustun @ .*\n(    #.*\n)*", re.MULTILINE)
 
 
-def make_lock(checkout: Path, *, upgrade: bool) -> str:
-    """Return the text of a lock for the checkout's pyproject.toml.
+def run(checkout: Path, *, upgrade: bool) -> int:
+    """Make the lock of a checkout anew; return 0, or 4 where pip-tools could not, and then leave the lock as it was.
 
     Args:
         checkout: folder with pyproject.toml and, maybe, the lock so far, whose versions are kept.
         upgrade: take the newest versions instead.
-    Raises: HostError when the dependencies cannot be resolved.
     """
+    try:
+        text = _make_lock(checkout, upgrade=upgrade)
+    except subprocess.CalledProcessError as error:
+        program = Path(error.cmd[0]).name
+        print(f"{error.stderr or ''}lock: {program} ended with code {error.returncode}", file=sys.stderr)
+        return ENVIRONMENT
+    draft = checkout / "requirements.lock.new"
+    draft.write_text(text)
+    os.replace(draft, checkout / "requirements.lock")
+    print(f"lock: {text.count('==')} packages pinned in requirements.lock")
+    return 0
+
+
+def _make_lock(checkout: Path, *, upgrade: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="rustun-lock-") as folder:
         environment, draft = Path(folder, "venv"), Path(folder, "requirements.lock")
         venv.create(environment, with_pip=True)
-        _run(environment / "bin" / "pip", "install", "--quiet", "pip-tools")
+        subprocess.run([environment / "bin" / "pip", "install", "--quiet", "pip-tools"], check=True)
         present = checkout / "requirements.lock"
         draft.write_text(present.read_text() if present.exists() else "")
         options = (*OPTIONS, "--upgrade") if upgrade else OPTIONS
-        _run(environment / "bin" / "pip-compile", *options, f"--output-file={draft}", str(checkout / "pyproject.toml"))
-        return HEADER + OWN_ENTRY.sub("", draft.read_text())
-
-
-def _run(program: Path, *arguments: str) -> None:
-    try:
-        subprocess.run([program, *arguments], check=True)
-    except subprocess.CalledProcessError as error:
-        raise HostError(f"{program.name} ended with code {error.returncode}", "see its words above") from error
+        command = [environment / "bin" / "pip-compile", *options, f"--output-file={draft}", "pyproject.toml"]
+        # In the checkout, because the lock quotes the name as given; its words about the own entry are settled below.
+        subprocess.run(command, cwd=checkout, check=True, stderr=subprocess.PIPE, text=True)
+        return HEADER + OWN_ENTRY.sub("", draft.read_text().removeprefix(HEADER))

@@ -1,0 +1,64 @@
+"""tasks.py: thin, quick to start, and every task explains itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from invoke import Task
+
+import tasks
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = {name: task for name, task in vars(tasks).items() if isinstance(task, Task)}
+
+
+def invoke(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a task as ./invoke does once the environment is there."""
+    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_task_has_examples_and_explains_its_options(name: str) -> None:
+    """A user would have to read tasks.py to use a task."""
+    task = ALL[name]
+    assert "Examples:\n" in (task.__doc__ or "")
+    assert f"./invoke {name.replace('_', '-')}" in (task.__doc__ or "")
+    unexplained = [argument.name for argument in task.get_arguments() if not argument.help]
+    assert unexplained == []
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    """Every task, and shell completion, would wait for jinja2, cryptography or scapy."""
+    code = "import sys, json, tasks; print(json.dumps(sorted(sys.modules)))"
+    modules = json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True))
+    heavy = {"jinja2", "cryptography", "scapy", "pyroute2", "rich", "click", "netlab", "rustun"}
+    assert heavy.isdisjoint(modules)
+
+
+def test_tasks_work_from_any_folder(tmp_path: Path) -> None:
+    """A task would only work in the checkout's own folder, or look for the user's files there."""
+    done = invoke("gen-config", "--out", "here", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["members"] == 4
+    assert (tmp_path / "here" / "routes.json").exists()
+
+
+def test_exit_codes_of_the_logic_reach_the_shell(tmp_path: Path) -> None:
+    """CI would be green although something was not as expected."""
+    assert invoke("gen-config", "--out", "here", "--check", cwd=tmp_path).returncode == 3
+    done = invoke("gen-config", "--inventory", "none.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "none.toml: there is no such file")
+    done = invoke("test", "--only", "units", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, 'test: there is no part "units"\n  did you mean unit?\n')
+
+
+def test_words_after_the_dashes_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lab-exec would take a quoted argument apart."""
+    monkeypatch.setattr(sys, "argv", ["invoke", "lab-exec", "bj-dev", "--", "sh", "-c", "echo 'a  b'", "--", os.sep])
+    assert tasks._after_dashes() == ["sh", "-c", "echo 'a  b'", "--", os.sep]
