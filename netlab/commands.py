@@ -65,13 +65,14 @@ def _start_keeper(inventory: Path, folder: RunFolder) -> int:
 
 
 def _follow(events: int, folder: RunFolder) -> bool:
+    """Print events until the laboratory is up (True) or the keeper has ended without that."""
     with os.fdopen(events) as lines:
-        last = ""
         for line in lines:
             event = json.loads(line)
-            last = event["event"]
             print(f"  {folder.name}: {event['text']}", file=sys.stderr)
-    return last == "up"
+            if event["event"] == "up":
+                return True
+    return False
 
 
 def status(name: str, as_json: bool) -> int:
