@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rustun.admin.control import client_socket
+from rustun.backends.cpu import aes_is_fast
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.process import forbid_core_dumps
 from rustun.backends.sockets import LinuxNetwork
@@ -54,7 +55,7 @@ def connect(
         message = "every user of this host can read the key that stands in the command line: --crypto-file hides it"
         command.log.event("warning", "key-in-argv", message)
     network, host = LinuxNetwork(), LinuxHostNetwork()
-    client = TunnelClient(config, command.reactor, network, host, os.urandom, command.log)
+    client = TunnelClient(config, command.reactor, network, host, os.urandom, command.log, aes_is_fast=aes_is_fast())
     client.on_failure = command.fail
     client.retry_refused = retry_refused
     command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rustun.admin.control import SERVER_SOCKET
+from rustun.backends.cpu import aes_is_fast
 from rustun.backends.process import forbid_core_dumps
 from rustun.backends.sockets import LinuxNetwork
 from rustun.cli.running import Command
@@ -30,7 +31,7 @@ def serve(config_file: Path | None, control: Path | None, verbosity: int, log_fo
     network = LinuxNetwork(
         notsent_lowat_bytes=config.queues.tcp_notsent_lowat_bytes, congestion=config.queues.congestion
     )
-    server = RelayServer(config, command.reactor, network, os.urandom, command.log)
+    server = RelayServer(config, command.reactor, network, os.urandom, command.log, aes_is_fast=aes_is_fast())
     path = control or config.socket
     command.run(server, lambda: path, control_required=path != SERVER_SOCKET)
     return 0

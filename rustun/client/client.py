@@ -1,20 +1,19 @@
 """The client as one object: keeps one session with a server, and the host as the session wants it.
 
-    resolving -> connecting -> handshaking -> online -> waiting -> resolving ...
-                                           -> refused (ends the process, or waits 60 s)
+    connecting -> handshaking -> online -> waiting -> connecting ...
+                              -> refused (ends the process, or waits REFUSED_SECONDS)
 
 Rules of this module
-  1. Every try begins with the name: an address that changed is found. Addresses of one answer are tried in order.
-  2. Nothing unauthenticated is terminal (see handshake.py). A sealed refusal ends the process only before a first
-     session and without `retry_refused`; else it is tried again every REFUSED_SECONDS, the reason in the status.
-  3. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
+  1. Nothing unauthenticated is terminal (see handshake.py). A sealed refusal ends the process only before a first
+     session and without `retry_refused`; else it is tried again, the reason in the status.
+  2. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
      the client reconnects and comes off at the end.
+  3. A device that was taken away is made anew, with a wait in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -31,22 +30,15 @@ from rustun.backends.base import (
     Timer,
     TunDevice,
 )
-from rustun.backends.cpu import aes_is_fast
 from rustun.client.backoff import Backoff
-from rustun.client.handshake import (
-    ClientHandshake,
-    NoiseAccepted,
-    Outcome,
-    SeedAccepted,
-    seed_handshake,
-    shared_handshake,
-)
+from rustun.client.connector import Connector
+from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
 from rustun.client.noise_session import ClientNoiseSession
 from rustun.client.peers import OwnEntry, Peers, own_entry
 from rustun.client.pump import Pump
 from rustun.client.report import client_status
 from rustun.client.seed_session import ClientSeedSession, seed_entries
-from rustun.client.session import ClientSession, Tools
+from rustun.client.session import ClientSession, Owner, Tools
 from rustun.config.client import ClientConfig
 from rustun.errors import HostError, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
@@ -58,7 +50,6 @@ from rustun.protocol.record_choice import record_ciphers
 from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.tiers import Tier
 
-CONNECT_SECONDS: Final = 10.0  # for one address
 REFUSED_SECONDS: Final = 60.0
 DEVICE_SECONDS: Final = 1.0  # between tries to make a device that went away
 
@@ -71,6 +62,7 @@ class TunnelClient:
         reactor, network, host_network: the outside world.
         random_bytes: a source of unpredictable bytes, such as os.urandom.
         log: where events go.
+        aes_is_fast: whether this host has AES instructions; decides what cipher "auto" likes best.
     Attributes:
         on_failure: called with the error that should end the process.
         retry_refused: whether a refusal is no end.
@@ -85,6 +77,8 @@ class TunnelClient:
         host_network: HostNetwork,
         random_bytes: Callable[[int], bytes],
         log: EventLog,
+        *,
+        aes_is_fast: bool,
     ) -> None:
         self.config = config
         self.on_failure: Callable[[RustunError], None] = _raise
@@ -99,40 +93,32 @@ class TunnelClient:
         self.reconnects = 0
         self.last_error = ""
         self.next_try_at: float | None = None
+        self.tun: TunDevice | None = None
         self.pump: Pump
+        self._tools: Tools
         self._reactor = reactor
-        self._network = network
         self._host_network = host_network
         self._random_bytes = random_bytes
         self._log = log
         self._buffers = Buffers()
         self._backoff = Backoff(random_bytes)
+        self._connector = Connector(reactor, network, self._begin_handshake, self._on_connected, self._on_outcome)
         self._had_session = False
         self._stopped = False
         self._timer: Timer | None = None
-        self._handshake: ClientHandshake | None = None
-        self._stream: Stream | None = None
-        self._addresses: list[Endpoint] = []
-        self._tun: TunDevice | None = None
         self._apply_planned = False
         key = config.key.reveal() if config.key is not None else ""
-        if config.method is None:
-            raise HostError("no method and key", "give one with -c, or crypto_config in client.toml")
-        self._seed_cipher = seed_cipher(config.method, key) if config.tier is Tier.LEGACY else None
-        self._psk = shared_psk(key) if config.tier is not Tier.LEGACY else b""
-        self._tools: Tools
+        legacy = config.tier is Tier.LEGACY
+        self._seed_cipher = seed_cipher(config.method, key) if legacy and config.method is not None else None
+        self._psk = b"" if legacy else shared_psk(key)
+        self._ciphers = record_ciphers(config.cipher, config.method, aes_is_fast=aes_is_fast)
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
     @property
     def tun_name(self) -> str:
         """The TUN device's name; the configured one until the device is made."""
-        return self._tun.name if self._tun is not None else self.config.tun_name
-
-    @property
-    def tun(self) -> TunDevice | None:
-        """The TUN device, None while there is none."""
-        return self._tun
+        return self.tun.name if self.tun is not None else self.config.tun_name
 
     def start(self) -> None:
         """Make the device and begin to connect. Raises RightsError or HostError."""
@@ -145,12 +131,7 @@ class TunnelClient:
         self._cancel_try()
         if self.session is not None:
             self.session.close(reason, say="the client stops")
-        if self._tun is not None:
-            self._reactor.unwatch(self._tun)
-        self._host_network.clear()
-        if self._tun is not None:
-            self._tun.close()
-            self._tun = None
+        self._close_device()
         self._log.event("info", "stopped", reason)
         done()
 
@@ -158,7 +139,6 @@ class TunnelClient:
         """Give the present session up and connect anew, name resolution included."""
         if self.session is not None:
             self.session.close("asked to reconnect", say="reconnecting")
-        self._cancel_try()
         self._try()
 
     def status(self) -> dict[str, object]:
@@ -166,21 +146,24 @@ class TunnelClient:
         return client_status(self, self._reactor.now())
 
     def _open_device(self) -> None:
-        tun = self._host_network.open_tun(self.config.tun_name, self.config.tun_mtu, self.config.offload)
-        self._tun = tun
-        self.pump = Pump(self._reactor, self._buffers, tun, self.peers, self.config.tun_mtu, self._on_device_gone)
+        config = self.config
+        self.tun = self._host_network.open_tun(config.tun_name, config.tun_mtu, config.offload)
+        self.pump = Pump(self._reactor, self._buffers, self.tun, self.peers, config.tun_mtu, self._on_device_gone)
         self._tools = Tools(self._reactor, self._buffers, self.pump, self._random_bytes, self._log)
+
+    def _close_device(self) -> None:
+        self._host_network.clear()
+        if self.tun is not None:
+            self._reactor.unwatch(self.tun)
+            self.tun.close()
+            self.tun = None
 
     def _on_device_gone(self, error: HostError) -> None:
         """Somebody took the device away: end the session, and make the device anew until that works."""
         self._log.event("error", "device-gone", str(error))
-        if self._tun is not None:
-            self._tun.close()
-            self._tun = None
-        self._host_network.clear()
+        self._close_device()
         if self.session is not None:
             self.session.close(str(error), say="device gone")
-        self._cancel_try()
         self._wait(DEVICE_SECONDS, str(error))
 
     # --- one try -----------------------------------------------------------------------------------------------------
@@ -189,126 +172,47 @@ class TunnelClient:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._handshake is not None:
-            self._handshake.cancel()
-            self._handshake = None
-        if self._stream is not None:
-            self._reactor.unwatch(self._stream)
-            self._stream.close()
-            self._stream = None
-        self._addresses = []
+        self._connector.cancel()
 
     def _try(self) -> None:
+        self._cancel_try()
         if self._stopped:
             return
-        self._timer = None
         self.next_try_at = None
-        if self._tun is None:
+        if self.tun is None:
             try:
                 self._open_device()
             except (HostError, RightsError) as error:
-                self._wait(self._backoff.next_wait(), str(error))
+                self._failed(str(error))
                 return
         self.state = "connecting"
-        server = self.server
-        self._reactor.run_in_thread(lambda: self._network.resolve(server), self._on_resolved)
+        self._connector.begin(self.server)
 
-    def _on_resolved(self, found: list[Endpoint] | Exception) -> None:
-        if self._stopped or self.state != "connecting" or self._stream is not None or self.session is not None:
-            return
-        if isinstance(found, Exception):
-            self._failed(f"cannot resolve {self.server.host}: {found}")
-            return
-        self._addresses = found
-        self._connect_next("no address")
-
-    def _connect_next(self, error: str) -> None:
-        while self._addresses:
-            address = self._addresses.pop(0)
-            try:
-                stream = self._network.connect(address)
-            except OSError as problem:
-                error = f"cannot connect to {address}: {problem.strerror or problem}"
-                continue
-            self._stream = stream
-            self._timer = self._reactor.call_at(
-                self._reactor.now() + CONNECT_SECONDS, partial(self._on_connect_failed, f"no answer from {address}")
-            )
-            self._reactor.watch(stream, None, self._on_connected)
-            return
-        self._failed(error)
-
-    def _on_connect_failed(self, error: str) -> None:
-        stream, self._stream = self._stream, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if stream is not None:
-            self._reactor.unwatch(stream)
-            stream.close()
-        self._connect_next(error)
-
-    def _on_connected(self) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        problem = stream.connect_error()
-        if problem is not None:
-            self._on_connect_failed(f"cannot connect to {stream.remote}: {problem.strerror or problem}")
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._reactor.unwatch(stream)
-        self._stream = None
+    def _on_connected(self, remote: Endpoint) -> None:
         self.state = "handshaking"
-        self.remote = stream.remote
-        try:
-            self._handshake = self._begin_handshake(stream)
-        except ProtocolError as error:  # our own configuration does not fit the wire
-            stream.close()
-            self._failed(str(error))
+        self.remote = remote
 
-    def _begin_handshake(self, stream: Stream) -> ClientHandshake:
+    def _begin_handshake(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
         config = self.config
-        if self._seed_cipher is not None:
-            return seed_handshake(
-                self._reactor,
-                self._buffers,
-                stream,
-                self._seed_cipher,
-                config.identity,
-                self._random_bytes,
-                lambda outcome: self._on_handshake(stream, outcome),
-            )
-        tun = self._tun
         hello = Hello(
             config.identity,
             __version__,
-            record_ciphers(config.cipher, config.method, aes_is_fast=aes_is_fast()),
-            tun.offloads if tun is not None else frozenset(),
+            self._ciphers,
+            self.tun.offloads if self.tun is not None else frozenset(),
             config.keepalive_interval,
             config.tun_mtu,
         )
-        return shared_handshake(
-            self._reactor,
-            self._buffers,
-            stream,
-            self._psk,
-            hello,
-            self._random_bytes(32),
-            lambda outcome: self._on_handshake(stream, outcome),
-        )
+        secret = self._seed_cipher or self._psk
+        return begin_handshake(self._reactor, self._buffers, stream, secret, hello, self._random_bytes, on_done)
 
     # --- what came of it ---------------------------------------------------------------------------------------------
 
-    def _on_handshake(self, stream: Stream, outcome: Outcome) -> None:
-        self._handshake = None
+    def _on_outcome(self, stream: Stream | None, outcome: Outcome) -> None:
         if isinstance(outcome, str):
-            self._failed(f"{stream.remote}: {outcome}")
+            self._failed(outcome)
         elif isinstance(outcome, RefusedError):
             self._refused(outcome)
-        else:
+        elif stream is not None:
             try:
                 self._begin_session(stream, outcome)
             except ProtocolError as error:
@@ -316,26 +220,15 @@ class TunnelClient:
                 self._failed(str(error))
 
     def _refused(self, error: RefusedError) -> None:
-        if not self._had_session and not self.retry_refused:
-            self.state = "refused"
+        if self._had_session or self.retry_refused:
+            self._wait(REFUSED_SECONDS, error.message)
+        else:
             self.last_error = error.message
             self.on_failure(error)
-            return
-        self._wait(REFUSED_SECONDS, error.message)
         self.state = "refused"
 
     def _begin_session(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> None:
-        if isinstance(accepted, NoiseAccepted):
-            welcome = accepted.welcome
-            offered = self.peers.own.offered if self.peers.own is not None else ()
-            own = own_entry(welcome.name, welcome.address, welcome.address6, ())
-            own = OwnEntry(own.name, own.addresses, offered)  # the LANs come with the first config record
-            session: ClientSession = self._noise_session(stream, accepted)
-        else:
-            reply = accepted.reply
-            own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders)
-            self.peers.replace(seed_entries(reply.peer_details))
-            session = self._seed_session(stream, accepted)
+        own, session = self._welcomed(stream, accepted)
         self.session = session
         self._had_session = True
         self._backoff.reset()
@@ -349,37 +242,42 @@ class TunnelClient:
         if self.session is session:
             session.begin()
 
-    def _noise_session(self, stream: Stream, accepted: NoiseAccepted) -> ClientNoiseSession:
-        keys, config = accepted.keys, self.config
-        return ClientNoiseSession(
+    def _welcomed(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> tuple[OwnEntry, ClientSession]:
+        config = self.config
+        owner = Owner(
+            config.keepalive_interval,
+            config.keepalive_interval * config.keepalive_threshold,
+            self._on_config,
+            self._plan_apply,
+            self._on_session_closed,
+        )
+        if isinstance(accepted, SeedAccepted):
+            reply = accepted.reply
+            own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders)
+            self.peers.replace(seed_entries(reply.peer_details))
+            method = config.method.value if config.method is not None else ""
+            return own, ClientSeedSession(
+                self._tools,
+                stream,
+                accepted.codec,
+                owner,
+                accepted.held,
+                identity=config.identity,
+                cipher_name=method,
+                peers=self.peers,
+            )
+        welcome, keys = accepted.welcome, accepted.keys
+        offered = self.peers.own.offered if self.peers.own is not None else ()
+        own = own_entry(welcome.name, welcome.address, welcome.address6, tuple(str(prefix) for prefix in offered))
+        return own, ClientNoiseSession(  # the LANs as they are now come with the first config record
             self._tools,
             stream,
-            RecordCodec(accepted.welcome.cipher, keys, is_client=True, now=self._reactor.now()),
+            RecordCodec(welcome.cipher, keys, is_client=True, now=self._reactor.now()),
+            owner,
+            accepted.held,
             tier=Tier.SHARED,
             rekey=RekeyClient(SHARED, self._psk, keys.handshake_hash),
             peers=self.peers,
-            keepalive_seconds=config.keepalive_interval,
-            silence_seconds=config.keepalive_interval * config.keepalive_threshold,
-            on_config=self._on_config,
-            on_directory=self._plan_apply,
-            on_closed=self._on_session_closed,
-            held=accepted.held,
-        )
-
-    def _seed_session(self, stream: Stream, accepted: SeedAccepted) -> ClientSeedSession:
-        config = self.config
-        return ClientSeedSession(
-            self._tools,
-            stream,
-            accepted.codec,
-            identity=config.identity,
-            cipher_name=config.method.value if config.method is not None else "",
-            peers=self.peers,
-            keepalive_seconds=config.keepalive_interval,
-            silence_seconds=config.keepalive_interval * config.keepalive_threshold,
-            on_directory=self._plan_apply,
-            on_closed=self._on_session_closed,
-            held=accepted.held,
         )
 
     def _on_session_closed(self, reason: str, wait_seconds: float) -> None:
@@ -392,13 +290,12 @@ class TunnelClient:
         self._wait(self._backoff.next_wait(), reason)
 
     def _wait(self, seconds: float, reason: str) -> None:
+        self._cancel_try()
         self.state = "waiting"
         self.last_error = reason
         self.next_try_at = self._reactor.now() + seconds
-        self._log.event("warning", "not-connected", f"{reason}; trying again in {seconds:.1f} s")
-        if self._timer is not None:
-            self._timer.cancel()
         self._timer = self._reactor.call_at(self.next_try_at, self._try)
+        self._log.event("warning", "not-connected", f"{reason}; trying again in {seconds:.1f} s")
 
     # --- the host ----------------------------------------------------------------------------------------------------
 
@@ -415,17 +312,11 @@ class TunnelClient:
 
     def _apply_host(self) -> None:
         self._apply_planned = False
-        own, tun = self.peers.own, self._tun
+        own, tun = self.peers.own, self.tun
         if own is None or tun is None or self._stopped:
             return
-        outside = (self.session.stream.remote,) if self.session is not None else ()
-        wished = HostState(
-            tun.name,
-            self.config.tun_mtu,
-            own.addresses,
-            self.peers.prefixes(),
-            tuple(_address(endpoint) for endpoint in outside),
-        )
+        outside = (_address(self.session.stream.remote),) if self.session is not None else ()
+        wished = HostState(tun.name, self.config.tun_mtu, own.addresses, self.peers.prefixes(), outside)
         try:
             report = self._host_network.apply(wished)
         except HostError as error:

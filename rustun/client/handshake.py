@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rustun.backends.base import Reactor, Stream, Timer
@@ -140,64 +141,57 @@ class ClientHandshake:
         self._on_done(outcome)
 
 
-def shared_handshake(
+def begin_handshake(
     reactor: Reactor,
     buffers: Buffers,
     stream: Stream,
-    psk: bytes,
+    secret: SeedCipher | bytes,
     hello: Hello,
-    ephemeral: bytes,
-    on_done: Callable[[Outcome], None],
-) -> ClientHandshake:
-    """Begin the shared tier's handshake; arguments as for Initiator and ClientHandshake."""
-    initiator = Initiator(SHARED, psk, hello, ephemeral)
-
-    def open_answer(frame: bytes, held: bytes) -> Outcome:
-        answer = initiator.receive(frame[HEADER_BYTES:])
-        if isinstance(answer, Refusal):
-            return refusal_error(answer, hello.identity, str(stream.remote))
-        if answer.cipher not in hello.ciphers or initiator.keys is None:
-            raise ProtocolError("the server chose a cipher that was not offered")
-        return NoiseAccepted(answer, initiator.keys, held)
-
-    return ClientHandshake(
-        reactor,
-        buffers,
-        stream,
-        first_frame=initiator.first_frame,
-        answer_type=SHARED.reply_type,
-        max_answer_bytes=MAX_REPLY_BYTES,
-        open_answer=open_answer,
-        on_done=on_done,
-    )
-
-
-def seed_handshake(
-    reactor: Reactor,
-    buffers: Buffers,
-    stream: Stream,
-    cipher: SeedCipher,
-    identity: str,
     random_bytes: Callable[[int], bytes],
     on_done: Callable[[Outcome], None],
 ) -> ClientHandshake:
-    """Begin the seed's handshake; arguments as for SeedCodec and ClientHandshake."""
-    codec = SeedCodec(cipher, random_bytes)
+    """Begin the handshake of the tier that this client speaks.
 
-    def open_answer(frame: bytes, held: bytes) -> Outcome:
-        message = codec.open_message(memoryview(frame), buffers.plain)
-        return SeedAccepted(SeedHandshakeReply.decode(message), codec, held)
-
+    Args:
+        secret: the shared tier's key of 32 bytes, or the cipher of the seed's wire.
+        hello: what to say of ourselves; the seed's wire takes the identity alone.
+        random_bytes: for the ephemeral key, or the nonces.
+        on_done: as for ClientHandshake, like the others.
+    Raises: ProtocolError when the identity does not fit the first message.
+    """
+    if isinstance(secret, bytes):
+        initiator = Initiator(SHARED, secret, hello, random_bytes(32))
+        first_frame, answer_type, max_answer_bytes = initiator.first_frame, SHARED.reply_type, MAX_REPLY_BYTES
+        open_answer = partial(_open_shared, initiator, hello, str(stream.remote))
+    else:
+        codec = SeedCodec(secret, random_bytes)
+        first_frame = codec.seal_message(FrameType.SEED_HANDSHAKE, SeedHandshake(hello.identity).encode())
+        answer_type, max_answer_bytes = FrameType.SEED_HANDSHAKE_REPLY, MAX_PAYLOAD_BYTES
+        open_answer = partial(_open_seed, codec, buffers)
     return ClientHandshake(
         reactor,
         buffers,
         stream,
-        first_frame=codec.seal_message(FrameType.SEED_HANDSHAKE, SeedHandshake(identity).encode()),
-        answer_type=FrameType.SEED_HANDSHAKE_REPLY,
-        max_answer_bytes=MAX_PAYLOAD_BYTES,
+        first_frame=first_frame,
+        answer_type=answer_type,
+        max_answer_bytes=max_answer_bytes,
         open_answer=open_answer,
         on_done=on_done,
     )
+
+
+def _open_shared(initiator: Initiator, hello: Hello, server: str, frame: bytes, held: bytes) -> Outcome:
+    answer = initiator.receive(frame[HEADER_BYTES:])
+    if isinstance(answer, Refusal):
+        return refusal_error(answer, hello.identity, server)
+    if answer.cipher not in hello.ciphers or initiator.keys is None:
+        raise ProtocolError("the server chose a cipher that was not offered")
+    return NoiseAccepted(answer, initiator.keys, held)
+
+
+def _open_seed(codec: SeedCodec, buffers: Buffers, frame: bytes, held: bytes) -> Outcome:
+    message = codec.open_message(memoryview(frame), buffers.plain)
+    return SeedAccepted(SeedHandshakeReply.decode(message), codec, held)
 
 
 def refusal_error(refusal: Refusal, identity: str, server: str) -> RefusedError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import Stream
-from rustun.client.peers import OwnEntry, Peers, own_entry
-from rustun.client.session import ClientSession, Tools
+from rustun.client.peers import Peers, own_entry
+from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import (
@@ -37,8 +36,6 @@ class ClientNoiseSession(ClientSession):
     Args: as for ClientSession, and
         rekey: continues the handshake's chain of keys.
         peers: what is known of the cluster.
-        on_config: called when the server told this member its own entry.
-        on_directory: called when what is known of the cluster has changed.
     """
 
     takes_offloads = True
@@ -48,34 +45,19 @@ class ClientNoiseSession(ClientSession):
         tools: Tools,
         stream: Stream,
         codec: RecordCodec,
+        owner: Owner,
+        held: bytes,
         *,
         tier: Tier,
         rekey: RekeyClient,
         peers: Peers,
-        keepalive_seconds: float,
-        silence_seconds: float,
-        on_config: Callable[[OwnEntry], None],
-        on_directory: Callable[[], None],
-        on_closed: Callable[[str, float], None],
-        held: bytes = b"",
     ) -> None:
-        super().__init__(
-            tools,
-            stream,
-            codec,
-            FrameReader(RECORD_TYPES),
-            keepalive_seconds=keepalive_seconds,
-            silence_seconds=silence_seconds,
-            on_closed=on_closed,
-            held=held,
-        )
+        super().__init__(tools, stream, codec, FrameReader(RECORD_TYPES), owner, held)
         self.tier = tier
         self.cipher_name = codec.cipher.value
         self._record_codec = codec
         self._rekey = rekey
         self._peers = peers
-        self._on_config = on_config
-        self._on_directory = on_directory
         self._next_ping = 0
         self._pings: dict[int, float] = {}
 
@@ -122,9 +104,9 @@ class ClientNoiseSession(ClientSession):
                 self.rtt_ms = (now - asked_at) * 1e3
         elif isinstance(message, Directory):
             if self._peers.receive(message):
-                self._on_directory()
+                self._owner.on_directory()
         elif isinstance(message, Config):
-            self._on_config(own_entry(message.name, message.address, message.address6, message.prefixes))
+            self._owner.on_config(own_entry(message.name, message.address, message.address6, message.prefixes))
         elif isinstance(message, RekeyAsk):
             self._start_rekey()
         elif isinstance(message, RekeyReply):

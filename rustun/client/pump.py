@@ -135,33 +135,35 @@ class Pump:
             self.sent_bytes += length
             travels = from_kernel(header, plain[start:], length) if length else None
             if travels is None:
-                stop = self._cut(position, length)
+                stops = self._cut(position, length)
             else:
                 ITEM.pack_into(plain, position, travels[0], travels[1], length)
-                stop = start + length
-            if stop - record_start > MAX_PLAINTEXT_BYTES:
-                records.append(position)
-                record_start = position
-            position = stop
+                stops = [start + length]
+            for stop in stops:
+                if stop - record_start > MAX_PLAINTEXT_BYTES:
+                    records.append(position)
+                    record_start = position
+                position = stop
         self.sent_packets += packets
         if position > record_start:
             records.append(position)
         return records
 
-    def _cut(self, position: int, length: int) -> int:
-        """Replace a packet that cannot travel as it is by complete ones; return where they end."""
+    def _cut(self, position: int, length: int) -> list[int]:
+        """Replace a packet that cannot travel as it is by complete ones; return where each one's item ends."""
         plain = self._buffers.plain
         start = position + ITEM_HEADER_BYTES
         pieces = cut_from_kernel(self._header_in, plain[start : start + length]) if length else []
-        if sum(len(piece) + ITEM_HEADER_BYTES for piece in pieces) > MAX_PLAINTEXT_BYTES:
-            self.drops["uncuttable"] += 1
-            return position
+        if sum(len(piece) + ITEM_HEADER_BYTES for piece in pieces) > len(plain) - position:
+            self.drops["uncuttable"] += 1  # segments of a few bytes each; no TCP in use asks for that
+            return []
+        stops = []
         for piece in pieces:
             ITEM.pack_into(plain, position, 0, 0, len(piece))
-            position += ITEM_HEADER_BYTES
-            plain[position : position + len(piece)] = piece
-            position += len(piece)
-        return position
+            position += ITEM_HEADER_BYTES + len(piece)
+            plain[position - len(piece) : position] = piece
+            stops.append(position)
+        return stops
 
     def _throw_away_stale(self) -> None:
         try:

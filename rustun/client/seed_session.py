@@ -6,12 +6,11 @@ another identity is passed over, like everything that this wire cannot prove.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import ip_interface, ip_network
 
 from rustun.backends.base import Stream
 from rustun.client.peers import Peers
-from rustun.client.session import ClientSession, Tools
+from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
 from rustun.protocol.codec import SeedCodec
 from rustun.protocol.control import DirectoryEntry
@@ -45,31 +44,18 @@ class ClientSeedSession(ClientSession):
         tools: Tools,
         stream: Stream,
         codec: SeedCodec,
+        owner: Owner,
+        held: bytes,
         *,
         identity: str,
         cipher_name: str,
         peers: Peers,
-        keepalive_seconds: float,
-        silence_seconds: float,
-        on_directory: Callable[[], None],
-        on_closed: Callable[[str, float], None],
-        held: bytes = b"",
     ) -> None:
-        super().__init__(
-            tools,
-            stream,
-            codec,
-            FrameReader(SEED_SESSION_TYPES),
-            keepalive_seconds=keepalive_seconds,
-            silence_seconds=silence_seconds,
-            on_closed=on_closed,
-            held=held,
-        )
+        super().__init__(tools, stream, codec, FrameReader(SEED_SESSION_TYPES), owner, held)
         self.cipher_name = cipher_name
         self._identity = identity
         self._seed_codec = codec
         self._peers = peers
-        self._on_directory = on_directory
         self._asked_at: float | None = None
 
     def begin(self) -> None:
@@ -97,4 +83,4 @@ class ClientSeedSession(ClientSession):
         before = self._peers.entries
         self._peers.replace(entries)
         if self._peers.entries != before:
-            self._on_directory()
+            self._owner.on_directory()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rustun.backends.base import Reactor, Stream
+from rustun.client.peers import OwnEntry
 from rustun.client.pump import Pump
 from rustun.errors import ProtocolError
 from rustun.link.buffers import Buffers
@@ -39,6 +40,25 @@ class Tools:
     log: EventLog
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a session's owner wants of it and wants to hear.
+
+    Attributes:
+        keepalive_seconds: how often proof of life is sent.
+        silence_seconds: how long the server may be silent.
+        on_config: called when the server told this member its own entry.
+        on_directory: called when what is known of the cluster has changed.
+        on_closed: called once, with the reason and the seconds to wait before the next try (0 for the usual).
+    """
+
+    keepalive_seconds: float
+    silence_seconds: float
+    on_config: Callable[[OwnEntry], None]
+    on_directory: Callable[[], None]
+    on_closed: Callable[[str, float], None]
+
+
 class ClientSession:
     """What both kinds of client session have in common.
 
@@ -46,9 +66,8 @@ class ClientSession:
         tools: what every session of this client uses.
         stream: the connection, its handshake done.
         codec, reader: of the wire.
-        keepalive_seconds: how often proof of life is sent.
-        silence_seconds: how long the server may be silent.
-        on_closed: called once, with the reason and the seconds to wait before the next try (0 for the usual).
+        owner: what the client wants of the session.
+        held: bytes received behind the handshake.
     Attributes:
         heard_at: when the last valid frame came, seconds of `now()`.
         rtt_ms: of the last answered keepalive, None before the first.
@@ -64,11 +83,8 @@ class ClientSession:
         stream: Stream,
         codec: RecordCodec | SeedCodec,
         reader: FrameReader,
-        *,
-        keepalive_seconds: float,
-        silence_seconds: float,
-        on_closed: Callable[[str, float], None],
-        held: bytes = b"",
+        owner: Owner,
+        held: bytes,
     ) -> None:
         self.tools = tools
         self.stream = stream
@@ -76,14 +92,12 @@ class ClientSession:
         self.rtt_ms: float | None = None
         self.began_at = self.heard_at = tools.reactor.now()
         self._codec = codec
-        self._keepalive_seconds = keepalive_seconds
-        self._silence_seconds = silence_seconds
-        self._on_closed = on_closed
+        self._owner = owner
         self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
         self._inbox = Inbox(stream, reader, tools.buffers, held)
         self._outbox = Outbox(tools.reactor, stream, self._on_readable, self._refill, self._on_lost)
         self._timer = tools.reactor.call_at(self.began_at, self._tick)
-        self._next_keepalive = self.began_at + keepalive_seconds
+        self._next_keepalive = self.began_at + owner.keepalive_seconds
 
     def begin(self) -> None:
         """Say the first word and let packets flow."""
@@ -174,14 +188,14 @@ class ClientSession:
         if self.closed:
             return
         now = self.tools.reactor.now()
-        if now - self.heard_at >= self._silence_seconds:
+        if now - self.heard_at >= self._owner.silence_seconds:
             self.close(f"the server was silent for {now - self.heard_at:.0f} s")
             return
         if now >= self._next_keepalive:
-            self._next_keepalive = now + self._keepalive_seconds
+            self._next_keepalive = now + self._owner.keepalive_seconds
             self.send_keepalive()
         self._on_tick(now)
-        due = min(self._next_keepalive, self.heard_at + self._silence_seconds, now + 1.0)
+        due = min(self._next_keepalive, self.heard_at + self._owner.silence_seconds, now + 1.0)
         self._timer = self.tools.reactor.call_at(due, self._tick)
 
     def send_keepalive(self) -> None:
@@ -210,7 +224,7 @@ class ClientSession:
         self.tools.pump.detach()
         self._outbox.close()
         self.stream.close()
-        self._on_closed(reason, wait_seconds)
+        self._owner.on_closed(reason, wait_seconds)
 
     def _say_goodbye(self, reason: str) -> None:
         """Tell the server, where the wire has a word for it."""

@@ -33,7 +33,7 @@ from rustun.protocol.rekey import RekeyServer
 from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
 from rustun.relay.directory import Cursor
-from rustun.relay.session import RelaySession
+from rustun.relay.session import RelaySession, Wire
 
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
@@ -61,12 +61,14 @@ class NoiseSession(RelaySession):
             stream,
             member,
             cluster,
-            tier=tier,
-            codec=codec,
-            reader=FrameReader(RECORD_TYPES),
-            offloads=hello.offloads,
-            mtu=hello.mtu,
-            silence_seconds=hello.keepalive_seconds * core.limits.silence_intervals,
+            Wire(
+                tier,
+                codec,
+                FrameReader(RECORD_TYPES),
+                hello.offloads,
+                hello.mtu,
+                hello.keepalive_seconds * core.limits.silence_intervals,
+            ),
         )
         self.codec = codec
         self.hello = hello

@@ -22,7 +22,7 @@ from rustun.protocol.frames import MAX_PAYLOAD_BYTES, SEED_SESSION_TYPES, FrameR
 from rustun.protocol.seed_messages import SeedHandshakeReply, SeedKeepAlive, SeedPeerDetail
 from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
-from rustun.relay.session import RelaySession
+from rustun.relay.session import RelaySession, Wire
 
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
@@ -50,13 +50,15 @@ class SeedSession(RelaySession):
             stream,
             member,
             cluster,
-            tier=Tier.LEGACY,
-            codec=codec,
-            reader=FrameReader(SEED_SESSION_TYPES),
-            offloads=frozenset(),
-            mtu=SEED_MTU,
-            silence_seconds=core.limits.legacy_silence_seconds,
-            held=held,
+            Wire(
+                Tier.LEGACY,
+                codec,
+                FrameReader(SEED_SESSION_TYPES),
+                frozenset(),
+                SEED_MTU,
+                core.limits.legacy_silence_seconds,
+            ),
+            held,
         )
         self.cipher_name = cipher_name
         self._seed_codec = codec

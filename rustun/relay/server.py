@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rustun.backends.base import Listener, Network, Reactor, Stream
-from rustun.backends.cpu import aes_is_fast
 from rustun.config.server import ServerConfig
 from rustun.errors import HostError, RightsError
 from rustun.logs import EventLog
@@ -43,6 +42,7 @@ class RelayServer:
         reactor, network: the outside world.
         random_bytes: a source of unpredictable bytes, such as os.urandom.
         log: where events go.
+        aes_is_fast: whether this host has AES instructions; decides what cipher "auto" likes best.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class RelayServer:
         network: Network,
         random_bytes: Callable[[int], bytes],
         log: EventLog,
+        *,
+        aes_is_fast: bool,
     ) -> None:
         self.config = config
         self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log)
@@ -60,7 +62,7 @@ class RelayServer:
         self._reactor = reactor
         self._network = network
         self._log = log
-        self._policy = Policy(config, aes_is_fast=aes_is_fast())
+        self._policy = Policy(config, aes_is_fast=aes_is_fast)
         limits = config.limits
         self.pending: PendingPool[PendingConnection] = PendingPool(
             limits.pending_connections, limits.pending_per_source

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends.base import Stream
@@ -38,6 +39,27 @@ ALL_OFFLOADS: Final = frozenset({"csum", "tso4", "tso6", "uso"})
 RESET_REASONS: Final = frozenset({"protocol-error", "stalled", "silent"})
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a session's peer speaks.
+
+    Attributes:
+        tier: how it proved itself.
+        codec: makes frames of runs and runs of frames.
+        reader: says which frames may come.
+        offloads: which unfinished packets it takes.
+        mtu: of its device, bytes.
+        silence_seconds: after that long without a valid frame it counts as gone.
+    """
+
+    tier: Tier
+    codec: RecordCodec | SeedCodec
+    reader: FrameReader
+    offloads: frozenset[str]
+    mtu: int
+    silence_seconds: float
+
+
 class RelaySession:
     """What both kinds of session have in common; NoiseSession and SeedSession add their control messages.
 
@@ -46,11 +68,7 @@ class RelaySession:
         stream: the connection.
         member: who this is; replaced when its entry changes in a way that leaves the session alive.
         cluster: where it belongs.
-        tier: how it proved itself.
-        codec: makes frames of runs and runs of frames.
-        reader: says which frames may come.
-        offloads: which unfinished packets the member takes.
-        mtu: of its device, bytes.
+        wire: how the member speaks.
         held: bytes received behind the handshake.
     Attributes:
         heard_at: when the last valid frame came, in seconds of `now()`.
@@ -63,36 +81,30 @@ class RelaySession:
         stream: Stream,
         member: Member,
         cluster: Cluster,
-        *,
-        tier: Tier,
-        codec: RecordCodec | SeedCodec,
-        reader: FrameReader,
-        offloads: frozenset[str],
-        mtu: int,
-        silence_seconds: float,
+        wire: Wire,
         held: bytes = b"",
     ) -> None:
         self.core = core
         self.stream = stream
         self.member = member
         self.cluster = cluster
-        self.tier = tier
-        self.offloads = offloads
-        self.mtu = mtu
+        self.tier = wire.tier
+        self.offloads = wire.offloads
+        self.mtu = wire.mtu
         self.traffic = Traffic()
         self.confirmed = False
         self.closed = False
         self.rtt_ms: float | None = None
         self.began_at = self.heard_at = core.reactor.now()
-        self.silence_seconds = silence_seconds
+        self.silence_seconds = wire.silence_seconds
         self.queue: FairQueue[RelaySession] = FairQueue(core.queues.receiver_bytes, core.queues.receiver_packets)
         self.flows: dict[bytes, RelaySession | str] = {}  # the switch's cache of who gets what from here
         self.flows_epoch = -1
-        self._codec = codec
+        self._codec = wire.codec
         self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
         self._unfinished = b""
         self._resume_planned = False
-        self._inbox = Inbox(stream, reader, core.buffers, held)
+        self._inbox = Inbox(stream, wire.reader, core.buffers, held)
         self._outbox = Outbox(core.reactor, stream, self._on_readable, self._refill, self._on_lost)
         if held:
             self._plan_resume()
