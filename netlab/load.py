@@ -30,6 +30,7 @@ BULK_BYTES: Final = 1 << 18  # one send(): several of the kernel's largest segme
 RECEIVE_BYTES: Final = 1 << 20
 BURST_SECONDS: Final = 0.001  # paced datagrams leave in bursts: an earlier wake-up costs more than it smooths
 SEQUENCE: Final = struct.Struct("!Q")
+SO_RCVBUFFORCE: Final = 33
 LAST: Final = (1 << 64) - 1  # sequence number that says "no more"
 LAST_REPEATS: Final = 20
 SINK_BUFFER_BYTES: Final = 8 << 20  # the sink must not be what loses datagrams
@@ -94,7 +95,7 @@ def udp_sink() -> None:
     """Count datagrams until the sender's last one and print how many arrived, and how many of them late or twice."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sink:
         sink.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sink.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), SINK_BUFFER_BYTES)
+        _widen(sink)
         sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SINK_PATIENCE_SECONDS, 0))
         sink.bind(("::", 0))
         say({"port": sink.getsockname()[1]})
@@ -115,6 +116,14 @@ def udp_sink() -> None:
             else:
                 expected = sequence + 1
     say({"received": received, "disordered": disordered})
+
+
+def _widen(sink: socket.socket) -> None:
+    """Make the receive buffer as large as wanted, or as large as this user may."""
+    try:
+        sink.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SINK_BUFFER_BYTES)
+    except PermissionError:
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SINK_BUFFER_BYTES)
 
 
 def udp_send(address: str, port: int, size: int, rate: float, seconds: float) -> None:

@@ -9,12 +9,14 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from netlab.lab import Laboratory
-from netlab.processes import Measurement, processor_seconds
+from netlab.processes import Measurement, processor_seconds, resident_bytes
+from netlab.topology import SERVER
 
 GRACE_SECONDS: Final = 15.0  # for interpreters to start and queues to drain, beyond the time that a load runs
 LOADED_INTERVAL_SECONDS: Final = 0.01  # between echoes under load
 PINGED_FRACTION: Final = 0.8  # of the time of the load
 GIGA: Final = 1e9
+MEGA: Final = 1 << 20
 T = TypeVar("T")
 
 
@@ -118,6 +120,12 @@ def _sink(lab: Laboratory, path: Path, *arguments: str, deadline: float) -> Iter
     """Start a receiver and learn its port, so that the sender never comes too early."""
     with _running(lab, path.receiver, *arguments) as sink:
         yield sink, str(sink.line(deadline)["port"])
+
+
+def resident_megabytes(lab: Laboratory) -> dict[str, float]:
+    """Return the resident memory of the server, and the largest of the clients."""
+    sizes = {name: resident_bytes(process.pid) / MEGA for name, process in lab.processes.items()}
+    return {"server": sizes.pop(SERVER), "client": max(sizes.values())}
 
 
 def _rustun_seconds(lab: Laboratory) -> float:
