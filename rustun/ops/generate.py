@@ -6,6 +6,7 @@ Facts go to standard output (text, diffs or JSON), problems to standard error. E
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -38,10 +39,14 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
         print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT
     _print_notes(fleet.notes)
-    if as_json:
-        print(json.dumps(_facts(inventory, fleet, plan, written=not check), indent=2))
-    else:
-        _print_text(inventory, fleet, plan, time.monotonic() - started, check=check, diff=diff)
+    try:
+        if as_json:
+            print(json.dumps(_facts(inventory, fleet, plan, written=not check), indent=2))
+        else:
+            _print_text(inventory, fleet, plan, time.monotonic() - started, check=check, diff=diff)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; what is left to flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return NOT_CURRENT if check and not plan.current else OK
 
 

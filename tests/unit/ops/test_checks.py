@@ -1,0 +1,74 @@
+"""rustun.ops.checks and soaking: one verdict over all parts, long runs that are not done twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rustun.ops import checks, soaking
+from rustun.ops.checks import Part
+from rustun.ops.soaking import LongRun
+
+GOOD = Part("good", "passes", ("-c", "print('fine')"))
+BAD = Part("bad", "fails", ("-c", "raise SystemExit(1)"))
+
+
+def test_every_part_runs_and_one_failure_fails_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """CI would be green with a part red, or a first failure would hide the others."""
+    monkeypatch.setattr(checks, "PARTS", (BAD, GOOD))
+    assert checks.run_parts(tmp_path, "", 1) == 5
+    out = capfd.readouterr().out
+    assert "fine" in out
+    assert "1 of 2 parts failed: bad" in out
+    assert checks.run_parts(tmp_path, "good", 1) == 0
+    assert "all parts passed" in capfd.readouterr().out
+
+
+def test_unknown_parts_and_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip in --only would run nothing and look like success."""
+    assert checks.run_parts(tmp_path, "lint,fuz", 1) == 2
+    assert capsys.readouterr().err == 'test: there is no part "fuz"\n  did you mean fuzz?\n'
+    assert soaking.run(tmp_path, "fuz", 1, again=False) == 2
+    assert capsys.readouterr().err == 'soak: there is no run "fuz"\n  did you mean fuzz?\n'
+
+
+def test_every_test_folder_belongs_to_a_part() -> None:
+    """A new folder of tests would never be run."""
+    tests = Path(__file__).parents[2]
+    folders = {path.parent.relative_to(tests).parts[0] for path in tests.rglob("test_*.py")}
+    assert folders <= {word.removeprefix("tests/") for part in checks.PARTS for word in part.command}
+
+
+@pytest.fixture
+def soaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with one long run that counts how often it is done."""
+    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "counts", ("tests",), "house", 1),))
+    (tmp_path / "tests").mkdir()
+    counting = "def test_count() -> None:\n    with open('count', 'a') as file:\n        file.write('x')\n"
+    (tmp_path / "tests" / "test_count.py").write_text(counting)
+    return tmp_path
+
+
+def test_a_long_run_is_done_once_per_code(soaked: Path) -> None:
+    """An interrupted night would begin from the start, or a change would pass on an old result."""
+    assert soaking.run(soaked, "", 1, again=False) == 0
+    assert soaking.run(soaked, "", 1, again=False) == 0
+    assert (soaked / "count").read_text() == "x"
+    (soaked / "tests" / "more.py").write_text("")
+    assert soaking.run(soaked, "", 1, again=False) == 0
+    assert soaking.run(soaked, "", 1, again=True) == 0
+    assert (soaked / "count").read_text() == "xxx"
+
+
+def test_what_failed_or_had_no_time_is_no_success(soaked: Path) -> None:
+    """A night without results would look green."""
+    assert soaking.run(soaked, "", 0, again=False) == 5
+    assert not (soaked / "count").exists()
+    (soaked / "tests" / "test_count.py").write_text("def test_fails() -> None:\n    assert False\n")
+    assert soaking.run(soaked, "", 1, again=False) == 5
+    [result] = json.loads((soaked / "build" / "soak.json").read_text())["runs"]
+    assert (result["name"], result["passed"]) == ("long", False)
