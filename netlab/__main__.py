@@ -23,15 +23,15 @@ def _demo(arguments: argparse.Namespace) -> int:
     from netlab.namespaces import enter_own_world
 
     inventory = load(arguments.inventory)
-    configured = configure(arguments.inventory, inventory, CHECKOUT / "build" / inventory.name)
-    logs = fresh_logs(f"{inventory.name}-demo")
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
+    logs = fresh_logs(arguments.build, f"{inventory.name}-demo")
     return enter_own_world(_guarded(partial(demo.run, configured, logs, arguments.seconds, arguments.json)))
 
 
 def _up(arguments: argparse.Namespace) -> int:
     from netlab import commands
 
-    return commands.up(arguments.inventory, arguments.name)
+    return commands.up(arguments.inventory, arguments.name, arguments.build)
 
 
 def _keep(arguments: argparse.Namespace) -> int:
@@ -45,8 +45,8 @@ def _keep(arguments: argparse.Namespace) -> int:
     events = os.fdopen(arguments.events, "w")
     folder = runfolder.RunFolder(arguments.folder)
     inventory = load(arguments.inventory)
-    configured = configure(arguments.inventory, inventory, CHECKOUT / "build" / inventory.name)
-    logs = fresh_logs(folder.name)
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
+    logs = fresh_logs(arguments.build, folder.name)
     folder.claim(arguments.inventory, logs)
     as_user = os.geteuid() != 0
     return enter_own_world(_guarded(partial(keeper.keep, configured, logs, control, events, as_user=as_user)))
@@ -81,12 +81,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     from netlab.namespaces import enter_own_world
 
     order = bench.order(arguments.quick, arguments.only, arguments.seconds, arguments.json)
-    return enter_own_world(_guarded(partial(bench.run, order, fresh_logs("bench"))))
+    return enter_own_world(_guarded(partial(bench.run, order, arguments.build, fresh_logs(arguments.build, "bench"))))
 
 
-def fresh_logs(name: str) -> Path:
+def fresh_logs(build: Path, name: str) -> Path:
     """Return an empty folder for a laboratory's logs."""
-    folder = CHECKOUT / "build" / "logs" / name
+    folder = build / "logs" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -140,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", default="")
     bench.add_argument("--seconds", type=float, default=0.0)
     bench.add_argument("--json", type=Path)
+    for generating in (demo, up, keep, bench):
+        generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser
 
 

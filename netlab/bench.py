@@ -158,13 +158,13 @@ def order(quick: bool, only: str, seconds: float, json_file: Path | None) -> Ord
     return Order(rows, 1 if quick else 5, seconds or (1.5 if quick else 3.0), json_file)
 
 
-def run(asked: Order, logs: Path) -> int:
+def run(asked: Order, build: Path, logs: Path) -> int:
     """Bring all variants up, measure, print the table and write the samples; return the exit code."""
     began = monotonic()
     wanted = {variant for row in asked.rows for variant in row.variants}
     laboratories: dict[str, Laboratory] = {}
     try:
-        for variant, lab in _laboratories(wanted, logs):
+        for variant, lab in _laboratories(wanted, build, logs):
             laboratories[variant] = lab
             lab.start()
             _note(f"{variant}: up")
@@ -183,7 +183,7 @@ def run(asked: Order, logs: Path) -> int:
     return EXIT_OK
 
 
-def _laboratories(wanted: set[str], logs: Path) -> Iterator[tuple[str, Laboratory]]:
+def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[str, Laboratory]]:
     inventory = load(INVENTORY)
     cluster = lab_spec(inventory).member(RECEIVER).cluster
     if PLAIN in wanted:
@@ -192,7 +192,7 @@ def _laboratories(wanted: set[str], logs: Path) -> Iterator[tuple[str, Laborator
     for variant, cipher in CIPHERS.items():
         if variant in wanted:
             fleet = replace(inventory, name=f"bench-{variant}", cipher=cipher)
-            configured = configure(INVENTORY, fleet, CHECKOUT / "build" / fleet.name)
+            configured = configure(INVENTORY, fleet, build / fleet.name)
             files = Files(configured.folder, logs / variant, Path("/run") / fleet.name)
             yield variant, Laboratory(configured.spec, files, client_options=OPTIONS.get(variant, ()))
 

@@ -26,7 +26,7 @@ ANSWER_SECONDS: Final = 10.0
 MOST_NAMESPACES: Final = 8
 
 
-def up(inventory: Path, name: str) -> int:
+def up(inventory: Path, name: str, build: Path) -> int:
     """Start a keeper and follow it until its laboratory is up."""
     need_tun_device()
     fleet = load(inventory)
@@ -36,19 +36,20 @@ def up(inventory: Path, name: str) -> int:
         raise BadInput(f'laboratory "{folder.name}" is up already', "./invoke lab-down, or give another --name")
     folder.remove()
     folder.path.mkdir(mode=0o700)
-    if not _follow(_start_keeper(inventory, folder), folder):
+    if not _follow(_start_keeper(inventory, folder, build), folder):
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
     print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
     return EXIT_OK
 
 
-def _start_keeper(inventory: Path, folder: RunFolder) -> int:
+def _start_keeper(inventory: Path, folder: RunFolder, build: Path) -> int:
     """Start the keeper and return the reading end of its events."""
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
         control.bind(str(folder.path / CONTROL))
         control.listen()
         command = [sys.executable, "-m", "netlab", "keep", "--inventory", str(inventory.absolute())]
+        command += ["--build", str(build.absolute())]
         command += ["--folder", str(folder.path), "--control", str(control.fileno()), "--events", str(writing)]
         subprocess.Popen(
             command,
