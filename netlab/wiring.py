@@ -92,23 +92,23 @@ def _settings(node: Node) -> dict[str, str]:
 
 
 def _node_batch(node: Node, ports: tuple[Port, ...]) -> bytes:
-    batch = IPBatch()
-    for bridge in node.bridges:
-        batch.link("add", kind="bridge", ifname=bridge.name, index=bridge.index, address=bridge.mac)
-    for port in ports:
-        if port.bridge:
-            batch.link("set", index=port.index, master=port.bridge)
-    batch.link("set", index=LOOPBACK_INDEX, state="up")
-    for address in node.loopback:
-        _add_address(batch, LOOPBACK_INDEX, address)
-    for port in (*node.bridges, *ports):
-        batch.link("set", index=port.index, state="up")
-        for address in port.addresses:
-            _add_address(batch, port.index, address)
-    for route in node.routes:
-        way = {"gateway": str(route.via)} if route.via else {"scope": _SCOPE_LINK}
-        batch.route("add", dst=str(route.prefix), family=_family(route.prefix.version), oif=route.index, **way)
-    return bytes(batch.batch)
+    with IPBatch() as batch:
+        for bridge in node.bridges:
+            batch.link("add", kind="bridge", ifname=bridge.name, index=bridge.index, address=bridge.mac)
+        for port in ports:
+            if port.bridge:
+                batch.link("set", index=port.index, master=port.bridge)
+        batch.link("set", index=LOOPBACK_INDEX, state="up")
+        for address in node.loopback:
+            _add_address(batch, LOOPBACK_INDEX, address)
+        for port in (*node.bridges, *ports):
+            batch.link("set", index=port.index, state="up")
+            for address in port.addresses:
+                _add_address(batch, port.index, address)
+        for route in node.routes:
+            way = {"gateway": str(route.via)} if route.via else {"scope": _SCOPE_LINK}
+            batch.route("add", dst=str(route.prefix), family=_family(route.prefix.version), oif=route.index, **way)
+        return bytes(batch.batch)
 
 
 def _add_address(batch: IPBatch, index: int, address: Interface) -> None:

@@ -1,0 +1,101 @@
+"""Cases that run inside a laboratory's own world: `python -m tests.netlab.lab_cases NAME FOLDER`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from netlab import isolation, measure
+from netlab.configuration import configure, load
+from netlab.demo import plain_spec
+from netlab.errors import ExpectationFailed
+from netlab.lab import Files, Laboratory
+from netlab.namespaces import enter_own_world
+from netlab.topology import SERVER
+
+INVENTORY = Path(__file__).parents[2] / "inventory" / "demo.toml"
+
+
+def make(folder: Path, name: str, *, plain: bool = False) -> Laboratory:
+    """Wire the demo's laboratory, with files below `folder`."""
+    configured = configure(INVENTORY, load(INVENTORY), folder / "generated")
+    return Laboratory(configured.spec, Files(configured.folder, folder / name, Path("/run", name)), plain=plain)
+
+
+def without_isolation_the_probes_are_red(folder: Path) -> None:
+    """Route everybody to everybody and see which cells turn."""
+    lab = make(folder, "plain", plain=True)
+    verdict = isolation.probe(lab)
+    across = [cell for cell, meant in verdict.expected.items() if not meant]
+    assert across, "no pair across tenants was probed"
+    assert all(verdict.cells[cell] == "!" for cell in across), verdict.cells
+    assert not any("did not arrive" in line or "other bytes" in line for line in verdict.surprises), verdict.surprises
+    assert lab.close() == []
+
+
+def loads_measure_the_plain_path(folder: Path) -> None:
+    """Send each kind of load once over plain routing."""
+    whole = make(folder, "whole", plain=True)
+    lab = Laboratory(plain_spec(whole.spec, "shanghai"), whole.files, plain=True)
+    path = measure.Path("sh-printer", "sh-db", "10.0.2.2")
+    assert measure.throughput(lab, path, streams=2, seconds=0.3).gigabits > 0.1
+    found, trips = measure.loaded_trips(lab, path, streams=1, seconds=0.3)
+    assert found.gigabits > 0.1
+    assert trips.lost == 0
+    assert 0 < trips.median <= trips.p99 <= trips.longest
+    assert measure.datagrams(lab, path, size=100, rate=5000, seconds=0.3).lost < 0.5
+    six = measure.Path("sh-office-gw", "sh-db", "fd00:2::2")
+    assert measure.trips(lab, six, echoes=20).lost == 0
+    assert lab.close() == []
+    assert whole.close() == []
+
+
+def twins_live_side_by_side(folder: Path) -> None:
+    """Bring two laboratories with the same addresses up at once and end one of them."""
+    labs = [make(folder, name) for name in ("left", "right")]
+    for lab in labs:
+        lab.start()
+    before = (labs[1].status(SERVER) or {})["sessions"][0]["received_packets"]
+    path = measure.Path("bj-dev", "bj-office-gw", "10.0.1.1")
+    assert measure.trips(labs[0], path, echoes=50).lost == 0
+    assert (labs[1].status(SERVER) or {})["sessions"][0]["received_packets"] - before < 50
+    assert labs[0].close() == []
+    assert measure.trips(labs[1], path, echoes=20).lost == 0
+    assert labs[1].close() == []
+
+
+def a_process_that_ends_is_told(folder: Path) -> None:
+    """Kill a client and wait for something that will not come."""
+    lab = make(folder, "killed")
+    lab.start()
+    lab.processes["bj-dev"].signal(signal.SIGKILL)
+    try:
+        lab.wait_until(lambda: False, "never")
+    except ExpectationFailed as error:
+        assert "rustun in bj-dev ended" in error.message
+    else:
+        raise AssertionError("nobody noticed")
+    assert lab.close() == ["rustun in bj-dev ended with exit code -9", f"control socket {lab.control('bj-dev')}"]
+
+
+CASES: dict[str, Callable[[Path], None]] = {
+    case.__name__: case
+    for case in (
+        without_isolation_the_probes_are_red,
+        loads_measure_the_plain_path,
+        twins_live_side_by_side,
+        a_process_that_ends_is_told,
+    )
+}
+
+
+def _run(name: str, folder: Path) -> int:
+    CASES[name](folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(enter_own_world(partial(_run, sys.argv[1], Path(sys.argv[2]))))

@@ -1,0 +1,127 @@
+"""The laboratory itself: what it builds, what it notices, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netlab.lab_cases import CASES, INVENTORY
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 90  # only reached where something hangs
+STRICT = (sys.executable, "-X", "dev", "-W", "error")
+
+
+def netlab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the laboratory as the tasks do."""
+    command = [*STRICT, "-m", "netlab", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_inside(case: str, tmp_path: Path) -> None:
+    """The instrument that everything else is proven with is wrong itself; each case says how."""
+    command = [*STRICT, "-m", "tests.netlab.lab_cases", case, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, f"{CASES[case].__doc__}\n{done.stdout}{done.stderr}"
+    assert done.stderr == ""
+
+
+def test_the_demo_comes_out_as_expected(tmp_path: Path) -> None:
+    """The first command that people type shows something else than it promises."""
+    done = netlab("demo", "--inventory", str(INVENTORY), "--build", str(tmp_path), "--seconds", "0.5", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["failures"] == []
+    assert facts["left"] == []
+    assert facts["reachability"]["probes"] > 200
+    assert facts["reachability"]["surprises"] == facts["reachability"]["unproven"] == []
+    assert {cell["found"] for cell in facts["reachability"]["cells"]} == {"yes", "no"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """Bring up a laboratory under a name of its own; it is taken down in any case."""
+    name = f"test-{os.getpid()}"
+    done = netlab("up", "--inventory", str(INVENTORY), "--build", str(tmp_path), "--name", name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield name
+    netlab("down", "--name", name)
+    netlab("sweep")
+
+
+def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str) -> None:
+    """People could not play with it, or it stayed for ever."""
+    document = json.loads(netlab("status", "--name", lab, "--json").stdout)
+    states = {node["node"]: node["rustun"]["state"] for node in document["nodes"] if node["role"] == "member"}
+    assert states == dict.fromkeys(("bj-office-gw", "bj-dev", "sh-office-gw", "sh-db"), "online")
+    inside = netlab("exec", "--name", lab, "sh-printer", "--", "cat", "/proc/net/dev")
+    assert "eth0" in inside.stdout
+    assert "rustun0" not in inside.stdout
+    assert netlab("exec", "--name", lab, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
+    again = netlab("up", "--inventory", str(INVENTORY), "--name", lab)
+    assert (again.returncode, "is up already" in again.stderr) == (2, True)
+    down = netlab("down", "--name", lab)
+    assert (down.returncode, "clean" in down.stdout) == (0, True), down.stdout + down.stderr
+    assert netlab("status", "--name", lab).returncode == 2
+
+
+def test_a_killed_laboratory_leaves_no_process(lab: str) -> None:
+    """Every crash of a test would leave processes and namespaces behind."""
+    document = json.loads(netlab("status", "--name", lab, "--json").stdout)
+    assert all(node["pid"] for node in document["nodes"] if node["role"] != "host")
+    keeper, inside = keeper_of(lab)
+    watched = [os.pidfd_open(pid) for pid in inside]
+    os.kill(keeper, signal.SIGKILL)
+    for descriptor in watched:
+        assert select.select((descriptor,), (), (), 10.0)[0], "a process of the laboratory outlived it"
+        os.close(descriptor)
+    down = netlab("down", "--name", lab)
+    assert down.returncode == 5
+    assert "dead already" in down.stdout
+
+
+def keeper_of(name: str) -> tuple[int, list[int]]:
+    """Return the keeper's pid, and the pids of all processes below it."""
+    parents: dict[int, list[int]] = {}
+    keeper = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            stat, command = (process / "stat").read_text(), (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it ended while we looked
+            continue
+        parent = int(stat.rpartition(")")[2].split()[1])
+        parents.setdefault(parent, []).append(int(process.name))
+        if b"keep" in command and any(part.endswith(f"/{name}".encode()) for part in command):
+            keeper = int(process.name) if not keeper else min(keeper, int(process.name))
+    below: list[int] = []
+    for pid in (queue := list(parents.get(keeper, ()))):
+        below.append(pid)
+        queue += parents.get(pid, ())
+    assert keeper, "no keeper found"
+    assert len(below) >= 6, below
+    return keeper, below
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (("demo", "--inventory", "missing.toml"), "missing.toml"),
+        (("bench", "--only", "tcp-9"), "rows: tcp-1"),
+        (("exec", "--name", "no-such-lab", "bj-dev", "--", "true"), "lab"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments: tuple[str, ...], found: str) -> None:
+    """People would get a traceback, and scripts the wrong exit code."""
+    done = netlab(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert found in done.stderr
+    assert "Traceback" not in done.stderr
