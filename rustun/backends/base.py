@@ -104,6 +104,9 @@ class Stream(Source, Protocol):
     def connect_error(self) -> OSError | None:
         """Return why connecting failed, or None when it succeeded; ask once, at the first writable call-back."""
 
+    def adapt_to_path(self) -> None:
+        """Choose what suits the path that this connection turned out to have; ask once a round trip was made."""
+
     def close(self) -> None:
         """Close in order, sending what was handed over; a second call is harmless."""
 

@@ -4,6 +4,7 @@ Rules of this module
   1. Look, plan, act: the host is read anew at each `apply`, so it does not matter who changed what in between.
   2. Nothing is remembered but the pins of this process; everything else that is ours is told by its device or number.
   3. What the kernel refuses for one route is a line in the report; for the device or an address it is an error.
+  4. The netlink library is imported when a host is first looked at, so whoever gives up before pays nothing for it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rustun.backends import rtnetlink, tun
+from rustun.backends import tun
 from rustun.backends.base import HostReport, HostState, Prefix
 from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
-from rustun.backends.netlink import NetlinkSocket
-from rustun.backends.rtnetlink import Link, Snapshot
+from rustun.backends.host_snapshot import Link, Snapshot
 from rustun.errors import HostError, RightsError
+
+if TYPE_CHECKING:
+    from rustun.backends.rtnetlink import RouteSocket
 
 GSO_MAX_BYTES: Final = 65_300  # lower: LAN hosts' packets are cut in software; higher: a record outgrows an outer send
 TXQUEUELEN: Final = 500  # packets that wait while the loop serves others
@@ -41,10 +44,10 @@ class LinuxHostNetwork:
         device = tun.open_device(name, offload)
         try:
             with _kernel(f"set up TUN device {device.name}") as sock:
-                link = _find(rtnetlink.take_snapshot(sock), device.name)
-                sock.request(rtnetlink.set_link(link.index, mtu=mtu, txqueuelen=TXQUEUELEN, gso_max_size=GSO_MAX_BYTES))
+                link = _find(sock.snapshot(), device.name)
+                sock.set_queue(link.index, mtu=mtu, txqueuelen=TXQUEUELEN, gso_max_size=GSO_MAX_BYTES)
                 with suppress(OSError):  # a host without IPv6, or an MTU under 1280
-                    sock.request(rtnetlink.silence_ipv6(link.index))
+                    sock.silence_ipv6(link.index)
         except (HostError, RightsError):
             device.close()
             raise
@@ -57,55 +60,58 @@ class LinuxHostNetwork:
         """
         self._device = wished.device
         with _kernel(f"configure {wished.device}") as sock:
-            snapshot = rtnetlink.take_snapshot(sock)
+            snapshot = sock.snapshot()
             link = _find(snapshot, wished.device)
             if not link.up or link.mtu != wished.mtu:
-                sock.request(rtnetlink.set_link(link.index, up=True, mtu=wished.mtu))
+                sock.set_up(link.index, wished.mtu)
             if _apply_addresses(sock, wished, snapshot, link):
-                snapshot = rtnetlink.take_snapshot(sock)  # the kernel may have dropped routes with an address
+                snapshot = sock.snapshot()  # the kernel may have dropped routes with an address
             return self._apply_routes(sock, plan_routes(wished, snapshot, link, self._pins))
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
         nothing = HostState(self._device, 0)
         with suppress(HostError, RightsError), _kernel("clean up") as sock:
-            snapshot = rtnetlink.take_snapshot(sock)
+            snapshot = sock.snapshot()
             link = snapshot.link(self._device)
             self._apply_routes(sock, plan_routes(nothing, snapshot, link, self._pins))
             if link is not None:
                 _apply_addresses(sock, nothing, snapshot, link)
 
-    def _apply_routes(self, sock: NetlinkSocket, plan: RoutePlan) -> HostReport:
+    def _apply_routes(self, sock: RouteSocket, plan: RoutePlan) -> HostReport:
         refused = dict(plan.refused)
-        errors = sock.batch([rtnetlink.add_route(route, replace=True) for route in plan.pin])
+        errors = sock.add_routes(plan.pin, replace=True)
         unsafe = [route.prefix.network_address for route, number in zip(plan.pin, errors, strict=True) if number]
         for route in plan.routes if unsafe else ():
             address = next((address for address in unsafe if address in route.prefix), None)
             if address is not None:
                 refused[route.prefix] = f"covers the server's address {address}, whose path cannot be kept"
         add = [route for route in plan.add if route.prefix not in refused]
-        errors = sock.batch([rtnetlink.add_route(route) for route in add])
+        errors = sock.add_routes(add)
         for route, number in zip(add, errors, strict=True):
             if number:
                 refused[route.prefix] = f"the kernel says: {os.strerror(number)}"
         unsafe_now = [route for route in plan.routes if route.prefix in refused and route not in plan.add]
-        sock.batch([rtnetlink.delete_route(route) for route in (*plan.remove, *unsafe_now)])
-        sock.batch([rtnetlink.delete_route(route) for route in plan.unpin])
+        sock.delete_routes((*plan.remove, *unsafe_now))
+        sock.delete_routes(plan.unpin)
         self._pins = plan.pinned
         return HostReport(tuple(route.prefix for route in plan.routes if route.prefix not in refused), refused)
 
 
-def _apply_addresses(sock: NetlinkSocket, wished: HostState, snapshot: Snapshot, link: Link) -> bool:
+def _apply_addresses(sock: RouteSocket, wished: HostState, snapshot: Snapshot, link: Link) -> bool:
     """Make the device's addresses as wished; return whether any was taken off."""
     plan = plan_addresses(wished, snapshot, link)
     for address in plan.add:
-        sock.request(rtnetlink.add_address(link.index, address))
-    for number in sock.batch([rtnetlink.delete_address(link.index, address) for address in plan.remove]):
-        if number and number not in NOT_THERE:
-            raise OSError(number, os.strerror(number))
+        sock.add_address(link.index, address)
+    for address in plan.remove:
+        try:
+            sock.delete_address(link.index, address)
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
     if plan.remove:  # an address of the same network goes together with its elder
         for address in wished.addresses:
-            sock.request(rtnetlink.add_address(link.index, address))
+            sock.add_address(link.index, address)
     return bool(plan.remove)
 
 
@@ -117,10 +123,12 @@ def _find(snapshot: Snapshot, device: str) -> Link:
 
 
 @contextmanager
-def _kernel(task: str) -> Iterator[NetlinkSocket]:
+def _kernel(task: str) -> Iterator[RouteSocket]:
     """Open a netlink socket; translate what the kernel refuses."""
+    from rustun.backends.rtnetlink import RouteSocket  # rule 4
+
     try:
-        with NetlinkSocket() as sock:
+        with RouteSocket() as sock:
             yield sock
     except PermissionError as error:
         raise RightsError(f"no permission to {task}", tun.RIGHTS_REMEDY) from error

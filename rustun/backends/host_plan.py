@@ -22,14 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rustun.backends.base import Address, HostState, Interface, Prefix
-from rustun.backends.rtnetlink import (
-    RTPROT_KERNEL,
-    RTPROT_RA,
-    Link,
-    Route,
-    Snapshot,
-    device_route,
-)
+from rustun.backends.host_snapshot import RTPROT_KERNEL, RTPROT_RA, Link, Route, Snapshot, device_route
 
 ROUTE_PROTOCOL: Final = 114  # "r"; unused in iproute2's rt_protos and by the routing daemons we know
 MAX_ROUTES: Final = 100_000  # what a hostile server can make this host carry

@@ -1,234 +1,287 @@
-"""Links, addresses and routes of this host as records (linux/if_link.h, if_addr.h, rtnetlink.h).
+"""Links, addresses and routes of this host, read and changed through rtnetlink by pyroute2.
 
 Rules of this module
-  1. Bytes to records and records to requests; it decides nothing (host_plan.py does).
-  2. A route's path is kept as the kernel's own attributes, unread: a copy of it is exact, whatever kind of path it is.
+  1. pyroute2 writes and reads every message; here messages become records and records messages. It decides nothing
+     (`host_plan.py` does), and what the kernel refuses leaves as OSError with the kernel's number.
+  2. IPRSocket, not IPRoute: one blocking socket. IPRoute runs an event loop of its own, with three descriptors more.
   3. Only the main table counts. What stands in others is somebody's policy and none of our business.
+  4. Many changes are written before their answers are read, as many as fit into the socket's receive buffer.
+  5. The import brings 25 MB into the process: only a client does it, when it first needs its host.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
-import struct
-from dataclasses import dataclass
-from typing import Final
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
-from rustun.backends import netlink
-from rustun.backends.base import Address, Interface, Prefix
-from rustun.backends.netlink import Message, NetlinkSocket, Request, attribute, attributes
+from pyroute2 import IPRSocket, NetlinkError
+from pyroute2.netlink import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NLM_F_REQUEST,
+    NLMSG_DONE,
+    nlmsg,
+)
+from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
+    RTM_DELROUTE,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETROUTE,
+    RTM_NEWADDR,
+    RTM_NEWLINK,
+    RTM_NEWROUTE,
+    RTM_SETLINK,
+)
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, IFA_F_NOPREFIXROUTE, ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
-IFADDRMSG: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
-RTMSG: Final = struct.Struct("=8BI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
-U32: Final = struct.Struct("=I")
+from rustun.backends.base import Address, Interface
+from rustun.backends.host_snapshot import U32_BYTES, Link, Route, Snapshot
 
-RTM_NEWLINK, RTM_GETLINK, RTM_SETLINK = 16, 18, 19
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-
-IFLA_IFNAME, IFLA_MTU, IFLA_TXQLEN, IFLA_LINKINFO, IFLA_AF_SPEC = 3, 4, 13, 18, 26
-IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE = 41, 63
-IFLA_INFO_KIND = 1
-IFLA_INET6_ADDR_GEN_MODE = 8
 IN6_ADDR_GEN_MODE_NONE: Final = 1  # no link-local address, and without one no router solicitations
-IFF_UP, IFF_MULTICAST = 0x1, 0x1000
-
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
-IFA_F_NODAD: Final = 0x02  # nobody else is on the link; without this an IPv6 address is unusable for a second
-IFA_F_NOPREFIXROUTE: Final = 0x200  # the route to the address's network is ours to make, and to refuse
-
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 4, 5, 6, 7
-RTA_MULTIPATH, RTA_TABLE, RTA_VIA, RTA_ENCAP_TYPE, RTA_ENCAP, RTA_NH_ID = 9, 15, 18, 21, 22, 30
-PATH_ATTRIBUTES: Final = (RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_MULTIPATH, RTA_VIA, RTA_ENCAP_TYPE, RTA_ENCAP)
 RT_TABLE_MAIN: Final = 254
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 0, 253, 255
+RT_SCOPE_NOWHERE: Final = 255  # in a deletion: whatever scope it has
 RTN_UNICAST: Final = 1
-RTPROT_KERNEL, RTPROT_RA = 2, 9
 RTNH_F_DEAD, RTNH_F_ONLINK = 1, 4
+ADDRESS_FLAGS: Final = (
+    IFA_F_NODAD  # nobody else is on the link; without this an IPv6 address is unusable for a second
+    | IFA_F_NOPREFIXROUTE  # the route to the address's network is ours to make, and to refuse
+)
+
+BATCH: Final = 128  # changes whose answers, with the request in each, fit the default receive buffer of 208 KiB
+DUMP_TRIES: Final = 5  # a dump during which the tables changed is taken again
+TIMEOUT_S: Final = 5  # the kernel answers within the call; only a bug would wait longer
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A network interface; `kind` is the driver's word ("tun", "veth", ...), empty for hardware."""
+class RouteMessage(nlmsg):
+    """A route whose path stays bytes; unlike pyroute2's own it knows next-hop objects, and is quicker to read."""
 
-    index: int
-    name: str
-    kind: str
-    up: bool
-    mtu: int
+    __slots__ = ()
+    fields = rtmsg.fields
+    nla_map = (
+        (1, "RTA_DST", "cdata"),
+        (4, "RTA_OIF", "cdata"),
+        (5, "RTA_GATEWAY", "cdata"),
+        (6, "RTA_PRIORITY", "uint32"),
+        (7, "RTA_PREFSRC", "cdata"),
+        (9, "RTA_MULTIPATH", "cdata"),
+        (18, "RTA_VIA", "cdata"),
+        (21, "RTA_ENCAP_TYPE", "cdata"),
+        (22, "RTA_ENCAP", "cdata"),
+        (30, "RTA_NH_ID", "cdata"),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A unicast route of the main table.
+NO_PATH: Final = frozenset({"RTA_DST", "RTA_PRIORITY"})
+Record = TypeVar("Record")
 
-    Attributes:
-        prefix: destination.
-        device: index of the interface that it leaves by; 0 where the path has several.
-        protocol: who made it (rtnetlink.h, RTPROT_*).
-        metric: lower is preferred among equal prefixes.
-        scope: RT_SCOPE_*, as the path needs it.
-        flags: RTNH_F_ONLINK or 0.
-        path: the attributes that say where packets go, (kind, payload) each.
+
+class RouteSocket:
+    """A socket to rtnetlink of the network namespace that the process is in; blocks for as long as the kernel works.
+
+    Every method raises OSError when the kernel refuses; the socket stays usable.
     """
 
-    prefix: Prefix
-    device: int
-    protocol: int
-    metric: int = 0
-    scope: int = RT_SCOPE_LINK
-    flags: int = 0
-    path: tuple[tuple[int, bytes], ...] = ()
+    def __init__(self) -> None:
+        self._netlink = IPRSocket(strict_check=True)  # a dump heeds the filter in its request
+        self._netlink.socket.settimeout(TIMEOUT_S)
+        self._netlink.register_policy({RTM_NEWROUTE: RouteMessage, RTM_DELROUTE: RouteMessage})
+        self._sequence = count(1)
 
-    @property
-    def has_gateway(self) -> bool:
-        """Whether packets go to a router rather than to the destination itself."""
-        return any(kind in (RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH, RTA_NH_ID) for kind, _ in self.path)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._netlink.close()
+
+    def snapshot(self) -> Snapshot:
+        """Read links, addresses and the main table."""
+        links = self._dump(RTM_GETLINK, ifinfmsg, {}, _link)
+        addresses = self._dump(RTM_GETADDR, ifaddrmsg, {}, _address)
+        routes: list[Route] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                routes += self._dump(RTM_GETROUTE, RouteMessage, {"family": family, "table": RT_TABLE_MAIN}, _route)
+            except FileNotFoundError:  # a table that holds nothing yet may not exist
+                continue
+        return Snapshot(tuple(links), tuple(addresses), tuple(routes))
+
+    def set_up(self, index: int, mtu: int) -> None:
+        """Set an interface up and give it an MTU in bytes."""
+        self._change(RTM_NEWLINK, 0, _message(ifinfmsg, _link_fields(index, IFF_UP), IFLA_MTU=mtu))
+
+    def set_queue(self, index: int, *, mtu: int, txqueuelen: int, gso_max_size: int) -> None:
+        """Set what an interface queues: bytes of a packet, packets, bytes of a packet before it is cut.
+
+        A gso_max_size under 64 KiB holds for IPv4 too (IFLA_GSO_IPV4_MAX_SIZE, kernel 6.3).
+        """
+        values = {"IFLA_MTU": mtu, "IFLA_TXQLEN": txqueuelen, "IFLA_GSO_MAX_SIZE": gso_max_size}
+        self._change(RTM_NEWLINK, 0, _message(ifinfmsg, _link_fields(index), **values))
+
+    def silence_ipv6(self, index: int) -> None:
+        """Keep the kernel from talking IPv6 on an interface by itself."""
+        mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE)]}
+        specific = {"attrs": [("AF_INET6", mode)]}
+        self._change(RTM_SETLINK, 0, _message(ifinfmsg, _link_fields(index), IFLA_AF_SPEC=specific))
+
+    def add_address(self, index: int, address: Interface) -> None:
+        """Put an address on an interface, without a route to its network."""
+        self._change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address_message(index, address))
+
+    def delete_address(self, index: int, address: Interface) -> None:
+        """Take an address off an interface."""
+        self._change(RTM_DELADDR, 0, _address_message(index, address))
+
+    def add_routes(self, routes: Sequence[Route], *, replace: bool = False) -> list[int]:
+        """Make routes; without `replace` one fails where another of equal prefix and metric stands.
+
+        Returns: one errno per route, 0 for those that were made.
+        """
+        flags = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+        return self._changes(RTM_NEWROUTE, flags, [_route_message(route, route.scope) for route in routes])
+
+    def delete_routes(self, routes: Sequence[Route]) -> list[int]:
+        """Remove routes; another one of the same prefix does not match. Returns: one errno per route."""
+        return self._changes(RTM_DELROUTE, 0, [_route_message(route, RT_SCOPE_NOWHERE) for route in routes])
+
+    def _change(self, kind: int, flags: int, message: Any) -> None:
+        (number,) = self._changes(kind, flags, [message])
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def _changes(self, kind: int, flags: int, messages: Sequence[Any]) -> list[int]:
+        errors: list[int] = []
+        for start in range(0, len(messages), BATCH):
+            awaited = {}
+            for message in messages[start : start + BATCH]:
+                sequence = next(self._sequence)
+                awaited[sequence] = 0
+                self._netlink.put(message, kind, NLM_F_REQUEST | NLM_F_ACK | flags, msg_seq=sequence)
+            left = set(awaited)
+            while left:
+                for answer in self._netlink.get():
+                    sequence = answer["header"]["sequence_number"]
+                    if sequence in left:
+                        left.remove(sequence)
+                        awaited[sequence] = _errno(answer)
+            errors += awaited.values()
+        return errors
+
+    def _dump(
+        self, kind: int, request: type[Any], fields: dict[str, int], read: Callable[[Any], Record | None]
+    ) -> list[Record]:
+        """Return what `read` makes of all entries of a table; changes meanwhile may be missing."""
+        for _ in range(DUMP_TRIES):
+            sequence = next(self._sequence)
+            self._netlink.put(_message(request, fields), kind, NLM_F_REQUEST | NLM_F_DUMP, msg_seq=sequence)
+            found: list[Record] = []
+            consistent = True
+            for message in self._answers(sequence):
+                consistent &= not message["header"]["flags"] & NLM_F_DUMP_INTR
+                if (record := read(message)) is not None:
+                    found.append(record)
+            if consistent:
+                break
+        return found
+
+    def _answers(self, sequence: int) -> Iterator[Any]:
+        while True:
+            for message in self._netlink.get():
+                header = message["header"]
+                if header["sequence_number"] != sequence:
+                    continue
+                if header["type"] == NLMSG_DONE:
+                    return
+                if number := _errno(message):
+                    raise OSError(number, os.strerror(number))
+                yield message
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the host has at one moment; addresses by interface index."""
-
-    links: tuple[Link, ...] = ()
-    addresses: tuple[tuple[int, Interface], ...] = ()
-    routes: tuple[Route, ...] = ()
-
-    def link(self, name: str) -> Link | None:
-        """Return the interface of that name."""
-        return next((link for link in self.links if link.name == name), None)
+def _message(kind: type[Any], fields: dict[str, int], **attributes: Any) -> Any:
+    message = kind()
+    message.update(fields)
+    message["attrs"] = list(attributes.items())
+    return message
 
 
-def device_route(prefix: Prefix, device: int, protocol: int) -> Route:
-    """Return a route that hands packets to an interface."""
-    return Route(prefix, device, protocol, path=((RTA_OIF, U32.pack(device)),))
+def _link_fields(index: int, flags: int = 0) -> dict[str, int]:
+    return {"index": index, "flags": flags, "change": flags}
 
 
-def take_snapshot(sock: NetlinkSocket) -> Snapshot:
-    """Read links, addresses and the main table. Raises: OSError."""
-    links = [_link(message) for message in sock.dump(Request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0)))]
-    addresses = [_address(message) for message in sock.dump(Request(RTM_GETADDR, 0, IFADDRMSG.pack(0, 0, 0, 0, 0)))]
-    routes = []
-    for family in (socket.AF_INET, socket.AF_INET6):
-        body = RTMSG.pack(family, 0, 0, 0, RT_TABLE_MAIN, 0, 0, 0, 0) + attribute(RTA_TABLE, U32.pack(RT_TABLE_MAIN))
-        try:
-            routes += [_route(message) for message in sock.dump(Request(RTM_GETROUTE, 0, body))]
-        except FileNotFoundError:  # a table that holds nothing yet may not exist
-            continue
-    return Snapshot(
-        tuple(links),
-        tuple(entry for entry in addresses if entry is not None),
-        tuple(route for route in routes if route is not None),
-    )
+def _address_message(index: int, address: Interface) -> Any:
+    text = str(address.ip)
+    fields = {"family": _family(address), "prefixlen": address.network.prefixlen, "index": index}
+    return _message(ifaddrmsg, fields, IFA_LOCAL=text, IFA_ADDRESS=text, IFA_FLAGS=ADDRESS_FLAGS)
 
 
-def set_link(
-    index: int,
-    *,
-    up: bool = False,
-    mtu: int | None = None,
-    txqueuelen: int | None = None,
-    gso_max_size: int | None = None,
-) -> Request:
-    """Return the request that changes an interface; what is not given stays."""
-    values = {
-        IFLA_MTU: mtu,
-        IFLA_TXQLEN: txqueuelen,
-        IFLA_GSO_MAX_SIZE: gso_max_size,
-        IFLA_GSO_IPV4_MAX_SIZE: gso_max_size,  # kernels under 6.3 skip it and use the one above
+def _route_message(route: Route, scope: int) -> Any:
+    destination = route.prefix.network_address
+    fields = {
+        "family": _family(destination),
+        "dst_len": route.prefix.prefixlen,
+        "table": RT_TABLE_MAIN,
+        "proto": route.protocol,
+        "scope": scope,
+        "type": RTN_UNICAST,
+        "flags": route.flags,
     }
-    flags = IFF_UP if up else 0
-    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, flags)
-    body += b"".join(attribute(kind, U32.pack(value)) for kind, value in values.items() if value is not None)
-    return Request(RTM_NEWLINK, 0, body)
+    metric = {"RTA_PRIORITY": route.metric} if route.metric else {}
+    return _message(RouteMessage, fields, RTA_DST=destination.packed, **dict(route.path), **metric)
 
 
-def silence_ipv6(index: int) -> Request:
-    """Return the request that keeps the kernel from talking IPv6 on an interface by itself."""
-    mode = attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
-    body = IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-    return Request(RTM_SETLINK, 0, body + attribute(IFLA_AF_SPEC, attribute(socket.AF_INET6, mode)))
+def _errno(answer: Any) -> int:
+    """Return what the kernel said: 0, or the number of its error."""
+    error = answer["header"].get("error")
+    if error is None:
+        return 0
+    if isinstance(error, NetlinkError):
+        return int(error.code)
+    raise error
 
 
-def add_address(index: int, address: Interface) -> Request:
-    """Return the request that puts an address on an interface, without a route to its network."""
-    flags = attribute(IFA_FLAGS, U32.pack(IFA_F_NODAD | IFA_F_NOPREFIXROUTE))
-    return Request(RTM_NEWADDR, netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE, _address_body(index, address) + flags)
+def _link(message: Any) -> Link:
+    kind = message.get(("linkinfo", "kind")) or ""
+    return Link(message["index"], message.get("ifname"), kind, bool(message["flags"] & IFF_UP), message.get("mtu"))
 
 
-def delete_address(index: int, address: Interface) -> Request:
-    """Return the request that takes an address off an interface."""
-    return Request(RTM_DELADDR, 0, _address_body(index, address))
-
-
-def add_route(route: Route, *, replace: bool = False) -> Request:
-    """Return the request that makes a route; without `replace` it fails where one of equal prefix and metric stands."""
-    flags = netlink.NLM_F_CREATE | (netlink.NLM_F_REPLACE if replace else netlink.NLM_F_EXCL)
-    return Request(RTM_NEWROUTE, flags, _route_body(route, route.scope))
-
-
-def delete_route(route: Route) -> Request:
-    """Return the request that removes a route; another one of the same prefix does not match."""
-    return Request(RTM_DELROUTE, 0, _route_body(route, RT_SCOPE_NOWHERE))
-
-
-def _link(message: Message) -> Link:
-    _, _, index, flags, _ = IFINFOMSG.unpack_from(message.body)
-    found = attributes(message.body, IFINFOMSG.size)
-    kind = attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
-    mtu = U32.unpack(found[IFLA_MTU])[0]
-    return Link(index, _text(found[IFLA_IFNAME]), _text(kind), bool(flags & IFF_UP), mtu)
-
-
-def _address(message: Message) -> tuple[int, Interface] | None:
-    family, length, _, _, index = IFADDRMSG.unpack_from(message.body)
-    found = attributes(message.body, IFADDRMSG.size)
-    packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS))
-    if packed is None or family not in (socket.AF_INET, socket.AF_INET6):
+def _address(message: Any) -> tuple[int, Interface] | None:
+    text = message.get("local") or message.get("address")
+    if text is None or message["family"] not in (socket.AF_INET, socket.AF_INET6):
         return None
-    return index, ipaddress.ip_interface((packed, length))
+    return message["index"], ipaddress.ip_interface((text, message["prefixlen"]))
 
 
-def _route(message: Message) -> Route | None:
-    family, length, _, _, table, protocol, scope, kind, flags = RTMSG.unpack_from(message.body)
-    found = attributes(message.body, RTMSG.size)
-    if RTA_TABLE in found:
-        table = U32.unpack(found[RTA_TABLE])[0]
-    if table != RT_TABLE_MAIN or kind != RTN_UNICAST or flags & RTNH_F_DEAD:
+def _route(message: Any) -> Route | None:
+    """Return a route of the main table that leads somewhere now."""
+    fields = dict(message)  # a plain one: the message's own look-ups cost more than all the rest
+    if fields["table"] != RT_TABLE_MAIN or fields["type"] != RTN_UNICAST or fields["flags"] & RTNH_F_DEAD:
         return None
-    packed = found.get(RTA_DST, bytes(4 if family == socket.AF_INET else 16))
-    shared = RTA_NH_ID in found  # then the rest only repeats what the next-hop object says
-    path = tuple((kind, found[kind]) for kind in ((RTA_NH_ID,) if shared else PATH_ATTRIBUTES) if kind in found)
+    found = {slot[0]: slot[1] for slot in fields["attrs"] if slot[0] != "UNKNOWN"}
+    destination = found.get("RTA_DST", bytes(4 if fields["family"] == socket.AF_INET else 16))
+    shared = "RTA_NH_ID" in found  # then the rest only repeats what the next-hop object says
+    names = ["RTA_NH_ID"] if shared else [name for name in found if name not in NO_PATH]
     return Route(
-        prefix=ipaddress.ip_network((packed, length)),
-        device=U32.unpack(found[RTA_OIF])[0] if RTA_OIF in found else 0,
-        protocol=protocol,
-        metric=U32.unpack(found[RTA_PRIORITY])[0] if RTA_PRIORITY in found else 0,
-        scope=scope,
-        flags=flags & RTNH_F_ONLINK,
-        path=path,
+        prefix=ipaddress.ip_network((destination, fields["dst_len"])),
+        device=int.from_bytes(found.get("RTA_OIF", bytes(U32_BYTES)), sys.byteorder),
+        protocol=fields["proto"],
+        metric=found.get("RTA_PRIORITY", 0),
+        scope=fields["scope"],
+        flags=fields["flags"] & RTNH_F_ONLINK,
+        path=tuple((name, found[name]) for name in names),
     )
-
-
-def _address_body(index: int, address: Interface) -> bytes:
-    body = IFADDRMSG.pack(_family(address), address.network.prefixlen, 0, RT_SCOPE_UNIVERSE, index)
-    return body + attribute(IFA_LOCAL, address.ip.packed) + attribute(IFA_ADDRESS, address.ip.packed)
-
-
-def _route_body(route: Route, scope: int) -> bytes:
-    family, length = _family(route.prefix.network_address), route.prefix.prefixlen
-    header = RTMSG.pack(family, length, 0, 0, RT_TABLE_MAIN, route.protocol, scope, RTN_UNICAST, route.flags)
-    parts = [header, attribute(RTA_DST, route.prefix.network_address.packed)]
-    parts += [attribute(kind, payload) for kind, payload in route.path]
-    if route.metric:
-        parts.append(attribute(RTA_PRIORITY, U32.pack(route.metric)))
-    return b"".join(parts)
 
 
 def _family(address: Address | Interface) -> int:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
-
-
-def _text(payload: bytes) -> str:
-    return payload.rstrip(b"\0").decode(errors="replace")

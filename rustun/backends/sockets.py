@@ -4,8 +4,10 @@ Rules of this module
   1. A stream is short-queued: TCP_NODELAY, and TCP_NOTSENT_LOWAT so that a socket is writable only while little waits
      unsent in the kernel. So short writes are the rule, and what has to be dropped or overtaken is still ours.
   2. Options are set on the listener; accepted sockets inherit them from it (no system calls per connection).
-  3. BBR is used where the host offers it, because it keeps the queues of the path short under a tunnel's TCP in TCP.
-     Where it is absent nobody is told: the tunnel works as well as any other TCP connection there.
+  3. On a long path BBR is used where the host offers it: it keeps the queues short under a tunnel's TCP in TCP, and
+     does not take loss for congestion. On a short one it costs half of the throughput (its pacing wakes up once per
+     burst; 2.2 against 5.0 Gbit/s between namespaces), also where it is the host's default, so that is CUBIC's. What
+     is not offered is done without: the tunnel works as well as any other TCP connection there.
   4. A listener reports a connection only once its first bytes are there (TCP_DEFER_ACCEPT): silent ones cost the
      process nothing.
   5. Every error of a connection leaves as ConnectionError; those of a listener's host as OSError (base.Listener).
@@ -31,6 +33,10 @@ NOTSENT_LOWAT_BYTES: Final = 64 * 1024  # one full record: 2.6 ms of ping under 
 SKIPS_PER_ACCEPT: Final = 64  # dead connections passed over in one call
 DRAIN_CALLS: Final = 16  # see Stream.close
 DRAIN_BYTES: Final = 256 * 1024
+SHORT_PATH_CONGESTION: Final = (b"cubic", b"reno")  # the second where the host does not allow the first
+LONG_PATH_CONGESTION: Final = b"bbr"
+LONG_PATH_US: Final = 2_000  # beyond a site's own network
+MIN_RTT: Final = struct.Struct("148xI")  # tcpi_min_rtt in struct tcp_info (linux/tcp.h), microseconds
 LINGER_NONE: Final = struct.pack("ii", 1, 0)  # on, 0 seconds: close sends RST
 
 # accept(2): "already-pending network errors on the new socket": they concern the connection, not the listener
@@ -56,11 +62,13 @@ class LinuxStream:
     Args:
         sock: non-blocking; from now on owned by this object.
         remote: the peer's address and port.
+        long_path_congestion: congestion control for a long path; empty where one was chosen for all paths.
     """
 
-    def __init__(self, sock: socket.socket, remote: Endpoint) -> None:
+    def __init__(self, sock: socket.socket, remote: Endpoint, long_path_congestion: bytes = b"") -> None:
         self._sock = sock
         self._remote = remote
+        self._long_path_congestion = long_path_congestion
 
     @property
     def remote(self) -> Endpoint:
@@ -100,6 +108,15 @@ class LinuxStream:
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return OSError(number, os.strerror(number)) if number else None
 
+    def adapt_to_path(self) -> None:
+        """Choose the congestion control that suits the round-trip time; rule 3."""
+        if not self._long_path_congestion:
+            return
+        with suppress(OSError, struct.error):  # an older kernel, no BBR, or a connection that is gone already
+            (min_rtt,) = MIN_RTT.unpack_from(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256))
+            if min_rtt >= LONG_PATH_US:
+                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._long_path_congestion)
+
     def close(self) -> None:
         """Close in order: the kernel goes on sending what it was given.
 
@@ -121,10 +138,11 @@ class LinuxStream:
 
 
 class LinuxListener:
-    """A listening TCP socket (base.Listener); `sock` is owned by this object."""
+    """A listening TCP socket (base.Listener); `sock` is owned by this object, the rest as for LinuxStream."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, long_path_congestion: bytes = b"") -> None:
         self._sock = sock
+        self._long_path_congestion = long_path_congestion
         self._endpoint = _endpoint(sock.getsockname())
 
     @property
@@ -151,7 +169,7 @@ class LinuxListener:
                     continue
                 raise
             sock.setblocking(False)
-            return LinuxStream(sock, _endpoint(address))
+            return LinuxStream(sock, _endpoint(address), self._long_path_congestion)
         return None
 
     def close(self) -> None:
@@ -164,7 +182,7 @@ class LinuxNetwork:
 
     Args:
         notsent_lowat_bytes: TCP_NOTSENT_LOWAT; a socket is writable while less than this is unsent. 0: not set.
-        congestion: congestion control to use where this host offers it.
+        congestion: congestion control to use where this host offers it; "auto" chooses by the path, rule 3.
         max_segment_bytes: TCP_MAXSEG of streams, 88 to 32767; 0 leaves it to the kernel. A client sets it for a path
             that swallows large segments without telling anybody.
     """
@@ -173,11 +191,12 @@ class LinuxNetwork:
         self,
         *,
         notsent_lowat_bytes: int = NOTSENT_LOWAT_BYTES,
-        congestion: str = "bbr",
+        congestion: str = "auto",
         max_segment_bytes: int = 0,
     ) -> None:
         self._notsent_lowat_bytes = notsent_lowat_bytes
-        self._congestion = congestion.encode()
+        self._congestion = SHORT_PATH_CONGESTION if congestion == "auto" else (congestion.encode(),)
+        self._long_path_congestion = LONG_PATH_CONGESTION if congestion == "auto" else b""
         self._max_segment_bytes = max_segment_bytes
 
     def listen(self, endpoint: Endpoint) -> LinuxListener:
@@ -200,7 +219,7 @@ class LinuxNetwork:
             if sock is not None:
                 sock.close()
             raise _listen_error(endpoint, error) from error
-        return LinuxListener(sock)
+        return LinuxListener(sock, self._long_path_congestion)
 
     def connect(self, endpoint: Endpoint) -> LinuxStream:
         """Start connecting to a numeric address; watch the stream for writable, then ask `connect_error`.
@@ -217,7 +236,7 @@ class LinuxNetwork:
         except OSError:
             sock.close()
             raise
-        return LinuxStream(sock, endpoint)
+        return LinuxStream(sock, endpoint, self._long_path_congestion)
 
     def resolve(self, endpoint: Endpoint) -> list[Endpoint]:
         """Return numeric addresses in the order to try (RFC 6724, by the host's resolver); blocks.
@@ -233,8 +252,10 @@ class LinuxNetwork:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self._notsent_lowat_bytes)
         if self._max_segment_bytes:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, self._max_segment_bytes)
-        with suppress(OSError):  # rule 3: not offered here, or not allowed without CAP_NET_ADMIN
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._congestion)
+        for name in self._congestion:
+            with suppress(OSError):  # not offered here, or not allowed without CAP_NET_ADMIN
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+                return
 
 
 def _numeric(endpoint: Endpoint) -> tuple[socket.AddressFamily, SocketAddress]:

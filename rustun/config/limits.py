@@ -62,7 +62,7 @@ class QueueConfig:
     turn_bytes: int = _whole(262144, 65536, 64 * MIB)
     turn_ms: float = _number(1.0, 0.1, 100.0)
     tcp_notsent_lowat_bytes: int = _whole(65536, 4096, 64 * MIB)
-    congestion: str = "bbr"  # a name of TCP_CONGESTION; the kernel's own choice where it has no such module
+    congestion: str = "auto"  # a name of TCP_CONGESTION, or auto: bbr on long paths, cubic on short ones
 
 
 def read_numbers(table: Table, kind: type[T]) -> T:

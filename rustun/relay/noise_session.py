@@ -100,6 +100,7 @@ class NoiseSession(RelaySession):
     def confirm(self) -> None:
         """Become visible: routes lead here from now on; called by the core once no other session is in the way."""
         self.confirmed = True
+        self.stream.adapt_to_path()
         self.tell_config()
         self._send_news()
 

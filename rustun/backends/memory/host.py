@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState
 from rustun.backends.host_plan import plan_routes
+from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
-from rustun.backends.rtnetlink import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.errors import HostError, RightsError
 
 NO_OFFLOAD = bytes(OFFLOAD_HEADER_BYTES)

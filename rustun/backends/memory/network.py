@@ -154,6 +154,9 @@ class MemoryStream:
         error, self._connect_error = self._connect_error, None
         return error
 
+    def adapt_to_path(self) -> None:
+        """Nothing to choose: all paths here are alike."""
+
     def close(self) -> None:
         """Close in order; a second call is harmless."""
         if self._number >= 0:
