@@ -22,24 +22,27 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from netlab import measure
+from netlab import crowd, measure
 from netlab.bench_report import report_lines
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
-from netlab.errors import EXIT_OK, BadInput
+from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
 from netlab.lab import Files, Laboratory
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
+from rustun.ops.render import SHARED_KEY
 
 INVENTORY: Final = CHECKOUT / "inventory" / "demo.toml"
 SEED: Final = 1
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"
-CIPHERS: Final = {"aes": "aes256", "chacha": "chacha20", "no-offload": "aes256"}
+CROWD: Final = "crowd"
+CIPHERS: Final = {"aes": "aes256", "chacha": "chacha20", "no-offload": "aes256", CROWD: "aes256"}
 OPTIONS: Final = {"no-offload": ("--no-offload",)}
 ECHOES: Final = 300  # at 5 ms: gives a usable median and p99
 SMALL_BYTES, SMALL_RATE = 100, 100_000.0
 LARGE_BYTES, LARGE_BITS = 1300, 500e6
+CROWD_CLIENTS, CROWD_PORT = 5000, 8080
 Values = dict[str, float]
 
 
@@ -63,6 +66,7 @@ class Row:
     variants: tuple[str, ...]
     take: Callable[[Laboratory, float], Values]
     figures: tuple[Figure, ...] = ()
+    once: bool = False  # what it finds depends on what was before, so a second time says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,19 @@ def _paced(lab: Laboratory, size: int, rate: float, seconds: float) -> Values:
     return {"lost %": found.lost * 100, "offered k/s": found.offered / 1000}
 
 
+def _crowd(lab: Laboratory, _seconds: float) -> Values:
+    key_file = str(lab.files.configuration / SHARED_KEY)
+    found = measure.crowd(
+        lab, _path(lab, SENDER), port=CROWD_PORT, key_file=key_file, clients=CROWD_CLIENTS, echoes=ECHOES
+    )
+    return {
+        "KiB each": found.kibibytes_each,
+        "dropped": found.dropped,
+        "ping before ms": found.before.median,
+        "ping beside ms": found.beside.median,
+    }
+
+
 def _memory(lab: Laboratory, _seconds: float) -> Values:
     sizes = measure.resident_megabytes(lab)
     return {"server MB": sizes["server"], "client MB": sizes["client"]}
@@ -144,7 +161,9 @@ ROWS: Final = (
     Row("udp-large", "1300-byte datagrams, 500 Mbit/s offered", (PLAIN, "aes", "chacha"), _large,
         (Figure("aes", "lost %", False, 1.0),)),
     Row("memory", "resident memory after all that", ("aes", "chacha", "no-offload"), _memory,
-        (Figure("aes", "server MB", False, 64.0), Figure("aes", "client MB", False, 64.0))),
+        (Figure("aes", "server MB", False, 64.0), Figure("aes", "client MB", False, 64.0)), once=True),
+    Row("crowd", "5,000 idle clients, 50 to a cluster", (CROWD,), _crowd,
+        (Figure(CROWD, "KiB each", False, 32.0), Figure(CROWD, "dropped", False, 0.0)), once=True),
 )  # fmt: skip
 
 
@@ -193,14 +212,22 @@ def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[s
         if variant in wanted:
             fleet = replace(inventory, name=f"bench-{variant}", cipher=cipher)
             configured = configure(INVENTORY, fleet, build / fleet.name)
+            if variant == CROWD:
+                _add_crowd(configured.folder / "routes.json")
             files = Files(configured.folder, logs / variant, Path("/run") / fleet.name)
             yield variant, Laboratory(configured.spec, files, client_options=OPTIONS.get(variant, ()))
+
+
+def _add_crowd(routes_file: Path) -> None:
+    if crowd.allow_descriptors() < CROWD_CLIENTS * 2:
+        raise EnvironmentLacks(f"{CROWD_CLIENTS} clients need more open files", f"ulimit -Hn {CROWD_CLIENTS * 2}")
+    crowd.extend(routes_file, CROWD_CLIENTS)
 
 
 def _measure(asked: Order, laboratories: dict[str, Laboratory]) -> Iterator[Sample]:
     shuffle = random.Random(SEED)
     for row in asked.rows:
-        for repetition in range(asked.repetitions):
+        for repetition in range(1 if row.once else asked.repetitions):
             variants = list(row.variants)
             shuffle.shuffle(variants)
             for variant in variants:

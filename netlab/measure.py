@@ -15,6 +15,8 @@ from netlab.topology import SERVER
 GRACE_SECONDS: Final = 15.0  # for interpreters to start and queues to drain, beyond the time that a load runs
 LOADED_INTERVAL_SECONDS: Final = 0.01  # between echoes under load
 PINGED_FRACTION: Final = 0.8  # of the time of the load
+CROWD_JOIN_SECONDS: Final = 90.0  # 5,000 handshakes, both sides on two busy cores
+CROWD_REST_SECONDS: Final = 3.0  # that the crowd stays beyond the ping beside it
 GIGA: Final = 1e9
 MEGA: Final = 1 << 20
 T = TypeVar("T")
@@ -120,6 +122,36 @@ def _sink(lab: Laboratory, path: Path, *arguments: str, deadline: float) -> Iter
     """Start a receiver and learn its port, so that the sender never comes too early."""
     with _running(lab, path.receiver, *arguments) as sink:
         yield sink, str(sink.line(deadline)["port"])
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What thousands of idle members cost: server memory for each, how many were dropped, an active pair's ping."""
+
+    kibibytes_each: float
+    dropped: int
+    before: Trips
+    beside: Trips
+
+
+def crowd(lab: Laboratory, path: Path, *, port: int, key_file: str, clients: int, echoes: int) -> Crowd:
+    """Let `clients` idle members join the server over loopback, and ping along `path` before and beside them."""
+    seconds = echoes * 0.005 + CROWD_REST_SECONDS
+    before = trips(lab, path, echoes=echoes)
+    server = lab.processes[SERVER].pid
+    bytes_before = resident_bytes(server)
+    arguments = (str(port), key_file, str(clients), str(seconds))
+    members = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
+    try:
+        deadline = monotonic() + CROWD_JOIN_SECONDS
+        members.line(deadline)
+        beside = trips(lab, path, echoes=echoes)
+        grown = resident_bytes(server) - bytes_before
+        left = members.line(deadline + seconds)["dropped"]
+        members.finish(deadline + seconds)
+    finally:
+        members.stop()
+    return Crowd(grown / clients / 1024, left, before, beside)
 
 
 def resident_megabytes(lab: Laboratory) -> dict[str, float]:

@@ -120,9 +120,9 @@ def read_status(path: Path) -> Document | None:
 class Measurement:
     """A load program whose results are lines of JSON on its standard output."""
 
-    def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str]) -> None:
+    def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str], program: str = "netlab.load") -> None:
         self._label = " ".join(arguments)
-        command = [sys.executable, "-m", "netlab.load", *arguments]
+        command = [sys.executable, "-m", program, *arguments]
         self._process = _popen(namespace, command, CHECKOUT, subprocess.PIPE, subprocess.PIPE)
 
     def line(self, deadline: float) -> Document:

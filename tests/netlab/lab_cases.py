@@ -8,13 +8,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from netlab import isolation, measure
+from netlab import crowd, isolation, measure
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import ExpectationFailed
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.topology import SERVER
+from rustun.ops.render import SHARED_KEY
 
 INVENTORY = Path(__file__).parents[2] / "inventory" / "demo.toml"
 
@@ -81,6 +82,20 @@ def a_process_that_ends_is_told(folder: Path) -> None:
     assert lab.close() == ["rustun in bj-dev ended with exit code -9", f"control socket {lab.control('bj-dev')}"]
 
 
+def a_crowd_joins_and_stays(folder: Path) -> None:
+    """Let a hundred idle members join the server beside the real ones."""
+    lab = make(folder, "crowd")
+    crowd.extend(lab.files.configuration / "routes.json", 100)
+    lab.start()
+    path = measure.Path("bj-dev", "bj-office-gw", "10.0.1.1")
+    key_file = str(lab.files.configuration / SHARED_KEY)
+    found = measure.crowd(lab, path, port=8080, key_file=key_file, clients=100, echoes=50)
+    assert found.dropped == 0
+    assert found.kibibytes_each < 64
+    assert found.beside.lost == 0
+    assert lab.close() == []
+
+
 CASES: dict[str, Callable[[Path], None]] = {
     case.__name__: case
     for case in (
@@ -88,6 +103,7 @@ CASES: dict[str, Callable[[Path], None]] = {
         loads_measure_the_plain_path,
         twins_live_side_by_side,
         a_process_that_ends_is_told,
+        a_crowd_joins_and_stays,
     )
 }
 

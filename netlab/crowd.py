@@ -1,0 +1,134 @@
+"""Thousands of idle members from one process: full handshakes over loopback, each from an address of its own.
+
+    python -m netlab.crowd PORT KEY_FILE CLIENTS SECONDS
+
+Prints {"online": N, "seconds": S} when all have proved their keys, stays for SECONDS without a word while it reads
+what comes, then prints {"dropped": N}: how many the server closed. It speaks the shared tier with the project's own
+protocol core and no client code, so what is measured is the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import selectors
+import socket
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic
+from typing import Any, Final
+
+from rustun.protocol.control import Ping, encode
+from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
+from rustun.protocol.handshake import SHARED, Hello, Initiator, Refusal, shared_psk
+from rustun.protocol.records import Cipher, RecordSealer
+
+MEMBERS_PER_CLUSTER: Final = 50
+FIRST_SOURCE: Final = IPv4Address("127.1.0.1")
+KEEPALIVE_SECONDS: Final = 120  # announced; nothing has to be said while the crowd stays
+ANSWER_SECONDS: Final = 10.0
+RECORD_BYTES: Final = 1024
+
+
+def identity(number: int) -> str:
+    """Return the name of one of the crowd."""
+    return f"crowd-{number}"
+
+
+def routes(clients: int) -> Iterator[dict[str, Any]]:
+    """Yield routes.json entries of the crowd: tenants of 50 members, all with the same addresses."""
+    for number in range(clients):
+        cluster, place = divmod(number, MEMBERS_PER_CLUSTER)
+        yield {
+            "cluster": f"crowd-{cluster}",
+            "identity": identity(number),
+            "private_ip": f"10.200.0.{place + 1}",
+            "mask": "255.255.255.0",
+            "gateway": "10.200.0.254",
+            "ciders": [],
+        }
+
+
+def extend(routes_file: Path, clients: int) -> None:
+    """Add the crowd to a generated routes.json, before the server reads it."""
+    entries = [*json.loads(routes_file.read_text()), *routes(clients)]
+    routes_file.write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def join(port: int, psk: bytes, number: int) -> socket.socket:
+    """Connect one of the crowd and prove its keys. Raises OSError or ProtocolError when the server will not have it."""
+    stream = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS, (str(FIRST_SOURCE + number), 0))
+    hello = Hello(identity(number), "crowd", (Cipher.AES256, Cipher.CHACHA20), frozenset(), KEEPALIVE_SECONDS, 1500)
+    initiator = Initiator(SHARED, psk, hello, os.urandom(32))
+    stream.sendall(initiator.first_frame)
+    *_, length = HEADER.unpack(_exactly(stream, HEADER_BYTES))
+    answer = initiator.receive(_exactly(stream, length))
+    if isinstance(answer, Refusal) or initiator.keys is None:
+        raise ConnectionRefusedError(f"{hello.identity}: {answer}")
+    sealer = RecordSealer(answer.cipher, initiator.keys.client_to_server, clock_gettime(CLOCK_BOOTTIME))
+    record = bytearray(RECORD_BYTES)
+    end = sealer.seal_into(FrameType.CONTROL, encode(Ping(0, None)), memoryview(record), 0)
+    stream.sendall(record[:end])
+    stream.setblocking(False)
+    return stream
+
+
+def _exactly(stream: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        data = stream.recv(length - len(received))
+        if not data:
+            raise ConnectionError("closed without a word")
+        received += data
+    return received
+
+
+def stay(streams: list[socket.socket], seconds: float) -> int:
+    """Read whatever comes for so long and return how many connections ended."""
+    dropped = 0
+    deadline = monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(stream, selectors.EVENT_READ)
+        while (left := deadline - monotonic()) > 0:
+            for key, _ in selector.select(left):
+                if _ended(key.fileobj):
+                    selector.unregister(key.fileobj)
+                    dropped += 1
+    return dropped
+
+
+def _ended(stream: Any) -> bool:
+    try:
+        return not stream.recv(1 << 16)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def allow_descriptors() -> int:
+    """Let this process, and those that it starts, open as many files as the hard limit says; return that number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def main() -> None:
+    """Join, say so, stay, report."""
+    port, key_file, clients, seconds = sys.argv[1:]
+    allow_descriptors()
+    psk = shared_psk(Path(key_file).read_text().strip())
+    began = monotonic()
+    streams = [join(int(port), psk, number) for number in range(int(clients))]
+    print(json.dumps({"online": len(streams), "seconds": monotonic() - began}), flush=True)
+    print(json.dumps({"dropped": stay(streams, float(seconds))}), flush=True)
+    for stream in streams:
+        stream.close()
+
+
+if __name__ == "__main__":
+    main()
