@@ -129,9 +129,11 @@ class RecordOpener:
         self._counter = counter + 1
         length = len(frame) - RECORD_OVERHEAD_BYTES
         if length < 0 or counter >= self._max_records:
+            self._max_records = 0  # dead, whatever comes next
             raise ProtocolError("record shorter than its tag" if length < 0 else "this key has opened all it may")
         try:
             self._aead.decrypt_into(_NONCE.pack(0, counter), frame[HEADER_BYTES:], frame[:HEADER_BYTES], out[:length])
         except InvalidTag:
+            self._max_records = 0
             raise ProtocolError("record does not open: altered, out of order, or sealed with another key") from None
         return length
