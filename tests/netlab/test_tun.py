@@ -8,10 +8,11 @@ import socket
 import struct
 from ipaddress import ip_interface
 
-from rustun.backends import rtnetlink, tun
+from pyroute2 import IPRoute
+
+from rustun.backends import tun
 from rustun.backends.base import HostState
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
-from rustun.backends.netlink import NetlinkSocket, Request
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.errors import HostError, RightsError
 from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
@@ -176,15 +177,12 @@ def test_refused_packets_are_values() -> None:
 def test_down_is_a_drop_and_gone_is_an_error() -> None:
     """If this fails, a device set down ends the client, or a deleted one makes it spin."""
     device = up()
-    with NetlinkSocket() as sock:
-        link = rtnetlink.take_snapshot(sock).link(device.name)
-        assert link is not None
-        body = rtnetlink.IFINFOMSG.pack(0, 0, link.index, 0, rtnetlink.IFF_UP)
-        sock.request(Request(rtnetlink.RTM_NEWLINK, 0, body))
+    with IPRoute() as ip:
+        [index] = ip.link_lookup(ifname=device.name)
+        ip.link("set", index=index, state="down")
         assert device.write(bytes(10), icmp_echo(PEER, OWN)) is False
         assert read_all(device) == []
-        delete_link = 17  # RTM_DELLINK
-        sock.request(Request(delete_link, 0, rtnetlink.IFINFOMSG.pack(0, 0, link.index, 0, 0)))
+        ip.link("del", index=index)
     with select.epoll() as epoll:
         epoll.register(device.fileno(), select.EPOLLIN)
         assert epoll.poll(5), "a deleted device is not reported"

@@ -11,16 +11,7 @@ import pytest
 from rustun.backends import host_plan
 from rustun.backends.base import HostState, Prefix
 from rustun.backends.host_plan import ROUTE_PROTOCOL, Networks, RoutePlan, plan_addresses, plan_routes
-from rustun.backends.rtnetlink import (
-    RTA_GATEWAY,
-    RTA_OIF,
-    RTPROT_KERNEL,
-    U32,
-    Link,
-    Route,
-    Snapshot,
-    device_route,
-)
+from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 
 ETHERNET, TUN, OTHER_TUN = 2, 7, 8
 LINK = Link(TUN, "rustun0", "tun", True, 1500)
@@ -30,7 +21,7 @@ HOST_ROUTE = ip_network("203.0.113.7/32")
 
 
 def via(prefix: str, gateway: str, protocol: int = 4, metric: int = 0) -> Route:
-    path = ((RTA_OIF, U32.pack(ETHERNET)), (RTA_GATEWAY, ip_address(gateway).packed))
+    path = (("RTA_OIF", bytes([ETHERNET, 0, 0, 0])), ("RTA_GATEWAY", ip_address(gateway).packed))
     return Route(ip_network(prefix), ETHERNET, protocol, metric, 0, 0, path)
 
 
