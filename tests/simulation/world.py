@@ -151,9 +151,7 @@ class World:
     def start_server(self) -> None:
         """Start the relay; also a second time, after `stop_server` or `kill_server`."""
         config = load_server_config(self._config_file)
-        self.server = RelayServer(
-            config, self.reactor, self.network, self.random_bytes, self.log, aes_is_fast=True
-        )
+        self.server = RelayServer(config, self.reactor, self.network, self.random_bytes, self.log, aes_is_fast=True)
         self.core = self.server.core
         self.server.start()
 
