@@ -26,11 +26,12 @@ def pair() -> tuple[RekeyClient, RekeyServer]:
 
 
 def one_rekey(client: RekeyClient, server: RekeyServer, number: int) -> SessionKeys:
+    under_way = [client.under_way]
     init = client.begin(bytes([number]) * 32)
-    assert client.under_way
+    under_way.append(client.under_way)
     reply, server_keys = server.receive(init, bytes([number + 100]) * 32)
     client_keys = client.receive(reply)
-    assert not client.under_way
+    assert [*under_way, client.under_way] == [False, True, False]
     assert server.switch(RekeySwitch()) == server_keys == client_keys
     return client_keys
 
