@@ -8,6 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends.base import Stream
@@ -42,7 +43,14 @@ ASK_AFTER_SECONDS: Final = (REKEY_AFTER_SECONDS + KEY_LIFE_SECONDS) / 2  # a cli
 
 
 class NoiseSession(RelaySession):
-    """One member's session on the key or shared tier; arguments as for RelaySession and what the handshake left."""
+    """One member's session on the key or shared tier.
+
+    Args: as for RelaySession, and
+        hello: what the member said of itself.
+        tier, codec, rekey: what the handshake left.
+    Attributes:
+        on_proved: called when the member has proved its keys, and when the session ends.
+    """
 
     def __init__(
         self,
@@ -73,6 +81,7 @@ class NoiseSession(RelaySession):
         self.codec = codec
         self.hello = hello
         self._rekey = rekey
+        self.on_proved: Callable[[], None] = lambda: None
         self._rekey_allowed_at = self.began_at
         self._rekey_asked = False
         self._cursor = Cursor()
@@ -103,6 +112,11 @@ class NoiseSession(RelaySession):
         self.stream.adapt_to_path()
         self.tell_config()
         self._send_news()
+
+    def close(self, reason: str, say: str = "", window_seconds: float = 0.0) -> None:
+        """End the session, as RelaySession says; one that was never proved leaves the pool of strangers."""
+        super().close(reason, say, window_seconds)
+        self.on_proved()
 
     def tell_config(self) -> None:
         """Tell the member its own entry."""
@@ -156,6 +170,7 @@ class NoiseSession(RelaySession):
             if not isinstance(message, Ping):
                 raise ProtocolError(f"the first record is {message.type!r}, not a ping")
             self._claimed = True
+            self.on_proved()
             self._answer(message)
             self.core.claim(self)
             return

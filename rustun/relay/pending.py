@@ -4,7 +4,8 @@ Rules of this module
   1. Everything is judged in the order of its price: header, length, budgets, then cryptography, then policy.
   2. Until the first message has opened, a failure is a close without a byte. After that a refusal travels sealed.
   3. The first frame's type names the tier; configuration says which tiers there are. Nothing falls back.
-  4. A connection has `handshake_seconds` from its beginning to its first valid record, whatever it sends.
+  4. A connection has `handshake_seconds` from its beginning to its first valid record, whatever it sends, and counts
+     as a stranger until then: a replayed first message buys no more room than silence.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rustun.protocol.tiers import Tier
 from rustun.relay.noise_session import NoiseSession
 from rustun.relay.policy import Policy
 from rustun.relay.seed_session import SeedSession
+from rustun.relay.session import RelaySession
 
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
@@ -43,7 +45,7 @@ class PendingConnection:
         stream: the connection.
         allow_handshake: takes one token of the source's handshake budget.
         on_frame: called when a whole first frame has come.
-        on_done: called once, when this object has no more to do with the connection.
+        on_done: called when the connection was closed or its peer has proved itself; a second call changes nothing.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class PendingConnection:
         self._on_frame = on_frame
         self._on_done = on_done
         self._closed = False
+        self._session: RelaySession | None = None  # what came of it; not proved yet
         self.deadline = core.reactor.now() + core.limits.handshake_seconds
         reader = FrameReader(policy.first_types, core.limits.first_frame_bytes)
         self._inbox = Inbox(stream, reader, core.buffers)
@@ -70,16 +73,22 @@ class PendingConnection:
 
     def close(self, reason: str) -> None:
         """Close without a word; harmless when this object is done."""
+        if self._session is not None:
+            self._session.close(reason)
+            return
         if self._closed:
             return
         self._finish()
         self._core.closes[reason] += 1
         self.stream.reset()
 
-    def _finish(self) -> None:
-        """Let go of the connection: somebody else has it, or nobody."""
+    def _let_go(self) -> None:
+        """Watch the connection no more: a session has it, or nobody."""
         self._closed = True
         self._core.reactor.unwatch(self.stream)
+
+    def _finish(self) -> None:
+        self._let_go()
         self._on_done(self)
 
     def _on_readable(self) -> None:
@@ -140,9 +149,9 @@ class PendingConnection:
         if self.stream.send(answer) != len(answer):  # nothing was sent before, so an empty socket buffer takes 1 KiB
             self.close("connection-lost")
             return
-        self._finish()
+        self._let_go()
         now = self._core.reactor.now()
-        session = NoiseSession(
+        self._session = session = NoiseSession(
             self._core,
             self.stream,
             member,
@@ -152,6 +161,7 @@ class PendingConnection:
             codec=RecordCodec(cipher, keys, is_client=False, now=now),
             rekey=RekeyServer(SHARED, psk, keys.handshake_hash),
         )
+        session.on_proved = lambda: self._on_done(self)
         self._core.session_began(session)
 
     def _refuse(self, responder: Responder, hello: Hello, refusal: Refusal | None) -> None:
@@ -189,7 +199,7 @@ class PendingConnection:
             raise ProtocolError("the seed's wire is not served here")
         held = self._inbox.held
         self._finish()
-        session = SeedSession(
+        self._session = session = SeedSession(
             self._core,
             self.stream,
             member,

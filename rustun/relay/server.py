@@ -209,9 +209,7 @@ class RelayServer:
         if session.closed:
             return
         expires_at = session.member.expires_at
-        if not session.confirmed and now - session.began_at > self.config.limits.handshake_seconds:
-            session.close("handshake-timeout")
-        elif now - session.heard_at > session.silence_seconds:
+        if now - session.heard_at > session.silence_seconds:
             session.close("silent")
         elif session.stalled(now):
             session.close("stalled")

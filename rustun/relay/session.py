@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_WAITING_CONTROLS: Final = 64  # a receiver that lets more pile up reads nothing and is about to be closed anyway
 ALL_OFFLOADS: Final = frozenset({"csum", "tso4", "tso6", "uso"})
-RESET_REASONS: Final = frozenset({"protocol-error", "stalled", "silent"})
+RESET_REASONS: Final = frozenset({"protocol-error", "stalled", "silent", "handshake-timeout", "crowded-out"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +159,22 @@ class RelaySession:
         if left:
             left = switch.forward_left(left)
         data_type = self._codec.data_type
-        while not left:
-            found = self._inbox.next_frame()
-            if found is None:
-                break
-            frame_type, frame = found
-            self.heard_at = now
-            if frame_type == data_type and self.confirmed:
-                left = switch.forward_frame(self._codec, frame)
-            else:
-                switch.flush()
-                self._on_control(frame_type, frame)
-                if self.closed:
-                    return
-        switch.end()
+        try:
+            while not left:
+                found = self._inbox.next_frame()
+                if found is None:
+                    break
+                frame_type, frame = found
+                self.heard_at = now
+                if frame_type == data_type and self.confirmed:
+                    left = switch.forward_frame(self._codec, frame)
+                else:
+                    switch.flush()
+                    self._on_control(frame_type, frame)
+                    if self.closed:
+                        return
+        finally:
+            switch.end()  # also behind a frame that ends the session: what came before it is good
         if self.closed:
             return
         self._inbox.end()

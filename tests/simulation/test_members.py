@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.simulation.conftest import MakeWorld
 from tests.simulation.kernel import is_right, on_the_wire, unfinished
 from tests.simulation.world import Host, World, entry, office
 
-KINDS: dict[str, dict[str, bool]] = {"shared": {}, "no-offload": {"offload": False}, "legacy": {"legacy": True}}
+KINDS: dict[str, dict[str, Any]] = {"shared": {}, "no-offload": {"offload": False}, "legacy": {"legacy": True}}
 LARGE = bytes(range(256)) * 80  # 20 KB: fifteen segments
 
 

@@ -1,0 +1,84 @@
+"""What a client does when somebody takes its device, or the way to its server, from under it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+from tests.simulation.conftest import MakeWorld
+from tests.simulation.world import SERVER, entry, office
+
+PATIENCE_S = 5.0  # a look at the device a second, and a reconnect
+
+
+def test_a_device_set_down_is_set_up_again(make_world: MakeWorld) -> None:
+    """Row 30. If this fails, one `ip link set rustun0 down` silences a host until its client is restarted."""
+    world = make_world(office(2))
+    host, _ = world.online("m0", "m1")
+    reconnects = host.client.reconnects
+    host.tun.down = True
+    world.run(PATIENCE_S)
+    assert not host.tun.down
+    assert len(host.log.texts("device-down")) == 1
+    assert host.client.reconnects == reconnects
+
+
+def test_a_device_that_cannot_be_set_up_costs_one_try_a_second(make_world: MakeWorld) -> None:
+    """Row 30. If this fails, a host whose administrator wants the device down loses a core to the client."""
+    world = make_world(office(2))
+    host, _ = world.online("m0", "m1")
+    host.host_network.broken = "somebody holds it down"
+    host.tun.down = True
+    world.run(60.0)
+    assert 50 <= len(host.log.texts("host-network")) <= 60
+    host.host_network.broken = ""
+    world.run(PATIENCE_S)
+    assert not host.tun.down
+
+
+def test_a_device_that_vanished_is_made_anew(make_world: MakeWorld) -> None:
+    """Row 30. If this fails, a deleted device ends the client, or leaves it online without one."""
+    world = make_world(office(2))
+    host, _ = world.online("m0", "m1")
+    host.tun.vanish()
+    world.run(PATIENCE_S)
+    assert len(host.host_network.tuns) == 2
+    assert host.client.state == "online"
+    assert host.client.status()["routes"] == ["10.0.0.0/16", "fd00:1::/64"]
+
+
+def test_a_device_that_vanished_while_there_was_no_session(make_world: MakeWorld) -> None:
+    """Row 30. If this fails, a client that waits for its server keeps a dead device, and shows it as there."""
+    world = make_world(office(2))
+    host, _ = world.online("m0", "m1")
+    world.stop_server()
+    world.run(PATIENCE_S)
+    host.host_network.may_open = False
+    host.tun.vanish()
+    world.run(PATIENCE_S)
+    assert host.client.tun is None
+    assert host.client.status()["routes"] == []
+    tries = len(host.log.texts("not-connected"))
+    world.run(120.0)
+    assert len(host.log.texts("not-connected")) - tries <= 12  # backs off to 30 s
+    host.host_network.may_open = True
+    world.start_server()
+    world.run(40.0)
+    assert host.client.state == "online"
+
+
+def test_the_way_to_the_server_is_kept_outside_before_each_try(make_world: MakeWorld) -> None:
+    """Row 32. If this fails, a host whose own route changed sends the connection into the tunnel that it is to make."""
+    world = make_world([entry("m0", "10.0.1.1"), entry("m1", "10.0.1.2", ciders=["192.0.2.0/24"])])
+    host, _ = world.online("m0", "m1")
+    outside = (ip_address(SERVER.host),)
+    assert host.host_network.state is not None
+    assert (host.host_network.state.outside, ip_network("192.0.2.0/24") in host.host_network.state.routes) == (
+        outside,
+        True,
+    )
+    world.stop_server()
+    host.host_network.state = None  # what is applied from now on is applied without a session
+    world.run(PATIENCE_S)
+    assert host.client.session is None
+    assert host.host_network.state is not None
+    assert host.host_network.state.outside == outside
