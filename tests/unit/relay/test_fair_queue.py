@@ -20,7 +20,7 @@ class SlowQueue:
         self.runs: dict[str, list[Run]] = {}
         self.credit: dict[str, int] = {}
 
-    def bytes(self, sender: str | None = None) -> int:
+    def waiting(self, sender: str | None = None) -> int:
         senders = self.order if sender is None else [sender]
         return sum(len(run) for each in senders for run, _ in self.runs[each])
 
@@ -37,12 +37,12 @@ class SlowQueue:
             self.runs[sender], self.credit[sender] = [], 0
         self.runs[sender].append((run, packets))
         dropped = []
-        while self.bytes() > self.max_bytes or self.packets() > self.max_packets:
+        while self.waiting() > self.max_bytes or self.packets() > self.max_packets:
             dropped.append(self.drop_from_longest())
         return dropped
 
     def drop_from_longest(self) -> tuple[str, int]:
-        longest = max(self.order, key=self.bytes)
+        longest = max(self.order, key=self.waiting)
         packets = self.runs[longest].pop()[1]
         self._drop_if_empty(longest)
         return longest, packets
@@ -81,7 +81,7 @@ def test_it_is_the_slow_queue_only_faster(seed: int) -> None:
             assert queue.pop(room) == slow.pop(room)
         elif queue:
             assert queue.drop_from_longest() == slow.drop_from_longest()
-        assert (queue.bytes, queue.packets, bool(queue)) == (slow.bytes(), slow.packets(), bool(slow.order))
+        assert (queue.bytes, queue.packets, bool(queue)) == (slow.waiting(), slow.packets(), bool(slow.order))
         assert queue.bytes <= limits[0]
         assert queue.packets <= limits[1]
 
