@@ -161,6 +161,12 @@ class TunDevice(Source, Protocol):
     def offloads(self) -> frozenset[str]:
         """What the kernel on this host may hand over and takes: a subset of {"csum", "tso4", "tso6", "uso"}."""
 
+    def is_up(self) -> bool:
+        """Return whether the interface is set up; nobody tells a reader that it was set down.
+
+        Raises: HostError when the device is gone.
+        """
+
     def read_into(self, header: memoryview, packet: memoryview) -> int | None:
         """Read one offload header (10 bytes) and one packet.
 

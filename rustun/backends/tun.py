@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import struct
 from typing import Final
 
@@ -75,6 +76,18 @@ class LinuxTun:
     def fileno(self) -> int:
         """Return the descriptor, or -1 once closed."""
         return self._fd
+
+    def is_up(self) -> bool:
+        """Return whether the interface is set up (on kernels before 5.1: whether it is there).
+
+        Raises: HostError when the device is gone.
+        """
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        events = sum(event for _, event in poll.poll(0))
+        if events & (select.POLLERR | select.POLLNVAL):
+            raise HostError(f"TUN device {self._name} is gone")
+        return bool(events & select.POLLOUT)  # tun_chr_poll: a device that is down takes nothing
 
     def read_into(self, header: memoryview, packet: memoryview) -> int | None:
         """Read one offload header (10 bytes) and one packet (give it room for 65,535 bytes).

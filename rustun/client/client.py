@@ -8,7 +8,8 @@ Rules of this module
      session and without `retry_refused`; else it is tried again, the reason in the status.
   2. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
      the client reconnects and comes off at the end.
-  3. A device that was taken away is made anew, with a wait in between.
+  3. A device that was taken away is made anew, one that was set down is set up again, with a wait in between.
+  4. Before a try the way to every address of the server is kept outside the tunnel: an old pin may lead nowhere now.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
-DEVICE_SECONDS: Final = 1.0  # between tries to make a device that went away
+DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
 class TunnelClient:
@@ -102,11 +103,15 @@ class TunnelClient:
         self._log = log
         self._buffers = Buffers()
         self._backoff = Backoff(random_bytes)
-        self._connector = Connector(reactor, network, self._begin_handshake, self._on_connected, self._on_outcome)
+        self._connector = Connector(
+            reactor, network, self._on_resolved, self._begin_handshake, self._on_connected, self._on_outcome
+        )
         self._had_session = False
         self._stopped = False
         self._timer: Timer | None = None
         self._apply_planned = False
+        self._outside: tuple[Address, ...] = ()
+        self._device_timer: Timer | None = None
         key = config.key.reveal() if config.key is not None else ""
         legacy = config.tier is Tier.LEGACY
         self._seed_cipher = seed_cipher(config.method, key) if legacy and config.method is not None else None
@@ -150,13 +155,31 @@ class TunnelClient:
         self.tun = self._host_network.open_tun(config.tun_name, config.tun_mtu, config.offload)
         self.pump = Pump(self._reactor, self._buffers, self.tun, self.peers, config.tun_mtu, self._on_device_gone)
         self._tools = Tools(self._reactor, self._buffers, self.pump, self._random_bytes, self._log)
+        self._look_at_device()
 
     def _close_device(self) -> None:
         self._host_network.clear()
+        self.host_state, self.host_report = None, HostReport()
+        if self._device_timer is not None:
+            self._device_timer.cancel()
         if self.tun is not None:
             self._reactor.unwatch(self.tun)
             self.tun.close()
             self.tun = None
+
+    def _look_at_device(self) -> None:
+        """Once in a while, since neither a set down nor, between sessions, a vanished device reports itself."""
+        if self.tun is None:
+            return
+        self._device_timer = self._reactor.call_at(self._reactor.now() + DEVICE_SECONDS, self._look_at_device)
+        try:
+            up = self.tun.is_up()
+        except HostError as error:
+            self._on_device_gone(error)
+            return
+        if not up and self.host_state is not None:
+            self._log.event("warning", "device-down", f"{self.tun.name} was set down by somebody: setting it up again")
+            self._apply_host()
 
     def _on_device_gone(self, error: HostError) -> None:
         """Somebody took the device away: end the session, and make the device anew until that works."""
@@ -187,6 +210,11 @@ class TunnelClient:
                 return
         self.state = "connecting"
         self._connector.begin(self.server)
+
+    def _on_resolved(self, found: list[Endpoint]) -> None:
+        """Keep the way to the server outside also where it has changed since it was pinned."""
+        self._outside = tuple(_address(endpoint) for endpoint in found)
+        self._apply_host()
 
     def _on_connected(self, remote: Endpoint) -> None:
         self.state = "handshaking"
@@ -238,6 +266,7 @@ class TunnelClient:
             "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name
         )
         self.peers.own = own
+        self._outside = (_address(stream.remote),)
         self._apply_host()
         if self.session is session:
             session.begin()
@@ -315,11 +344,10 @@ class TunnelClient:
         own, tun = self.peers.own, self.tun
         if own is None or tun is None or self._stopped:
             return
-        outside = (_address(self.session.stream.remote),) if self.session is not None else ()
-        wished = HostState(tun.name, self.config.tun_mtu, own.addresses, self.peers.prefixes(), outside)
+        wished = HostState(tun.name, self.config.tun_mtu, own.addresses, self.peers.prefixes(), self._outside)
         try:
             report = self._host_network.apply(wished)
-        except HostError as error:
+        except (HostError, RightsError) as error:
             self._log.event("error", "host-network", str(error))
             return
         for prefix, reason in report.refused.items():

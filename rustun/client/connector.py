@@ -25,6 +25,7 @@ class Connector:
 
     Args:
         reactor, network: the outside world.
+        on_resolved: called with the addresses that will be tried, before the first one is.
         begin_handshake: starts the tier's handshake on a connected stream; may raise ProtocolError.
         on_connected: called with the server's address when a handshake begins.
         on_outcome: called with what came of a try; the stream is None, or closed, when the outcome is a failure.
@@ -34,12 +35,14 @@ class Connector:
         self,
         reactor: Reactor,
         network: Network,
+        on_resolved: Callable[[list[Endpoint]], None],
         begin_handshake: BeginHandshake,
         on_connected: Callable[[Endpoint], None],
         on_outcome: Callable[[Stream | None, Outcome], None],
     ) -> None:
         self._reactor = reactor
         self._network = network
+        self._tell_resolved = on_resolved
         self._begin_handshake = begin_handshake
         self._on_connected = on_connected
         self._on_outcome = on_outcome
@@ -72,6 +75,7 @@ class Connector:
         if isinstance(found, Exception):
             self._on_outcome(None, f"cannot resolve {server.host}: {found}")
             return
+        self._tell_resolved(found)
         self._addresses = found
         self._connect_next(f"{server.host} has no address")
 

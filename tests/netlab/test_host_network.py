@@ -331,9 +331,9 @@ def test_many_routes_fast() -> None:
         network = LinuxHostNetwork()
         device = network.open_tun("rustun0", 1500, True)
         many = tuple(ip_network((0x0B000000 + (number << 8), 24)) for number in range(2000))
-        start = time.perf_counter()
+        start = time.process_time()  # not the wall: other tests run meanwhile
         report = network.apply(wished(routes=many))
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         assert len(report.routed) == 2002
         assert took < FIGURE_S, f"{took:.2f} s"
         assert len(host.routes("rustun0")) == 2002

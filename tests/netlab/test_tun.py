@@ -182,11 +182,14 @@ def test_down_is_a_drop_and_gone_is_an_error() -> None:
         ip.link("set", index=index, state="down")
         assert device.write(bytes(10), icmp_echo(PEER, OWN)) is False
         assert read_all(device) == []
+        assert not device.is_up()
+        ip.link("set", index=index, state="up")
+        assert device.is_up()
         ip.link("del", index=index)
     with select.epoll() as epoll:
         epoll.register(device.fileno(), select.EPOLLIN)
         assert epoll.poll(5), "a deleted device is not reported"
-    for broken in (lambda: read_all(device), lambda: device.write(bytes(10), icmp_echo(PEER, OWN))):
+    for broken in (device.is_up, lambda: read_all(device), lambda: device.write(bytes(10), icmp_echo(PEER, OWN))):
         try:
             broken()
         except HostError as error:

@@ -37,12 +37,14 @@ class MemoryTun:
     Attributes:
         received: (offload header, packet) of each that was written to the device, oldest first.
         refuses: while set, the host refuses every packet.
+        down: whether somebody set the device down; it refuses every packet until `apply` sets it up.
         queue_packets: room for packets that nobody has read; more are dropped, as the kernel does.
     """
 
     def __init__(self, reactor: VirtualReactor, name: str, offloads: frozenset[str] = ALL_OFFLOADS) -> None:
         self.received: list[tuple[bytes, bytes]] = []
         self.refuses = False
+        self.down = False
         self.queue_packets = 500
         self._reactor = reactor
         self._name = name
@@ -86,6 +88,11 @@ class MemoryTun:
         self._gone = True
         self._reactor.poke(self)
 
+    def is_up(self) -> bool:
+        """Return whether the device is up. Raises: HostError when it is gone."""
+        self._check_there()
+        return not self.down
+
     def read_into(self, header: memoryview, packet: memoryview) -> int | None:
         """Read one packet, None when nothing is there. Raises: HostError when the device is gone."""
         self._check_there()
@@ -99,7 +106,7 @@ class MemoryTun:
     def write(self, header: Buffer, packet: Buffer) -> bool:
         """Give the host a packet; False where it refuses. Raises: HostError when the device is gone."""
         self._check_there()
-        if self.refuses:
+        if self.refuses or self.down:
             return False
         self.received.append((bytes(header), bytes(packet)))
         return True
@@ -156,6 +163,8 @@ class MemoryHostNetwork:
         snapshot = replace(self._host, links=(*self._host.links, link))
         plan = plan_routes(wished, snapshot, link)
         self.state = wished
+        for tun in self.tuns:
+            tun.down &= tun.name != wished.device
         return HostReport(tuple(route.prefix for route in plan.routes), dict(plan.refused))
 
     def clear(self) -> None:
