@@ -19,6 +19,8 @@ from rustun.protocol.records import MAX_PLAINTEXT_BYTES, RECORD_OVERHEAD_BYTES, 
 
 RandomBytes = Callable[[int], bytes]
 
+MAX_PACKET_IN_RECORD_BYTES: Final = MAX_PLAINTEXT_BYTES - ITEM_HEADER_BYTES  # 21 less than IP's own limit
+
 # What `seal_items` may need beyond the run itself, for a run of MAX_PLAINTEXT_BYTES: an item is at least 20 bytes of
 # packet and 5 of header, and becomes a frame with 8 bytes of header, 12 of nonce and 16 of tag.
 MAX_SEED_GROWTH_BYTES: Final = MAX_PLAINTEXT_BYTES // 25 * (HEADER_BYTES + 12 + 16)

@@ -17,7 +17,7 @@ from rustun.backends.base import Stream
 from rustun.config.member import Member
 from rustun.errors import ProtocolError
 from rustun.protocol.ciphers import SeedCipher
-from rustun.protocol.codec import SeedCodec
+from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, SeedCodec
 from rustun.protocol.frames import MAX_PAYLOAD_BYTES, SEED_SESSION_TYPES, FrameReader, FrameType
 from rustun.protocol.seed_messages import SeedHandshakeReply, SeedKeepAlive, SeedPeerDetail
 from rustun.protocol.tiers import Tier
@@ -27,7 +27,7 @@ from rustun.relay.session import RelaySession, Wire
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
-SEED_MTU: Final = 65535  # the seed's wire announces none; what the sender's device let through is taken
+SEED_MTU: Final = MAX_PACKET_IN_RECORD_BYTES  # the seed's wire announces none; what a run can hold is taken
 
 
 class SeedSession(RelaySession):
