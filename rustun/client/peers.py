@@ -75,7 +75,8 @@ class Peers:
         expected = len(self._pages)
         if page.page != expected or (page.base != 0 and page.base != self._generation):
             raise ProtocolError(f"directory page {page.page} of generation {page.generation} is out of order")
-        if self._pages and (self._pages[0].generation, self._pages[0].pages) != (page.generation, page.pages):
+        first = self._pages[0] if self._pages else page
+        if (first.generation, first.base, first.pages) != (page.generation, page.base, page.pages):
             raise ProtocolError("directory pages of two generations are mixed")
         self._pages.append(page)
         if len(self._pages) < page.pages:

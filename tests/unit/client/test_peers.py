@@ -1,0 +1,154 @@
+"""What a client believes of its cluster, routes into the tunnel and lets out of it."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from rustun.client.peers import OwnEntry, Peers, own_entry
+from rustun.errors import ProtocolError
+from rustun.protocol.control import Directory, DirectoryEntry
+from rustun.protocol.routing import never_inside
+
+
+def entry(identity: str, address: str, *prefixes: str, six: str = "") -> DirectoryEntry:
+    return DirectoryEntry(identity, "", address, six, prefixes, True)
+
+
+def key(source: str, destination: str) -> bytes:
+    return ip_address(source).packed + ip_address(destination).packed
+
+
+def snapshot(*entries: DirectoryEntry, generation: int = 1) -> Directory:
+    return Directory(generation, 0, 0, 1, entries, ())
+
+
+A, B, C = entry("a", "10.0.1.3"), entry("b", "10.0.1.4"), entry("c", "10.0.1.5")
+
+
+def test_news_replace_what_was_known_when_they_are_complete() -> None:
+    """If this fails, a client shows and routes half of a cluster."""
+    peers = Peers("me")
+    assert peers.receive(snapshot(A, B))
+    assert not peers.receive(Directory(2, 1, 0, 2, (C,), ()))
+    assert set(peers.entries) == {"a", "b"}
+    assert peers.receive(Directory(2, 1, 1, 2, (), ("a",)))
+    assert set(peers.entries) == {"b", "c"}
+    assert not peers.receive(Directory(3, 2, 0, 1, (B,), ("nobody",)))  # nothing new
+    assert peers.receive(snapshot(A, generation=9))
+    assert set(peers.entries) == {"a"}
+
+
+def test_a_member_is_not_its_own_peer() -> None:
+    """If this fails, a client routes its own address into the tunnel."""
+    peers = Peers("a")
+    peers.receive(snapshot(A, B))
+    assert set(peers.entries) == {"b"}
+    peers.replace([A, C])
+    assert set(peers.entries) == {"c"}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [Directory(2, 1, 0, 1, (), ())],
+        [snapshot(A), Directory(3, 2, 0, 1, (), ())],
+        [Directory(1, 0, 1, 2, (), ())],
+        [Directory(1, 0, 0, 2, (), ()), Directory(1, 0, 0, 2, (), ())],
+        [Directory(1, 0, 0, 2, (), ()), Directory(2, 0, 1, 2, (), ())],
+        [Directory(1, 0, 0, 2, (), ()), Directory(1, 0, 1, 3, (), ())],
+        [snapshot(A), Directory(2, 1, 0, 2, (), ()), Directory(2, 0, 1, 2, (), ())],
+    ],
+)
+def test_pages_out_of_order_are_refused(pages: list[Directory]) -> None:
+    """If this fails, differences are applied to what they do not belong to."""
+    peers = Peers("me")
+    for page in pages[:-1]:
+        peers.receive(page)
+    with pytest.raises(ProtocolError):
+        peers.receive(pages[-1])
+
+
+def test_a_new_session_counts_anew_and_keeps_what_is_known() -> None:
+    """If this fails, a reconnect drops all routes for a moment, or refuses the new server's first page."""
+    peers = Peers("me")
+    peers.receive(snapshot(A, generation=50))
+    peers.receive(Directory(51, 50, 0, 2, (B,), ()))
+    peers.forget_generation()
+    assert set(peers.entries) == {"a"}
+    assert peers.receive(snapshot(C))
+
+
+def own(*offered: str) -> OwnEntry:
+    return OwnEntry("me", (ip_interface("10.0.1.2/24"), ip_interface("fd00::2/64")), tuple(map(ip_network, offered)))
+
+
+def test_prefixes_are_what_the_device_does_not_already_reach() -> None:
+    """If this fails, a peer's LAN is unreachable, or the own LAN is sent into the tunnel."""
+    peers = Peers("me")
+    peers.own = own("192.168.5.0/24")
+    peers.replace(
+        [
+            entry("a", "10.0.1.3", "192.168.7.0/24", "192.168.5.0/24", six="fd00::3"),
+            entry("b", "10.9.0.1", "192.168.7.0/24", "0.0.0.0/0", "fd07::/64", six="fd01::3"),
+        ]
+    )
+    names = [str(prefix) for prefix in peers.prefixes()]
+    assert names == ["0.0.0.0/0", "10.9.0.1/32", "192.168.7.0/24", "fd01::3/128", "fd07::/64"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_verdicts_agree_with_a_scan(seed: int) -> None:
+    """If this fails, the kernel sees packets from addresses that nobody in the tunnel has, or for others than us."""
+    rng = random.Random(seed)
+    peers = Peers("me")
+    peers.own = own("192.168.5.0/24", "fd05::/64")
+    routed = tuple(ip_network(text) for text in ("192.168.7.0/24", "10.9.0.1/32", "fd07::/64", "10.64.0.0/10"))
+    peers.set_routed(routed)
+    inside = [*routed, *(address.network for address in peers.own.addresses)]
+    ours = [*peers.own.offered, *(ip_network(address.ip) for address in peers.own.addresses)]
+    fours = ("10.0.1.2", "10.0.1.9", "192.168.5.7", "192.168.7.7", "10.9.0.1", "10.9.0.2", "10.100.0.1", "8.8.8.8",
+             "127.0.0.1", "224.0.0.5")  # fmt: skip
+    sixes = ("fd00::2", "fd00::9", "fd05::1", "fd07::1", "2001:db8::1", "fe80::1", "ff02::1", "::1")
+    for _ in range(400):
+        group = rng.choice((fours, sixes))
+        source, destination = (ip_address(rng.choice(group)) for _ in range(2))
+        from_inside = any(source in prefix for prefix in inside if prefix.version == source.version)
+        for_us = any(destination in prefix for prefix in ours if prefix.version == destination.version)
+        if not from_inside or never_inside(int(source), source.version):
+            expected = "bad-source"
+        else:
+            expected = "" if for_us else "bad-destination"
+        assert peers.judge(key(str(source), str(destination))) == expected
+
+
+def test_nothing_is_delivered_before_the_host_is_set_up() -> None:
+    """If this fails, a packet is delivered on the word of its sender alone."""
+    peers = Peers("me")
+    assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
+    peers.set_routed(())
+    assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
+
+
+@pytest.mark.parametrize(
+    ("address", "address6", "prefixes"),
+    [
+        ("host/24", "", ()),
+        ("10.0.1.2/64", "", ()),
+        ("10.0.1.2/24", "fd00::/200", ()),
+        ("10.0.1.2/24", "", ("10.0.0.1/8",)),
+        ("10.0.1.2/24", "", ("-j ACCEPT",)),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(address: str, address6: str, prefixes: tuple[str, ...]) -> None:
+    """If this fails, a server's odd answer ends the client's process, or reaches the host's routes."""
+    with pytest.raises(ProtocolError):
+        own_entry("me", address, address6, prefixes)
+
+
+def test_the_own_entry_is_read_as_it_was_told() -> None:
+    """If this fails, the device gets another address than the server routes."""
+    assert own_entry("me", "10.0.1.2/24", "fd00::2/64", ("192.168.5.0/24",)) == own("192.168.5.0/24")
+    assert own_entry("me", "10.0.1.2/24", "", ()).addresses == (ip_interface("10.0.1.2/24"),)
