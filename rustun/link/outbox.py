@@ -75,6 +75,7 @@ class Outbox:
 
     def transmit(self, data: memoryview | bytes) -> None:
         """Send frames; only while not blocked. What the stream does not take now is kept and sent first later."""
+        assert not self.blocked, "frames would overtake those that wait"
         try:
             sent = self._stream.send(data)
         except ConnectionError as error:

@@ -20,6 +20,7 @@ from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
+from rustun.relay.egress import Egress
 from rustun.relay.noise_session import NoiseSession
 from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
@@ -58,7 +59,8 @@ class RelayCore:
         self.random_bytes = random_bytes
         self.log = log
         self.buffers = Buffers()
-        self.switch = Switch(reactor, self.buffers)
+        self.egress = Egress(self.buffers)
+        self.switch = Switch(reactor, self.buffers, self.egress)
         self.turn_seconds = queues.turn_ms / 1000
         self.clusters: dict[str, Cluster] = {}
         self.members: dict[str, Member] = {}  # every entry by identity, disabled ones too

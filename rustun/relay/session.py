@@ -24,6 +24,7 @@ from rustun.link.inbox import Inbox
 from rustun.link.outbox import Outbox
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.frames import FrameReader
+from rustun.protocol.packet import ITEM_HEADER_BYTES
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES
 from rustun.protocol.segmentation import lower_run
 from rustun.protocol.tiers import Tier
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
 MAX_WAITING_CONTROLS: Final = 64  # a receiver that lets more pile up reads nothing and is about to be closed anyway
+REFILL_BYTES: Final = 131_072  # sealed at a time from the queue: a stream that is nearly full takes about that much
 ALL_OFFLOADS: Final = frozenset({"csum", "tso4", "tso6", "uso"})
 RESET_REASONS: Final = frozenset({"protocol-error", "stalled", "silent", "handshake-timeout", "crowded-out"})
 
@@ -156,10 +158,10 @@ class RelaySession:
         switch.begin(self, now + core.turn_seconds, core.queues.turn_packets)
         left = self._unfinished
         self._unfinished = b""
-        if left:
-            left = switch.forward_left(left)
         data_type = self._codec.data_type
         try:
+            if left:
+                left = switch.forward_left(left)
             while not left:
                 found = self._inbox.next_frame()
                 if found is None:
@@ -204,12 +206,14 @@ class RelaySession:
             run: items back to back, at most MAX_PLAINTEXT_BYTES; a view that is good only now.
             packets: how many items that is.
         """
+        egress = self.core.egress
+        egress.make_room(self)
         if self.closed:
             sender.traffic.drops["offline"] += packets
         elif self._outbox.blocked or self.queue or self._controls:
             self._enqueue(sender, bytes(run), packets)
         else:
-            self._send_run(run, packets)
+            egress.add(run, packets)
 
     def _enqueue(self, sender: RelaySession, run: bytes, packets: int) -> None:
         before = self.queue.bytes
@@ -217,17 +221,28 @@ class RelaySession:
             loser.traffic.drops["queue-full"] += lost
         self.core.note_queued(self.queue.bytes - before)
 
-    def _send_run(self, run: memoryview | bytes, packets: int) -> None:
-        sealed = self.core.buffers.sealed
-        end = 0
-        if self.offloads >= ALL_OFFLOADS:
-            end = self._codec.seal_items(run, sealed, 0)
-        else:
-            for part in lower_run(run, self.offloads, self.mtu, MAX_PLAINTEXT_BYTES):
-                end = self._codec.seal_items(part, sealed, end)
+    def seal_run(self, run: memoryview | bytes, packets: int, out: memoryview, at: int) -> int:
+        """Seal a run to `out[at:]`, cut and finished as this member takes it; return where it ends.
+
+        A failure ends this session, not that of the sender whose turn it is.
+        """
+        try:
+            if self.offloads >= ALL_OFFLOADS:
+                end = self._codec.seal_items(run, out, at)
+            else:
+                end = at
+                for part in lower_run(run, self.offloads, self.mtu, MAX_PLAINTEXT_BYTES):
+                    end = self._codec.seal_items(part, out, end)
+        except ProtocolError:
+            self.close("key-expired")
+            return at
         self.traffic.sent_packets += packets
-        self.traffic.sent_bytes += len(run) - 5 * packets
-        self._outbox.transmit(sealed[:end])
+        self.traffic.sent_bytes += len(run) - ITEM_HEADER_BYTES * packets
+        return end
+
+    def transmit(self, frames: memoryview) -> None:
+        """Send sealed frames; only while the stream is not blocked."""
+        self._outbox.transmit(frames)
 
     def send_control(self, seal: Callable[[], bytes], then: Callable[[], None] | None = None) -> None:
         """Send a control frame ahead of all data that waits.
@@ -261,10 +276,16 @@ class RelaySession:
         outbox = self._outbox
         while self._controls and not outbox.blocked and not self.closed:
             self._transmit_control(*self._controls.popleft())
+        egress = self.core.egress
         while self.queue and budget > 0 and not outbox.blocked and not self.closed:
-            run, packets = self._gather()
-            budget -= len(run)
-            self._send_run(run, packets)
+            room = REFILL_BYTES
+            egress.make_room(self)
+            while self.queue and room > 0 and not egress.full and not self.closed:
+                run, packets = self._gather()
+                room -= len(run)
+                egress.add(run, packets)
+            egress.transmit()
+            budget -= REFILL_BYTES - room
         if self.closed or outbox.blocked:
             return
         if self.queue:

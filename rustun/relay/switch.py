@@ -17,16 +17,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rustun.errors import ProtocolError
-from rustun.link.buffers import PLAIN_BYTES, Buffers
+from rustun.link.buffers import Buffers
 from rustun.protocol.codec import RecordCodec, SeedCodec
-from rustun.protocol.frames import MAX_FRAME_BYTES
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, DropReason, examine, flow_key
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES
+from rustun.relay.egress import Egress
 
 if TYPE_CHECKING:
     from rustun.backends.base import Reactor
     from rustun.relay.session import RelaySession
 
+REUSE_BYTES: Final = 32_768  # opened behind what is there only while that is little: a small stretch stays in cache
 MAX_FLOWS: Final = 4096  # remembered per sender; then the memory is emptied, which costs one look-up per flow
 RUNS_PER_CLOCK: Final = 16  # a run costs about 10 µs, so the time limit of a turn is kept to about 0.2 ms
 _LABELS: Final = {int(reason): reason.label for reason in DropReason}
@@ -38,10 +39,12 @@ class Switch:
     Args:
         reactor: tells the time that a turn takes.
         buffers: the process's scratch memory.
+        egress: takes what was forwarded.
     """
 
-    def __init__(self, reactor: Reactor, buffers: Buffers) -> None:
+    def __init__(self, reactor: Reactor, buffers: Buffers, egress: Egress) -> None:
         self._reactor = reactor
+        self._egress = egress
         self._plain = buffers.plain
         self._at = 0  # where the next frame is opened to
         self._run_start = 0
@@ -70,8 +73,8 @@ class Switch:
         Returns: items that this turn has no more time for; mostly none.
         Raises: ProtocolError, when the frame does not open or its items are not framed right.
         """
-        if self._at > PLAIN_BYTES - 2 * MAX_FRAME_BYTES:
-            self.flush()
+        if self._at > REUSE_BYTES:
+            self._hand_over()
             self._at = self._run_start = 0
         start = self._at
         self._at = codec.open_data(frame, self._plain, start)
@@ -86,7 +89,11 @@ class Switch:
         return self._forward(0, self._at)
 
     def flush(self) -> None:
-        """Hand over the run that is being gathered."""
+        """Hand over the run that is being gathered, and send what is sealed."""
+        self._hand_over()
+        self._egress.transmit()
+
+    def _hand_over(self) -> None:
         receiver, packets = self._receiver, self._run_packets
         if receiver is not None and packets:
             self._receiver = None
@@ -115,7 +122,7 @@ class Switch:
             reason = examine(plain, start, length, flags, segment_bytes, mtu)
             if reason:
                 traffic.drops[_LABELS[reason]] += 1
-                self.flush()  # a run is one stretch of the buffer
+                self._hand_over()  # a run is one stretch of the buffer
             else:
                 key = flow_key(plain, start)
                 found = flows.get(key)
@@ -123,7 +130,7 @@ class Switch:
                     found = flows[key] = sender.cluster.route(sender, key)
                 if isinstance(found, str):
                     traffic.drops[found] += 1
-                    self.flush()  # a run is one stretch of the buffer
+                    self._hand_over()  # a run is one stretch of the buffer
                 else:
                     traffic.received_packets += 1
                     traffic.received_bytes += length
@@ -136,7 +143,7 @@ class Switch:
         if receiver is self._receiver and stop - self._run_start <= MAX_PLAINTEXT_BYTES:
             self._run_packets += 1
         else:
-            self.flush()
+            self._hand_over()
             self._receiver = receiver
             self._run_start = position
             self._run_packets = 1
