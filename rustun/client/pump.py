@@ -19,7 +19,7 @@ from rustun.backends.base import OFFLOAD_HEADER_BYTES, Reactor, TunDevice
 from rustun.client.peers import Peers
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import TURN_BYTES, Buffers
-from rustun.protocol.codec import RecordCodec, SeedCodec
+from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, RecordCodec, SeedCodec
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, DropReason, examine, flow_key
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES
@@ -133,7 +133,8 @@ class Pump:
                 break
             packets += 1
             self.sent_bytes += length
-            travels = from_kernel(header, plain[start:], length) if length else None
+            fits = 0 < length <= MAX_PACKET_IN_RECORD_BYTES  # UDP_SEGMENT makes packets as large as IP allows
+            travels = from_kernel(header, plain[start:], length) if fits else None
             if travels is None:
                 stops = self._cut(position, length)
             else:
@@ -186,15 +187,19 @@ class Pump:
         if end == 0:
             raise ProtocolError("an empty data record")
         position = 0
-        while position < end:
-            start = position + ITEM_HEADER_BYTES
-            if start > end:
-                raise ProtocolError("an item's header is cut off")
-            flags, segment_bytes, length = ITEM.unpack_from(plain, position)
-            position = start + length
-            if position > end:
-                raise ProtocolError("an item is longer than its record")
-            self._deliver_item(plain, start, length, flags, segment_bytes)
+        try:
+            while position < end:
+                start = position + ITEM_HEADER_BYTES
+                if start > end:
+                    raise ProtocolError("an item's header is cut off")
+                flags, segment_bytes, length = ITEM.unpack_from(plain, position)
+                position = start + length
+                if position > end:
+                    raise ProtocolError("an item is longer than its record")
+                self._deliver_item(plain, start, length, flags, segment_bytes)
+        except HostError as error:
+            self.detach()
+            self._on_gone(error)
 
     def _deliver_item(self, plain: memoryview, start: int, length: int, flags: int, segment_bytes: int) -> None:
         reason = examine(plain, start, length, flags, segment_bytes, MAX_PACKET_BYTES)
@@ -212,13 +217,7 @@ class Pump:
             return
         packet = plain[start : start + length]
         to_kernel(flags, segment_bytes, packet, length, self._header_out)
-        try:
-            written = self._tun.write(self._header_out, packet)
-        except HostError as error:
-            self.detach()
-            self._on_gone(error)
-            return
-        if written:
+        if self._tun.write(self._header_out, packet):
             self.received_packets += 1
             self.received_bytes += length
         else:
