@@ -90,6 +90,7 @@ class Roster:
         try:
             self._data = read_bytes(self.path, MAX_ROUTES_BYTES)
         except ConfigError as error:
+            self._steps = None  # an older content that is still being read is outdated too
             self._refuse(error, readable=False)
             return
         busy = self._steps is not None

@@ -1,0 +1,168 @@
+"""routes.json at run time: whole or not at all, and what is not in force is said."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rustun.backends.memory import VirtualReactor
+from rustun.config.routes import RoutesFile
+from rustun.errors import ConfigError
+from rustun.relay.roster import POLL_SECONDS, Roster
+
+
+class Log:
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def event(self, level: str, reason: str, message: str, **fields: object) -> None:
+        self.events.append((reason, message))
+
+
+def entries(*names: str, **more: object) -> bytes:
+    return json.dumps(
+        [
+            {"cluster": "c", "identity": name, "private_ip": f"10.0.1.{number}", "mask": "255.255.255.0", **more}
+            for number, name in enumerate(names, 1)
+        ],
+        ensure_ascii=False,
+    ).encode()
+
+
+class World:
+    """A roster of a file that the test rewrites."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.path = folder / "routes.json"
+        self.reactor = VirtualReactor()
+        self.log = Log()
+        self.changes: list[list[str]] = []
+        self.roster = Roster(self.path, self.reactor, self.log, self._on_change)
+        if names:
+            self.write(entries(*names))
+            self.roster.load()
+            self.roster.watch()
+
+    def _on_change(self, routes: RoutesFile) -> None:
+        self.changes.append([member.identity for member in routes.members])
+
+    def write(self, data: bytes) -> None:
+        """Replace the file as careful tools do."""
+        beside = self.path.with_suffix(".new")
+        beside.write_bytes(data)
+        os.replace(beside, self.path)
+
+    def poll(self) -> None:
+        self.reactor.run_for(POLL_SECONDS * 2)
+
+
+def test_a_change_is_in_force_within_a_second(tmp_path: Path) -> None:
+    """If this fails, a removed member stays until the server is restarted."""
+    world = World(tmp_path, "a", "b")
+    world.poll()
+    assert world.changes == [["a", "b"]]
+    world.write(entries("b"))
+    world.reactor.run_for(1)
+    assert world.changes == [["a", "b"], ["b"]]
+    assert [member.identity for member in world.roster.routes.members] == ["b"]
+    assert world.roster.loaded_at == pytest.approx(world.reactor.wall_clock(), abs=1.1)
+
+
+def test_a_file_written_in_place_counts_too(tmp_path: Path) -> None:
+    """If this fails, an editor that does not rename is not noticed."""
+    world = World(tmp_path, "a")
+    world.path.write_bytes(entries("a", "b"))
+    world.poll()
+    assert world.changes[-1] == ["a", "b"]
+
+
+@pytest.mark.parametrize("bad", [b"", b"[", b"{}", b"\xff", entries("a", "a"), entries("a", mask="x")], ids=len)
+def test_a_file_that_cannot_be_used_changes_nothing(tmp_path: Path, bad: bytes) -> None:
+    """If this fails, a slip of the pen throws every member out."""
+    world = World(tmp_path, "a", "b")
+    world.write(bad)
+    world.poll()
+    assert world.changes == [["a", "b"]]
+    assert world.roster.problems
+    assert [member.identity for member in world.roster.routes.members] == ["a", "b"]
+    world.write(entries("a"))
+    world.poll()
+    assert world.changes[-1] == ["a"]
+    assert world.roster.problems == ()
+    assert world.roster.not_in_force == ()
+
+
+def test_whom_the_operator_believes_to_be_out_is_named(tmp_path: Path) -> None:
+    """If this fails, somebody who was thrown out stays, and nobody knows."""
+    world = World(tmp_path, "a", "b", "müller")
+    world.write(entries("a")[:-1] + b", 7]")
+    world.poll()
+    assert world.roster.not_in_force == ("b", "müller")
+    assert "STILL MEMBERS although removed there: b, müller" in world.log.events[-1][1]
+
+
+@pytest.mark.parametrize("while_reading", [False, True])
+def test_a_file_that_is_gone_is_a_problem_that_stays(tmp_path: Path, while_reading: bool) -> None:
+    """If this fails, a status without problems hides that the file is not there any more."""
+    world = World(tmp_path, "a", "b")
+    if while_reading:
+        world.write(entries(*(f"m{number}" for number in range(200))))
+        world.roster.reload()  # its first step comes in the next turn of the loop
+        world.path.unlink()
+        world.roster.reload()
+    else:
+        world.path.unlink()
+    world.poll()
+    assert world.changes == [["a", "b"]]
+    assert world.roster.problems
+    assert world.roster.not_in_force == ()
+    world.write(entries("a"))
+    world.poll()
+    assert world.changes[-1] == ["a"]
+    assert not world.roster.problems
+
+
+def test_a_large_file_is_read_in_many_short_steps(tmp_path: Path) -> None:
+    """If this fails, a reload of 10,000 members stops every packet for a second."""
+    world = World(tmp_path, "a")
+    world.write(entries(*(f"m{number}" for number in range(250))))
+    world.roster.reload()
+    turns = 0
+    while len(world.changes) == 1:
+        world.reactor._turn()
+        turns += 1
+    assert turns > 20
+    assert len(world.changes[-1]) == 250
+
+
+def test_a_newer_file_replaces_one_that_is_being_read(tmp_path: Path) -> None:
+    """If this fails, members of a file that is already outdated come in for a moment."""
+    world = World(tmp_path, "a")
+    world.write(entries(*(f"m{number}" for number in range(100))))
+    world.roster.reload()
+    world.write(entries("z"))
+    world.roster.reload()
+    world.poll()
+    assert world.changes == [["a"], ["z"]]
+
+
+def test_nothing_is_read_after_the_end(tmp_path: Path) -> None:
+    """If this fails, a server that stops takes new members in."""
+    world = World(tmp_path, "a")
+    world.write(entries("b"))
+    world.roster.reload()
+    world.roster.stop()
+    world.poll()
+    assert world.changes == [["a"]]
+
+
+def test_a_start_without_a_good_file_fails(tmp_path: Path) -> None:
+    """If this fails, a server starts without members and looks as if it worked."""
+    world = World(tmp_path)
+    with pytest.raises(ConfigError):
+        world.roster.load()
