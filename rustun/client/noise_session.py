@@ -57,6 +57,7 @@ class ClientNoiseSession(ClientSession):
         self.cipher_name = codec.cipher.value
         self._record_codec = codec
         self._rekey = rekey
+        self._switching = False  # the switch mark waits for a stream that is full
         self._peers = peers
         self._next_ping = 0
         self._pings: dict[int, float] = {}
@@ -79,17 +80,12 @@ class ClientNoiseSession(ClientSession):
     def _say_goodbye(self, reason: str) -> None:
         self._outbox.transmit(self._record_codec.seal_control(encode(Goodbye(reason))))
 
-    def _keys_alive(self, now: float) -> bool:
-        return self._record_codec.alive(now)
-
     def _on_tick(self, now: float) -> None:
-        if not self._record_codec.alive(now):
-            self.close("the session's keys are too old")
-        elif rekey_is_due(self._record_codec, now):
+        if rekey_is_due(self._record_codec, now):
             self._start_rekey()
 
     def _start_rekey(self) -> None:
-        if not self._rekey.under_way:
+        if not self._rekey.under_way and not self._switching:
             self._say(self._rekey.begin(self.tools.random_bytes(32)))
 
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
@@ -120,10 +116,13 @@ class ClientNoiseSession(ClientSession):
         keys = self._rekey.receive(message)
         codec = self._record_codec
         codec.replace_opener(keys, now)
-        self.send_control(
-            lambda: codec.seal_control(encode(RekeySwitch())),
-            lambda: codec.replace_sealer(keys, now),
-        )
+        self._switching = True
+
+        def switch() -> None:
+            codec.replace_sealer(keys, now)
+            self._switching = False
+
+        self.send_control(lambda: codec.seal_control(encode(RekeySwitch())), switch)
 
     def _on_goodbye(self, message: Goodbye) -> None:
         wait = message.window_seconds * int.from_bytes(self.tools.random_bytes(4), "big") / 2**32

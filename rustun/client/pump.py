@@ -102,6 +102,9 @@ class Pump:
         self._flows.clear()
 
     def _on_tun_readable(self) -> None:
+        if not self._codec.alive(self._reactor.now()):
+            self.pause()  # the host slept; the session is about to find out
+            return
         try:
             records = self._read_records()
         except HostError as error:

@@ -126,7 +126,6 @@ class ClientSession:
     def _turn(self) -> None:
         now = self.tools.reactor.now()
         if not self._keys_alive(now):
-            self.close("the session's keys are too old")
             return
         data_type = self._codec.data_type
         while not self.closed:
@@ -142,7 +141,10 @@ class ClientSession:
         self._inbox.end()
 
     def _keys_alive(self, now: float) -> bool:
-        return True
+        """Look at the age of the keys before they are used, as after a sleep; close when they are too old."""
+        if not self._codec.alive(now):
+            self.close("the session's keys are too old")
+        return not self.closed
 
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         raise NotImplementedError
@@ -175,6 +177,8 @@ class ClientSession:
         self._guard(self._send_waiting)
 
     def _send_waiting(self) -> None:
+        if not self._keys_alive(self.tools.reactor.now()):
+            return
         while self._controls and not self._outbox.blocked and not self.closed:
             self._transmit_control(*self._controls.popleft())
         if not self._outbox.blocked and not self.closed:
@@ -191,6 +195,7 @@ class ClientSession:
         now = self.tools.reactor.now()
         if now - self.heard_at >= self._owner.silence_seconds:
             self.close(f"the server was silent for {now - self.heard_at:.0f} s")
+        if not self._keys_alive(now):
             return
         if now >= self._next_keepalive:
             self._next_keepalive = now + self._owner.keepalive_seconds
@@ -218,9 +223,9 @@ class ClientSession:
         """
         if self.closed:
             return
-        if say and not self._outbox.blocked:
+        self.closed = True  # first, for the goodbye may find the connection dead
+        if say and not self._outbox.blocked and self._codec.alive(self.tools.reactor.now()):
             self._say_goodbye(say)
-        self.closed = True
         self._timer.cancel()
         self.tools.pump.detach()
         self._outbox.close()

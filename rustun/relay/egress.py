@@ -41,7 +41,8 @@ class Egress:
         """Send what is gathered where it is for somebody else or fills the scratch; the receiver may block by that."""
         if receiver is not self._receiver or self._end > self._full:
             self.transmit()
-            self._receiver = receiver
+            if receiver.keys_alive(receiver.core.reactor.now()):
+                self._receiver = receiver
 
     def add(self, run: memoryview | bytes, packets: int) -> None:
         """Seal a run for the receiver that `make_room` was called for, which is neither closed nor blocked."""

@@ -137,14 +137,9 @@ class NoiseSession(RelaySession):
 
     def tick(self, now: float) -> None:
         """Look at the age of the keys; called about twice a second."""
-        if not self.codec.alive(now):
-            self.close("key-expired")
-        elif not self._rekey_asked and now - self.codec.sealed_since > ASK_AFTER_SECONDS:
+        if self.keys_alive(now) and not self._rekey_asked and now - self.codec.sealed_since > ASK_AFTER_SECONDS:
             self._rekey_asked = True
             self.say(RekeyAsk())
-
-    def _keys_alive(self, now: float) -> bool:
-        return self.codec.alive(now)
 
     def _send_news(self) -> None:
         while self.confirmed and not self.closed and not self._outbox.blocked and not self.queue:

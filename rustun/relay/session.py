@@ -151,8 +151,7 @@ class RelaySession:
         """Handle the frames of this turn; the inbox has begun."""
         core = self.core
         now = core.reactor.now()
-        if not self._keys_alive(now):
-            self.close("key-expired")
+        if not self.keys_alive(now):
             return
         switch = core.switch
         switch.begin(self, now + core.turn_seconds, core.queues.turn_packets)
@@ -190,8 +189,11 @@ class RelaySession:
             self._outbox.pause_reading(True)
             self.core.reactor.call_soon(self._resume)
 
-    def _keys_alive(self, now: float) -> bool:
-        return True
+    def keys_alive(self, now: float) -> bool:
+        """Look at the age of the keys before a batch, as after a sleep; close when they are too old."""
+        if not self._codec.alive(now):
+            self.close("key-expired")
+        return not self.closed
 
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         raise NotImplementedError
@@ -262,6 +264,8 @@ class RelaySession:
         self._transmit_control(seal, then)
 
     def _transmit_control(self, seal: Callable[[], bytes], then: Callable[[], None] | None) -> None:
+        if not self.keys_alive(self.core.reactor.now()):
+            return
         frame = seal()
         if then is not None:
             then()
@@ -325,9 +329,9 @@ class RelaySession:
         """
         if self.closed:
             return
-        if say and not self._outbox.blocked:
+        self.closed = True  # first, for the goodbye may find the connection dead
+        if say and not self._outbox.blocked and self._codec.alive(self.core.reactor.now()):
             self._say_goodbye(say, window_seconds)
-        self.closed = True
         self._outbox.close()
         self.core.note_queued(-self.queue.bytes)
         lost = self.queue.clear()

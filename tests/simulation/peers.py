@@ -1,7 +1,8 @@
 """Peers that no client is: raw bytes, and a hand on every record of a session.
 
 RawPeer    a connection that sends whatever a test wants
-NoisePeer  the shared tier by hand: a handshake, records in any order, rekeys that go wrong
+NoisePeer  a client of the shared tier by hand: a handshake, records in any order, rekeys that go wrong
+NoiseServer  a server of the shared tier by hand, for our client
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import Message, Ping, Pong, decode, encode
 from rustun.protocol.frames import HEADER_BYTES, FrameType
-from rustun.protocol.handshake import OFFLOADS, SHARED, Hello, Initiator, Refusal, Welcome
+from rustun.protocol.handshake import OFFLOADS, SHARED, Hello, Initiator, Refusal, Responder, Welcome
 from rustun.protocol.packet import ITEM
 from rustun.protocol.records import Cipher
-from rustun.protocol.rekey import RekeyClient
+from rustun.protocol.rekey import RekeyClient, RekeyServer
 from tests.simulation.conftest import stretched
 from tests.simulation.world import KEY, SERVER, World
 
@@ -33,7 +34,6 @@ class RawPeer:
         self.stream = network.connect(SERVER)
         self.received = bytearray()
         self.ended = ""
-        self.reads = True
         world.reactor.watch(self.stream, self._on_readable, None)
 
     def stop_reading(self) -> None:
@@ -173,3 +173,87 @@ class NoisePeer(RawPeer):
             return None
         self._read += end
         return bytes(left[:end])
+
+
+class NoiseServer:
+    """A server of the shared tier, driven by hand, at the usual address; it takes one connection.
+
+    Attributes:
+        ended: whether the client has closed.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ended = False
+        self.listener = world.network.listen(SERVER)
+        self._received = bytearray()
+        world.reactor.watch(self.listener, self._accept, None)
+
+    def welcome(self) -> None:
+        """Answer the client's first message, as a server does."""
+        world = self.world
+        responder = Responder(SHARED, stretched(KEY), world.random_bytes(32))
+        self.hello = responder.receive(self._take_frame())
+        answer, keys = responder.answer(Welcome(self.hello.ciphers[0], "10.0.1.1/24", "", "", "0"))
+        self.codec = RecordCodec(self.hello.ciphers[0], keys, is_client=False, now=world.reactor.now())
+        self.rekey = RekeyServer(SHARED, stretched(KEY), keys.handshake_hash)
+        self.send(answer)
+
+    def say(self, *messages: Message) -> None:
+        """Send control messages in one segment."""
+        self.send(b"".join(self.codec.seal_control(encode(message)) for message in messages))
+
+    def send(self, data: bytes) -> None:
+        """Send bytes and let them be answered."""
+        assert self.stream.send(data) == len(data)
+        self.world.run(CONNECT_S)
+
+    def send_items(self, *items: bytes) -> None:
+        """Send a data record."""
+        run = b"".join(items)
+        sealed = memoryview(bytearray(len(run) + 64))
+        self.send(bytes(sealed[: self.codec.seal_items(run, sealed, 0)]))
+
+    def messages(self) -> list[Message]:
+        """Return the control messages that came since the last call."""
+        found = []
+        while len(self._received) >= HEADER_BYTES:
+            frame = self._take_frame()
+            scratch = memoryview(bytearray(len(frame)))
+            if frame[5] == FrameType.CONTROL:
+                found.append(decode(self.codec.open_control(memoryview(frame), scratch), 60_000))
+            else:
+                self.codec.open_data(memoryview(frame), scratch, 0)
+        return found
+
+    def close(self) -> None:
+        """Close everything."""
+        self.world.reactor.unwatch(self.listener)
+        self.listener.close()
+        self.world.reactor.unwatch(self.stream)
+        self.stream.close()
+
+    def _take_frame(self) -> bytes:
+        end = HEADER_BYTES + int.from_bytes(self._received[6:8], "big")
+        frame = bytes(self._received[:end])
+        assert len(frame) == end
+        del self._received[:end]
+        return frame
+
+    def _accept(self) -> None:
+        stream = self.listener.accept()
+        assert stream is not None
+        self.stream = stream
+        self.world.reactor.unwatch(self.listener)
+        self.world.reactor.watch(stream, self._on_readable, None)
+
+    def _on_readable(self) -> None:
+        buffer = bytearray(65536)
+        try:
+            length = self.stream.receive_into(memoryview(buffer))
+        except ConnectionError:
+            length = 0
+        self._received += buffer[: length or 0]
+        if length == 0:
+            self.ended = True
+            self.world.reactor.unwatch(self.stream)

@@ -57,13 +57,13 @@ def test_row_1_what_is_no_frame_is_closed_at_8_bytes(make_world: MakeWorld, data
     world.online("m0")
 
 
-@pytest.mark.parametrize("frame_type", sorted(set(range(256)) - {FrameType.SEED_HANDSHAKE, FrameType.SHARED_INIT}))
-def test_row_2_an_unknown_type_first_is_closed_at_its_header(make_world: MakeWorld, frame_type: int) -> None:
+def test_row_2_an_unknown_type_first_is_closed_at_its_header(make_world: MakeWorld) -> None:
     """Row 2. If this fails, frames of a session, of a tier not served here, or of nobody open a connection."""
     world = make_world(office(1), security=LEGACY)
-    peer = RawPeer(world)
-    peer.send(struct.pack("!IBBH", MAGIC, 1, frame_type, 64))
-    assert_closed_without_a_byte(peer)
+    for frame_type in set(range(256)) - {FrameType.SEED_HANDSHAKE, FrameType.SHARED_INIT}:
+        peer = RawPeer(world)
+        peer.send(struct.pack("!IBBH", MAGIC, 1, frame_type, 64))
+        assert_closed_without_a_byte(peer)
 
 
 @pytest.mark.parametrize("frame_type", [0x00, 0x01, 0x02, 0x03, 0x12, 0x13, 0x16, 0x18, 0xFF])
@@ -79,21 +79,21 @@ def test_row_2_an_unknown_type_in_a_session_ends_it(make_world: MakeWorld, frame
 @pytest.mark.parametrize("frame_type", [FrameType.SEED_HANDSHAKE, FrameType.SHARED_INIT])
 def test_row_3_a_length_over_the_limit_is_refused_at_the_header(make_world: MakeWorld, frame_type: int) -> None:
     """Row 3. If this fails, a stranger makes the server wait for and hold 64 KiB."""
+    world = make_world(office(1), security=LEGACY)
     for length in (513, 65535):
-        world = make_world(office(1), security=LEGACY)
         peer = RawPeer(world)
         peer.send(struct.pack("!IBBH", MAGIC, 1, frame_type, length))
         assert_closed_without_a_byte(peer)
 
 
 @pytest.mark.parametrize("frame_type", [FrameType.SEED_HANDSHAKE, FrameType.SHARED_INIT])
-@pytest.mark.parametrize("length", [0, 1, 12, 15, 16, 27, 28, 47, 48, 512])
-def test_row_3_payloads_too_short_to_be_anything(make_world: MakeWorld, frame_type: int, length: int) -> None:
+def test_row_3_payloads_too_short_to_be_anything(make_world: MakeWorld, frame_type: int) -> None:
     """Row 3. If this fails, a payload shorter than nonce, key or tag is read beyond its end."""
     world = make_world(office(1), security=LEGACY)
-    peer = RawPeer(world)
-    peer.send(encode_frame(frame_type, bytes(length)))
-    assert_closed_without_a_byte(peer)
+    for length in (0, 1, 12, 15, 16, 27, 28, 47, 48, 512):
+        peer = RawPeer(world)
+        peer.send(encode_frame(frame_type, bytes(length)))
+        assert_closed_without_a_byte(peer)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16])

@@ -146,6 +146,10 @@ class VirtualReactor:
         """Let that much time pass."""
         self.run_until(self._now + seconds)
 
+    def suspend(self, seconds: float) -> None:
+        """Let that much time pass while nothing runs, as in a host that sleeps; what fell due meanwhile is late."""
+        self._advance(self._now + seconds)
+
     def run_until_true(self, condition: Callable[[], bool], limit_s: float) -> None:
         """Let time pass until `condition` holds. Raises: TimeoutError when it does not within `limit_s`."""
         end = self._now + limit_s
