@@ -28,8 +28,9 @@ def packets(draw: st.DrawFn) -> bytes:
     source, destination = draw(ENDS), draw(ENDS)
     if (":" in source) != (":" in destination):
         destination = source
-    make = draw(st.sampled_from([udp_packet, tcp_packet]))
-    packet = bytearray(make(source, destination, (1, 2), bytes(draw(st.sampled_from([0, 1, 700, 3000])))))
+    payload = bytes(draw(st.sampled_from([0, 1, 700, 3000])))
+    is_udp = draw(st.booleans())
+    packet = bytearray((udp_packet if is_udp else tcp_packet)(source, destination, (1, 2), payload))
     for _ in range(draw(st.integers(0, 2))):
         packet[draw(st.integers(0, len(packet) - 1))] = draw(st.integers(0, 255))
     return bytes(packet[: draw(st.integers(0, 3000))])

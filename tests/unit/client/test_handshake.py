@@ -151,6 +151,15 @@ def test_a_foreign_answer_is_tried_again(answer: bytes) -> None:
     assert world.failure()
 
 
+def test_a_right_answer_under_another_type_is_foreign() -> None:
+    """If this fails, somebody on the path makes an answer pass for that of another tier."""
+    world = World()
+    answer = bytearray(shared_answer(world)[0])
+    answer[5] = FrameType.KEY_REPLY
+    world.say(bytes(answer))
+    assert "not expected" in world.failure()
+
+
 def test_another_key_is_no_answer() -> None:
     """If this fails, a server that does not hold our key is believed."""
     world = World()

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
+from rustun.backends.base import Prefix
 from rustun.client.peers import OwnEntry, Peers, own_entry
 from rustun.errors import ProtocolError
 from rustun.protocol.control import Directory, DirectoryEntry
@@ -105,7 +106,11 @@ def test_verdicts_agree_with_a_scan(seed: int) -> None:
     rng = random.Random(seed)
     peers = Peers("me")
     peers.own = own("192.168.5.0/24", "fd05::/64")
-    routed = tuple(ip_network(text) for text in ("192.168.7.0/24", "10.9.0.1/32", "fd07::/64", "10.64.0.0/10"))
+    routed: tuple[Prefix, ...] = tuple(
+        ip_network(text) for text in ("192.168.7.0/24", "10.9.0.1/32", "fd07::/64", "10.64.0.0/10")
+    )
+    if seed == 0:  # an exit: everything is inside, but what has no business in any tunnel
+        routed = (*routed, ip_network("0.0.0.0/0"), ip_network("::/0"))
     peers.set_routed(routed)
     inside = [*routed, *(address.network for address in peers.own.addresses)]
     ours = [*peers.own.offered, *(ip_network(address.ip) for address in peers.own.addresses)]
