@@ -20,7 +20,7 @@ from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
-LIMIT_S = 60  # only reached where something hangs
+LIMIT_S = 150  # only reached where something hangs
 ROOT = Path(__file__).parents[2]
 
 
