@@ -25,6 +25,7 @@ KNOWN_KEYS: Final = frozenset(
     ("cluster", "identity", "name", "private_ip", "mask", "gateway", "ciders", "cider_mapping")  # the seed's
     + ("private_ip6", "public_key", "psk_file", "tier", "enabled", "expires_at")
 )
+MAX_CIDERS: Final = 400  # all of them, with a mapping each, fit one control record of 60,000 bytes in IPv6 too
 MAX_PUBLIC_KEYS: Final = 2  # old and new, during a rotation
 PREFIXES_PER_STEP: Final = 64  # a prefix takes about 5 us: a step stays well under 1 ms
 T = TypeVar("T")
@@ -188,6 +189,9 @@ class MemberReader:
             if "/" not in text:
                 self._report("ciders", f"ciders: {quoted(text)} is read as {prefix}", "", text, "note")
             found[prefix] = None
+        if len(found) > MAX_CIDERS:
+            reason = f"ciders has {len(found)} prefixes, at most {MAX_CIDERS} can be told to others in one message"
+            self._report("ciders", reason, "join neighbouring ones")
         return tuple(found)
 
     def _mapping(self, ciders: tuple[Prefix, ...]) -> tuple[tuple[Prefix, Prefix], ...]:

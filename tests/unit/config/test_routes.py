@@ -196,3 +196,11 @@ def test_a_large_file_in_short_steps() -> None:
     assert len(lengths) > 1000
     # The longest is 1 ms; every step but a handful must be far from the 5 ms that a relay can spare.
     assert sorted(lengths)[-5] < 0.005
+
+
+def test_more_prefixes_than_can_be_told_are_refused() -> None:
+    """One member with thousands of LANs makes a message that no record holds, and its cluster has no session left."""
+    lans = [f"172.{16 + number // 256}.{number % 256}.0/24" for number in range(401)]
+    assert len(parsed([entry("a", "10.0.1.1", ciders=lans[:400])]).members[0].ciders) == 400
+    with pytest.raises(ConfigError, match="ciders has 401 prefixes, at most 400"):
+        parsed([entry("a", "10.0.1.1", ciders=lans)])

@@ -7,6 +7,7 @@ import typing
 
 import pytest
 
+from rustun.config.member import MAX_CIDERS
 from rustun.errors import ProtocolError
 from rustun.protocol import control
 from rustun.protocol.control import (
@@ -113,6 +114,16 @@ def test_many_items_are_refused_before_they_are_built() -> None:
     gone = json.dumps({"type": "directory", "gone": [""] * 9000}).encode()
     with pytest.raises(ProtocolError, match="items"):
         decode(gone, MAX_CONTROL_BYTES)
+
+
+def test_the_largest_entry_of_a_file_can_be_told() -> None:
+    """If this fails, one member with many LANs ends every session of its cluster, again and again."""
+    prefixes = tuple(f"fd00:1111:2222:3333:4444:5555:{0x6000 + number:x}:0/112" for number in range(MAX_CIDERS))
+    config = Config("\\" * 255, "10.0.1.2/24", "fd00::2/64", prefixes, {prefix: prefix for prefix in prefixes})
+    assert decode(encode(config), MAX_CONTROL_BYTES) == config
+    entry = DirectoryEntry("\\" * 255, "\\" * 255, "10.0.1.2", "fd00::2", prefixes, True)
+    directory = Directory(MAX_COUNTER, MAX_COUNTER - 1, 0, 1, (entry,), ())
+    assert decode(encode(directory), MAX_CONTROL_BYTES) == directory
 
 
 def test_a_peer_cannot_say_who_it_is() -> None:
