@@ -29,5 +29,5 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """A session was up: the next failure begins anew."""
+        """A session was up for a while: the next failure begins anew."""
         self._ceiling = FIRST_SECONDS

@@ -52,6 +52,7 @@ from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -259,7 +260,6 @@ class TunnelClient:
         own, session = self._welcomed(stream, accepted)
         self.session = session
         self._had_session = True
-        self._backoff.reset()
         self.state = "online"
         self.last_error = ""
         self._log.event(
@@ -310,7 +310,9 @@ class TunnelClient:
         )
 
     def _on_session_closed(self, reason: str, wait_seconds: float) -> None:
-        self.session = None
+        session, self.session = self.session, None
+        if session is not None and self._reactor.now() - session.began_at >= STEADY_SECONDS:
+            self._backoff.reset()
         self.reconnects += 1
         if not self._stopped:
             self._wait(wait_seconds or self._backoff.next_wait(), reason)

@@ -189,6 +189,11 @@ class NoiseServer:
         self._received = bytearray()
         world.reactor.watch(self.listener, self._accept, None)
 
+    @property
+    def got_first_frame(self) -> bool:
+        """Whether a client has said its first word."""
+        return len(self._received) > HEADER_BYTES
+
     def welcome(self) -> None:
         """Answer the client's first message, as a server does."""
         world = self.world

@@ -12,7 +12,7 @@ from rustun.protocol.handshake import Refusal, Welcome
 from rustun.protocol.records import Cipher
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
-from tests.simulation.peers import NoisePeer, RawPeer, hello
+from tests.simulation.peers import NoisePeer, NoiseServer, RawPeer, hello
 from tests.simulation.seed_peer import SeedClient, SeedServer
 from tests.simulation.world import KEY, SERVER, Host, World, entry, office
 
@@ -167,6 +167,7 @@ def test_waits_grow_with_jitter_and_stay_bounded(make_world: MakeWorld) -> None:
     began = world.reactor.now()
     world.run_until_online(*(host.identity for host in hosts), limit_s=LAST_SECONDS + 1.0)
     assert world.reactor.now() > began
+    world.run(6.0)
     world.stop_server()
     world.run(0.1)
     assert all(tries(host)[-1] <= 1.0 for host in hosts), "a session that was up begins anew"
@@ -209,3 +210,17 @@ def test_the_client_host_loses_everything_at_the_end(make_world: MakeWorld) -> N
     assert world.present == {"m1"}
     assert world.core.closes == {"goodbye": 1}
     RawPeer(world).close()
+
+
+def test_a_server_that_takes_and_drops_at_once_is_not_hammered(make_world: MakeWorld) -> None:
+    """If this fails, a client whose session breaks at once tries again twice a second, for ever."""
+    world = make_world(office(1))
+    world.stop_server()
+    host = world.host("m0")
+    for _ in range(12):
+        server = NoiseServer(world)
+        world.reactor.run_until_true(lambda one=server: one.got_first_frame, 60.0)  # type: ignore[misc]
+        server.welcome()
+        server.close()
+        world.run()
+    assert tries(host)[-1] > 5.0, tries(host)
