@@ -70,7 +70,7 @@ def join(port: int, psk: bytes, number: int) -> socket.socket:
         raise ConnectionRefusedError(f"{hello.identity}: {answer}")
     sealer = RecordSealer(answer.cipher, initiator.keys.client_to_server, clock_gettime(CLOCK_BOOTTIME))
     record = bytearray(RECORD_BYTES)
-    end = sealer.seal_into(FrameType.CONTROL, encode(Ping(0, None)), memoryview(record), 0)
+    end = sealer.seal_into(encode(Ping(0, None)), memoryview(record), 0, FrameType.CONTROL)
     stream.sendall(record[:end])
     stream.setblocking(False)
     return stream

@@ -212,23 +212,30 @@ class EpollReactor:
 
     def _turn(self) -> None:
         soon = len(self._soon)
-        events = self._epoll.poll(self._wait_s(), MAX_EVENTS)
         watches = self._watches
-        for watch, mask in [(watches.get(fd), mask) for fd, mask in events]:
-            if watch is None:
-                continue
-            try:
-                if mask & READABLE and (callback := watch.on_readable) is not None:
-                    callback()
-                if mask & WRITABLE and (callback := watch.on_writable) is not None:
-                    callback()
-            except Exception as error:  # noqa: BLE001 - rule 3
-                self.unwatch(watch.source)
-                self._on_error(watch.source, error)
+        events = self._epoll.poll(self._wait_s(), MAX_EVENTS)
+        if len(events) == 1:  # by far the most frequent: a packet arrives, a packet leaves
+            fd, mask = events[0]
+            self._serve(watches.get(fd), mask)
+        else:
+            for watch, mask in [(watches.get(fd), mask) for fd, mask in events]:
+                self._serve(watch, mask)
         for timer in self._timers.take_due(self.now()):
             self._call(timer.take())
         for _ in range(soon):
             self._call(self._soon.popleft())
+
+    def _serve(self, watch: _Watch | None, mask: int) -> None:
+        if watch is None:
+            return
+        try:
+            if mask & READABLE and (callback := watch.on_readable) is not None:
+                callback()
+            if mask & WRITABLE and (callback := watch.on_writable) is not None:
+                callback()
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self.unwatch(watch.source)
+            self._on_error(watch.source, error)
 
     def _wait_s(self) -> float:
         """Return how long to wait for events, in seconds; -1 without end."""

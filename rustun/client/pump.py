@@ -28,6 +28,8 @@ from rustun.protocol.segmentation import lower_run
 TURN_PACKETS: Final = 256
 MAX_FLOWS: Final = 4096
 STALE_PACKETS: Final = 4096  # more than any device queues
+_READ_ITEM: Final = ITEM.unpack_from
+_WRITE_ITEM: Final = ITEM.pack_into
 _LABELS: Final = {int(reason): reason.label for reason in DropReason}
 
 
@@ -138,12 +140,15 @@ class Pump:
             self.sent_bytes += length
             fits = 0 < length <= MAX_PACKET_IN_RECORD_BYTES  # UDP_SEGMENT makes packets as large as IP allows
             travels = from_kernel(header, plain[start:], length) if fits else None
-            if travels is None:
-                stops = self._cut(position, length)
-            else:
-                ITEM.pack_into(plain, position, travels[0], travels[1], length)
-                stops = [start + length]
-            for stop in stops:
+            if travels is not None:
+                _WRITE_ITEM(plain, position, travels[0], travels[1], length)
+                stop = start + length
+                if stop - record_start > MAX_PLAINTEXT_BYTES:
+                    records.append(position)
+                    record_start = position
+                position = stop
+                continue
+            for stop in self._cut(position, length):
                 if stop - record_start > MAX_PLAINTEXT_BYTES:
                     records.append(position)
                     record_start = position
@@ -163,7 +168,7 @@ class Pump:
             return []
         stops = []
         for piece in pieces:
-            ITEM.pack_into(plain, position, 0, 0, len(piece))
+            _WRITE_ITEM(plain, position, 0, 0, len(piece))
             position += ITEM_HEADER_BYTES + len(piece)
             plain[position - len(piece) : position] = piece
             stops.append(position)
@@ -189,39 +194,45 @@ class Pump:
         end = self._codec.open_data(frame, plain, 0)
         if end == 0:
             raise ProtocolError("an empty data record")
-        position = 0
         try:
-            while position < end:
-                start = position + ITEM_HEADER_BYTES
-                if start > end:
-                    raise ProtocolError("an item's header is cut off")
-                flags, segment_bytes, length = ITEM.unpack_from(plain, position)
-                position = start + length
-                if position > end:
-                    raise ProtocolError("an item is longer than its record")
-                self._deliver_item(plain, start, length, flags, segment_bytes)
+            self._deliver_items(plain, end)
         except HostError as error:
             self.detach()
             self._on_gone(error)
 
-    def _deliver_item(self, plain: memoryview, start: int, length: int, flags: int, segment_bytes: int) -> None:
-        reason = examine(plain, start, length, flags, segment_bytes, MAX_PACKET_BYTES)
-        if reason:
-            self.drops[_LABELS[reason]] += 1
-            return
-        key = flow_key(plain, start)
-        verdict = self._flows.get(key)
-        if verdict is None:
-            if len(self._flows) >= MAX_FLOWS:
-                self._flows.clear()
-            verdict = self._flows[key] = self._peers.judge(key)
-        if verdict:
-            self.drops[verdict] += 1
-            return
-        packet = plain[start : start + length]
-        to_kernel(flags, segment_bytes, packet, length, self._header_out)
-        if self._tun.write(self._header_out, packet):
-            self.received_packets += 1
-            self.received_bytes += length
-        else:
-            self.drops["kernel-refused"] += 1
+    def _deliver_items(self, plain: memoryview, end: int) -> None:
+        flows, drops, header, write = self._flows, self.drops, self._header_out, self._tun.write
+        position = packets = 0
+        while position < end:
+            start = position + ITEM_HEADER_BYTES
+            if start > end:
+                raise ProtocolError("an item's header is cut off")
+            flags, segment_bytes, length = _READ_ITEM(plain, position)
+            position = start + length
+            if position > end:
+                raise ProtocolError("an item is longer than its record")
+            reason = examine(plain, start, length, flags, segment_bytes, MAX_PACKET_BYTES)
+            if reason:
+                drops[_LABELS[reason]] += 1
+                continue
+            key = flow_key(plain, start)
+            verdict = flows.get(key)
+            if verdict is None:
+                verdict = self._judge(key)
+            if verdict:
+                drops[verdict] += 1
+                continue
+            packet = plain[start:position]
+            to_kernel(flags, segment_bytes, packet, length, header)
+            if write(header, packet):
+                packets += 1
+                self.received_bytes += length
+            else:
+                drops["kernel-refused"] += 1
+        self.received_packets += packets
+
+    def _judge(self, key: bytes) -> str:
+        if len(self._flows) >= MAX_FLOWS:
+            self._flows.clear()
+        verdict = self._flows[key] = self._peers.judge(key)
+        return verdict

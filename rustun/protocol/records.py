@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from rustun.errors import ProtocolError
-from rustun.protocol.frames import HEADER, HEADER_BYTES, MAGIC, MAX_PAYLOAD_BYTES, VERSION
+from rustun.protocol.frames import HEADER, HEADER_BYTES, MAGIC, MAX_PAYLOAD_BYTES, VERSION, FrameType
 
 TAG_BYTES: Final = 16
+DATA_TYPE: Final = int(FrameType.DATA)
 MAX_PLAINTEXT_BYTES: Final = MAX_PAYLOAD_BYTES - TAG_BYTES
 RECORD_OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
 MAX_RECORDS_AES: Final = 1 << 23  # RFC 8446 5.5 allows 2^24.5 full-size AES-GCM records of 16 KiB; ours are 64 KiB
@@ -33,7 +34,8 @@ KEY_LIFE_SECONDS: Final = 180.0  # WireGuard's REJECT_AFTER_TIME
 REKEY_AFTER_SECONDS: Final = 120.0
 REKEY_AFTER_SHARE: Final = 0.75  # of the record limit, so that a rekey under full load is done before it is reached
 
-_NONCE = struct.Struct("!IQ")
+_NONCE: Final = struct.Struct("!IQ").pack
+_WRITE_HEADER: Final = HEADER.pack_into
 
 
 class Cipher(StrEnum):
@@ -63,10 +65,10 @@ class RecordSealer:
         now: seconds of the boot-time clock at which the keys were agreed.
     """
 
-    __slots__ = ("_aead", "_counter", "_dead_at", "_max_records")
+    __slots__ = ("_counter", "_dead_at", "_encrypt_into", "_max_records")
 
     def __init__(self, cipher: Cipher, split_key: bytes, now: float) -> None:
-        self._aead = _aead(cipher, split_key)
+        self._encrypt_into = _aead(cipher, split_key).encrypt_into
         self._counter = 0
         self._max_records = cipher.max_records
         self._dead_at = now + KEY_LIFE_SECONDS
@@ -80,33 +82,35 @@ class RecordSealer:
         """Tell whether the key may still be used; ask once a batch."""
         return now < self._dead_at and self._counter < self._max_records
 
-    def seal_into(self, frame_type: int, plaintext: memoryview | bytes | bytearray, out: memoryview, at: int) -> int:
+    def seal_into(
+        self, plaintext: memoryview | bytes | bytearray, out: memoryview, at: int, frame_type: int = DATA_TYPE
+    ) -> int:
         """Write one whole record to `out[at:]` and return where it ends.
 
         Args:
-            frame_type: FrameType.DATA or CONTROL.
             plaintext: at most 65,519 bytes; must not overlap `out`.
+            frame_type: FrameType.DATA or CONTROL.
         Raises: ProtocolError when the key has sealed all it may; then nothing was written and the session must end.
         """
         counter = self._counter
         if counter >= self._max_records:
             raise ProtocolError("this key has sealed as many records as it may")
         self._counter = counter + 1
-        length = len(plaintext)
-        HEADER.pack_into(out, at, MAGIC, VERSION, frame_type, length + TAG_BYTES)
+        payload_bytes = len(plaintext) + TAG_BYTES
         body = at + HEADER_BYTES
-        end = body + length + TAG_BYTES
-        self._aead.encrypt_into(_NONCE.pack(0, counter), plaintext, out[at:body], out[body:end])
+        end = body + payload_bytes
+        _WRITE_HEADER(out, at, MAGIC, VERSION, frame_type, payload_bytes)
+        self._encrypt_into(_NONCE(0, counter), plaintext, out[at:body], out[body:end])
         return end
 
 
 class RecordOpener:
     """Opens the records of one direction under one key; arguments as for RecordSealer."""
 
-    __slots__ = ("_aead", "_counter", "_dead_at", "_max_records")
+    __slots__ = ("_counter", "_dead_at", "_decrypt_into", "_max_records")
 
     def __init__(self, cipher: Cipher, split_key: bytes, now: float) -> None:
-        self._aead = _aead(cipher, split_key)
+        self._decrypt_into = _aead(cipher, split_key).decrypt_into
         self._counter = 0
         self._max_records = cipher.max_records
         self._dead_at = now + KEY_LIFE_SECONDS
@@ -120,20 +124,20 @@ class RecordOpener:
         """Tell whether the key may still be used; ask once a batch."""
         return now < self._dead_at and self._counter < self._max_records
 
-    def open_into(self, frame: memoryview, out: memoryview) -> int:
-        """Open one whole record (header included) into `out` and return the plaintext's length in bytes.
+    def open_into(self, frame: memoryview, out: memoryview, at: int = 0) -> int:
+        """Open one whole record (header included) into `out[at:]` and return where its plaintext ends there.
 
         Raises: ProtocolError when it is not the record that comes next; this object and its session are dead then.
         """
         counter = self._counter
         self._counter = counter + 1
-        length = len(frame) - RECORD_OVERHEAD_BYTES
-        if length < 0 or counter >= self._max_records:
+        end = at + len(frame) - RECORD_OVERHEAD_BYTES
+        if end < at or counter >= self._max_records:
             self._max_records = 0  # dead, whatever comes next
-            raise ProtocolError("record shorter than its tag" if length < 0 else "this key has opened all it may")
+            raise ProtocolError("record shorter than its tag" if end < at else "this key has opened all it may")
         try:
-            self._aead.decrypt_into(_NONCE.pack(0, counter), frame[HEADER_BYTES:], frame[:HEADER_BYTES], out[:length])
+            self._decrypt_into(_NONCE(0, counter), frame[HEADER_BYTES:], frame[:HEADER_BYTES], out[at:end])
         except InvalidTag:
             self._max_records = 0
             raise ProtocolError("record does not open: altered, out of order, or sealed with another key") from None
-        return length
+        return end

@@ -22,38 +22,32 @@ if TYPE_CHECKING:
 
 
 class Egress:
-    """The process's scratch for sealed frames, lent to one receiver at a time."""
+    """The process's scratch for sealed frames, lent to one receiver at a time.
 
-    __slots__ = ("_end", "_full", "_receiver", "_sealed")
+    Attributes:
+        sealed: the scratch.
+        end: where the gathered frames end; its receiver seals behind that and moves it.
+        limit: beyond this a run may not fit any more.
+        receiver: who has it now.
+    """
+
+    __slots__ = ("end", "limit", "receiver", "sealed")
 
     def __init__(self, buffers: Buffers) -> None:
-        self._sealed = buffers.sealed
-        self._full = len(buffers.sealed) - 2 * MAX_FRAME_BYTES - MAX_SEED_GROWTH_BYTES  # beyond, a run may not fit
-        self._receiver: RelaySession | None = None
-        self._end = 0
+        self.sealed = buffers.sealed
+        self.limit = len(buffers.sealed) - 2 * MAX_FRAME_BYTES - MAX_SEED_GROWTH_BYTES
+        self.receiver: RelaySession | None = None
+        self.end = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether another run may not fit."""
-        return self._end > self._full
-
-    def make_room(self, receiver: RelaySession) -> None:
-        """Send what is gathered where it is for somebody else or fills the scratch; the receiver may block by that."""
-        if receiver is not self._receiver or self._end > self._full:
-            self.transmit()
-            if receiver.keys_alive(receiver.core.reactor.now()):
-                self._receiver = receiver
-
-    def add(self, run: memoryview | bytes, packets: int) -> None:
-        """Seal a run for the receiver that `make_room` was called for, which is neither closed nor blocked."""
-        receiver = self._receiver
-        if receiver is not None:
-            self._end = receiver.seal_run(run, packets, self._sealed, self._end)
+    def lend(self, receiver: RelaySession) -> None:
+        """Lend the scratch to a receiver, empty; what is gathered goes out first, by which that receiver may block."""
+        self.transmit()
+        self.receiver = receiver
 
     def transmit(self) -> None:
         """Send what is gathered."""
-        receiver, end = self._receiver, self._end
-        self._receiver = None
-        self._end = 0
+        receiver, end = self.receiver, self.end
+        self.receiver = None
+        self.end = 0
         if receiver is not None and not receiver.closed and end:
-            receiver.transmit(self._sealed[:end])
+            receiver.transmit(self.sealed[:end])

@@ -92,6 +92,7 @@ class RelaySession:
         self.cluster = cluster
         self.tier = wire.tier
         self.offloads = wire.offloads
+        self._takes_everything = wire.offloads >= ALL_OFFLOADS
         self.mtu = wire.mtu
         self.traffic = Traffic()
         self.confirmed = False
@@ -209,13 +210,14 @@ class RelaySession:
             packets: how many items that is.
         """
         egress = self.core.egress
-        egress.make_room(self)
+        if egress.receiver is not self or egress.end > egress.limit:
+            egress.lend(self)
         if self.closed:
             sender.traffic.drops["offline"] += packets
-        elif self._outbox.blocked or self.queue or self._controls:
+        elif self._outbox.blocked or self.queue.packets or self._controls:
             self._enqueue(sender, bytes(run), packets)
         else:
-            egress.add(run, packets)
+            egress.end = self._seal_run(run, packets, egress.sealed, egress.end)
 
     def _enqueue(self, sender: RelaySession, run: bytes, packets: int) -> None:
         before = self.queue.bytes
@@ -223,13 +225,13 @@ class RelaySession:
             loser.traffic.drops["queue-full"] += lost
         self.core.note_queued(self.queue.bytes - before)
 
-    def seal_run(self, run: memoryview | bytes, packets: int, out: memoryview, at: int) -> int:
+    def _seal_run(self, run: memoryview | bytes, packets: int, out: memoryview, at: int) -> int:
         """Seal a run to `out[at:]`, cut and finished as this member takes it; return where it ends.
 
         A failure ends this session, not that of the sender whose turn it is.
         """
         try:
-            if self.offloads >= ALL_OFFLOADS:
+            if self._takes_everything:
                 end = self._codec.seal_items(run, out, at)
             else:
                 end = at
@@ -283,11 +285,11 @@ class RelaySession:
         egress = self.core.egress
         while self.queue and budget > 0 and not outbox.blocked and not self.closed:
             room = REFILL_BYTES
-            egress.make_room(self)
-            while self.queue and room > 0 and not egress.full and not self.closed:
+            egress.lend(self)
+            while self.queue and room > 0 and egress.end <= egress.limit and not self.closed:
                 run, packets = self._gather()
                 room -= len(run)
-                egress.add(run, packets)
+                egress.end = self._seal_run(run, packets, egress.sealed, egress.end)
             egress.transmit()
             budget -= REFILL_BYTES - room
         if self.closed or outbox.blocked:

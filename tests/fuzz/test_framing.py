@@ -54,7 +54,7 @@ def test_a_stream_in_pieces_gives_the_same_frames(stream: bytes, cuts: list[int]
 def test_no_altered_record_opens(cipher: Cipher, plaintext: bytes, position: int, flip: int) -> None:
     """Somebody on the path could change packets, or crash the receiver."""
     out = bytearray(300)
-    end = RecordSealer(cipher, KEY, 0.0).seal_into(FrameType.DATA, plaintext, memoryview(out), 0)
+    end = RecordSealer(cipher, KEY, 0.0).seal_into(plaintext, memoryview(out), 0)
     altered = bytearray(out[:end])
     altered[position % end] ^= flip
     opened = memoryview(bytearray(300))

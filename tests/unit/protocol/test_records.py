@@ -27,7 +27,7 @@ CIPHERS = list(Cipher)
 
 def seal(sealer: RecordSealer, plaintext: bytes, frame_type: int = FrameType.DATA) -> bytes:
     out = memoryview(bytearray(len(plaintext) + RECORD_OVERHEAD_BYTES))
-    assert sealer.seal_into(frame_type, plaintext, out, 0) == len(out)
+    assert sealer.seal_into(plaintext, out, 0, frame_type) == len(out)
     return bytes(out)
 
 
@@ -62,8 +62,8 @@ def test_records_are_written_where_they_belong() -> None:
     """If this fails, a record overwrites the one before it in the send buffer."""
     out = memoryview(bytearray(b"\xee" * 200))
     sealer, opener = RecordSealer(Cipher.AES256, KEY, 0.0), RecordOpener(Cipher.AES256, KEY, 0.0)
-    middle = sealer.seal_into(FrameType.DATA, b"first", out, 7)
-    end = sealer.seal_into(FrameType.DATA, b"second", out, middle)
+    middle = sealer.seal_into(b"first", out, 7)
+    end = sealer.seal_into(b"second", out, middle)
     assert bytes(out[:7]) == b"\xee" * 7
     assert bytes(out[end:]) == b"\xee" * (200 - end)
     assert opened(opener, bytes(out[7:middle])) == b"first"
@@ -139,7 +139,7 @@ def test_no_key_seals_or_opens_more_than_it_may(cipher: Cipher, limit: str, monk
     out = memoryview(bytearray(100))
     for _ in range(2):
         with pytest.raises(ProtocolError, match="sealed as many"):
-            sealer.seal_into(FrameType.DATA, b"more", out, 0)
+            sealer.seal_into(b"more", out, 0)
         with pytest.raises(ProtocolError, match="opened all"):
             opener.open_into(memoryview(by_hand(cipher, 3, FrameType.DATA, b"more")), out)
     assert bytes(out) == bytes(100)
@@ -171,7 +171,7 @@ def test_no_nonce_is_used_twice_whatever_goes_wrong(monkeypatch: pytest.MonkeyPa
     for _ in range(300):
         keeper.fails = rng.random() < 0.3
         try:
-            sealer.seal_into(FrameType.DATA, b"x", out, rng.choice((0, 0, 0, 95)))  # no room at 95
+            sealer.seal_into(b"x", out, rng.choice((0, 0, 0, 95)))  # no room at 95
         except (MemoryError, ProtocolError, struct.error):
             pass
     assert len(keeper.nonces) == len(set(keeper.nonces))
