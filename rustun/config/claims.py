@@ -1,6 +1,6 @@
 """Who claims which identity, key, address and prefix; nobody may claim what another has.
 
-A member's address counts as its /32 or /128 prefix, so one table judges both (docs/protocol.md, rule 10). Default
+A member's address counts as its /32 or /128 prefix, so one table judges both (docs/protocol.md, section 9). Default
 routes may be claimed by many: a client names the exit that it wants. Nested prefixes are legal, the longest wins;
 they are noted once for each covering prefix.
 """

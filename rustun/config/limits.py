@@ -1,4 +1,4 @@
-"""Every limit of the server with its default and its range (docs/protocol.md, "Limits")."""
+"""Every limit of the server with its default and its range (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,209 @@
+"""The documents against the code: what they say about bytes, limits and reasons is what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from rustun.config.limits import LimitConfig, QueueConfig
+from rustun.protocol.ciphers import SeedMethod, seed_cipher
+from rustun.protocol.codec import RecordCodec, SeedCodec
+from rustun.protocol.control import Ping, RekeySwitch, encode
+from rustun.protocol.frames import FrameType, encode_frame
+from rustun.protocol.handshake import SHARED, Hello, Initiator, Refusal, RefusalCode, Responder, Welcome, shared_psk
+from rustun.protocol.packet import ITEM, DropReason
+from rustun.protocol.records import Cipher
+from rustun.protocol.rekey import RekeyClient, RekeyServer
+from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply, SeedKeepAlive
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOCOL = ROOT / "docs" / "protocol.md"
+STATUS = ROOT / "docs" / "status.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+SEED_KEY = "rustun"
+SHARED_KEY = "correct horse battery staple"
+NONCE = bytes(range(12))
+# An ICMP echo request of 28 bytes from 10.0.1.1 to 10.0.1.2.
+ECHO = bytes.fromhex("4500001c00004000400124df0a0001010a0001020800f7fd00010001")
+HELLO = Hello("bj-dev", "0.1.0", (Cipher.AES256, Cipher.CHACHA20), frozenset({"csum", "tso4", "tso6", "uso"}), 10, 1500)
+WELCOME = Welcome(Cipher.AES256, "10.0.1.2/24", "fd00:1::2/64", "Beijing development", "0.1.0")
+UNKNOWN = Refusal(RefusalCode.UNKNOWN_IDENTITY, "unknown identity")
+
+
+@cache
+def examples() -> dict[str, bytes]:
+    """Return what the examples of docs/protocol.md have to show, by name."""
+    return {**seed_examples(), **shared_examples()}
+
+
+def seed_examples() -> dict[str, bytes]:
+    handshake = SeedHandshake("bj-dev").encode()
+    found = {
+        "seed-handshake-json": handshake,
+        "seed-keepalive-json": SeedKeepAlive(identity="bj-dev").encode(4096),
+        "seed-handshake-reply-json": SeedHandshakeReply(
+            name="Beijing development",
+            private_ip="10.0.1.2",
+            mask="255.255.255.0",
+            gateway="10.0.1.254",
+            ciders=("192.168.11.0/24",),
+            cider_mapping={"192.168.11.0/24": "192.168.1.0/24"},
+        ).encode(4096),
+    }
+    for method in SeedMethod:
+        codec = SeedCodec(seed_cipher(method, SEED_KEY), lambda size: NONCE[:size])
+        found[f"seed-handshake-{method}"] = codec.seal_message(FrameType.SEED_HANDSHAKE, handshake)
+    return found
+
+
+def shared_examples() -> dict[str, bytes]:
+    psk = shared_psk(SHARED_KEY)
+    client, server = Initiator(SHARED, psk, HELLO, b"\x11" * 32), Responder(SHARED, psk, b"\x22" * 32)
+    server.receive(client.first_frame)
+    reply, keys = server.answer(WELCOME)
+    codec = RecordCodec(Cipher.AES256, keys, is_client=True, now=0.0)
+    refusing = Responder(SHARED, psk, b"\x22" * 32)
+    refusing.receive(client.first_frame)
+    ping = codec.seal_control(encode(Ping(0)))
+    item = ITEM.pack(0, 0, len(ECHO)) + ECHO
+    data = bytearray(256)
+    end = codec.seal_items(item, memoryview(data), 0)
+    rekey, answering = (role(SHARED, psk, keys.handshake_hash) for role in (RekeyClient, RekeyServer))
+    assert isinstance(rekey, RekeyClient) and isinstance(answering, RekeyServer)
+    init = rekey.begin(b"\x33" * 32)
+    rekey_reply, new_keys = answering.receive(init, b"\x44" * 32)
+    switch = codec.seal_control(encode(RekeySwitch()))
+    codec.replace_sealer(new_keys, 0.0)
+    return {
+        "shared-psk": psk,
+        "shared-hello-json": HELLO.encode(),
+        "shared-init": client.first_frame,
+        "shared-welcome-json": WELCOME.encode(),
+        "shared-reply": reply,
+        "shared-refusal-json": UNKNOWN.encode(),
+        "shared-refusal": refusing.answer(UNKNOWN)[0],
+        "split-client-to-server": keys.client_to_server,
+        "split-server-to-client": keys.server_to_client,
+        "handshake-hash": keys.handshake_hash,
+        "record-ping-json": encode(Ping(0)),
+        "record-ping": ping,
+        "record-item": item,
+        "record-data": bytes(data[:end]),
+        "rekey-init-json": encode(init),
+        "rekey-reply-json": encode(rekey_reply),
+        "rekey-switch": switch,
+        "rekey-client-to-server": new_keys.client_to_server,
+        "rekey-first-record": codec.seal_control(encode(Ping(1))),
+    }
+
+
+def written_examples() -> dict[str, bytes]:
+    blocks = re.findall(r"^```(hex|json) ([a-z0-9-]+)\n(.*?)^```$", PROTOCOL.read_text(), re.DOTALL | re.MULTILINE)
+    return {
+        name: bytes.fromhex("".join(text.split())) if form == "hex" else "".join(text.split("\n")).encode()
+        for form, name, text in blocks
+    }
+
+
+def test_every_example_is_what_the_code_makes() -> None:
+    """Fails if a stranger who checks his peer against docs/protocol.md is led astray."""
+    written = written_examples()
+    assert sorted(written) == sorted(examples())
+    wrong = {name: expected.hex() for name, expected in examples().items() if written[name] != expected}
+    assert not wrong
+
+
+def test_the_frame_of_an_example_has_the_type_that_the_table_says() -> None:
+    """Fails if the table of frame types leaves out a type of the code, or numbers it differently."""
+    rows = re.findall(r"^\| 0x([0-9a-f]{2}) \| `([A-Z_0-9]+)` \|", PROTOCOL.read_text(), re.MULTILINE)
+    assert {name: int(number, 16) for number, name in rows} == {kind.name: int(kind) for kind in FrameType}
+    assert encode_frame(FrameType.DATA, b"").hex() in PROTOCOL.read_text()
+
+
+@pytest.mark.parametrize("config", [LimitConfig, QueueConfig], ids=["limit_config", "queue_config"])
+def test_every_limit_is_documented_with_its_default(config: type[LimitConfig | QueueConfig]) -> None:
+    """Fails if an operator reads another default or range than the server has, or finds no word about a limit."""
+    section = PROTOCOL.read_text().split("\n## 8. Limits\n")[1].split("\n## ")[0]
+    table = re.findall(r"^\| `([a-z0-9_]+)` \| ([^|]+?) \| ([^|]+?) \|", section, re.MULTILINE)
+    written = {name: (default, allowed) for name, default, allowed in table}
+    for entry in fields(config):
+        low, high = entry.metadata.get("low", "a name"), entry.metadata.get("high")
+        allowed = low if high is None else f"{low} to {high}"
+        assert written.get(entry.name) == (str(entry.default), allowed), entry.name
+    names = {entry.name for kind in (LimitConfig, QueueConfig) for entry in fields(kind)}
+    assert written.keys() == names
+
+
+def test_a_limit_that_nothing_reads_is_documented_as_such() -> None:
+    """Fails if the document promises a limit that the server does not keep, or still warns of one that it keeps."""
+    section = PROTOCOL.read_text().split("\n## 8. Limits\n")[1].split("\n## ")[0]
+    warned = set(re.findall(r"^\| `([a-z0-9_]+)` \|.*not acted on", section, re.MULTILINE))
+    code = "".join(path.read_text() for path in (ROOT / "rustun").rglob("*.py") if path.parent.name != "config")
+    read = set(re.findall(r"(?:limits|queues)\.([a-z0-9_]+)", code))
+    names = {entry.name for kind in (LimitConfig, QueueConfig) for entry in fields(kind)}
+    assert warned == names - read
+
+
+REASON_FUNCTIONS = ("route", "judge", "_why_it_ends")  # what they return is counted, or is why a session ends
+
+
+def reasons_in(path: Path) -> Iterator[str]:
+    """Yield every word under which a file counts drops, or (in the relay) closes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        words: list[ast.expr | None] = []
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute | ast.Name):
+            counter = node.value.attr if isinstance(node.value, ast.Attribute) else node.value.id
+            words = [node.slice] if counter in ("drops", "closes") else []
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and path.parent.name == "relay":
+            words = list(node.args[:1]) if node.func.attr == "close" else []
+        elif isinstance(node, ast.FunctionDef) and node.name in REASON_FUNCTIONS:
+            words = [part.value for part in ast.walk(node) if isinstance(part, ast.Return)]
+            words += [word.args[1] for word in words if isinstance(word, ast.Call) and len(word.args) == 2]
+        yield from (word.value for word in words if isinstance(word, ast.Constant) and isinstance(word.value, str))
+
+
+def test_every_reason_is_documented() -> None:
+    """Fails if a status shows a drop or a close whose reason nobody can look up, or one is described that is gone."""
+    paths = [path for folder in ("relay", "client") for path in (ROOT / "rustun" / folder).glob("*.py")]
+    counted = {word for path in paths for word in reasons_in(path) if word} | {reason.label for reason in DropReason}
+    section = STATUS.read_text().split("\n## Reasons\n")[1].split("\n## ")[0]
+    described = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
+    assert described == counted
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Fails if a reader follows a link of a document to nothing."""
+    text = document.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), target
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what a heading of a document is linked by, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_code_refers_to_sections_that_are_there() -> None:
+    """Fails if a docstring sends its reader to a document or a section that does not exist."""
+    headings = {name.split(".")[0] for name in re.findall(r"^## (.*)$", PROTOCOL.read_text(), re.MULTILINE)}
+    for path in (ROOT / "rustun").rglob("*.py"):
+        for document, place in re.findall(r"docs/([a-z]+\.md)(?:, ([^)\n]*)\))?", path.read_text()):
+            assert (ROOT / "docs" / document).exists(), path
+            assert set(re.findall(r"[0-9]+", place)) <= headings, path
+            assert set(re.findall(r'"([^"]+)"', place)) <= headings, path
+            assert "rule" not in place, path
