@@ -37,7 +37,6 @@ class LimitConfig:
     handshakes_per_second_per_source: int = _whole(50, 1, 1_000_000)
     handshake_burst_per_source: int = _whole(500, 1, 1_000_000)
     source_table_entries: int = _whole(16384, 16, 10_000_000)
-    handshake_loop_share: float = _number(0.5, 0.01, 0.99)  # of the loop's time, while packets wait
     # In a session
     rekey_interval_seconds: float = _number(30.0, 1.0, 3600.0)
     control_messages_per_second: int = _whole(20, 1, 10_000)

@@ -13,7 +13,7 @@ from typing import Final
 
 from rustun.backends.base import Callback, Reactor, Stream
 
-PROGRESS_BYTES: Final = 65_536  # less than this in the stall time counts as no progress
+PROGRESS_BYTES: Final = 65_536  # by default: less than this in the stall time counts as no progress
 
 
 class Outbox:
@@ -24,9 +24,10 @@ class Outbox:
         on_readable: the owner's receiving turn; watched from the start.
         refill: called when all bytes went out and the stream takes more.
         on_lost: called with the reason when the connection turns out to be dead.
+        progress_bytes: what counts as progress of a stream that is full.
     Attributes:
         blocked: whether bytes wait for the stream.
-        moved_at: when this outbox was last empty or last got PROGRESS_BYTES out, in seconds of `now()`.
+        moved_at: when this outbox was last empty or last got `progress_bytes` out, in seconds of `now()`.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Outbox:
         "_on_lost",
         "_on_readable",
         "_progress",
+        "_progress_bytes",
         "_reactor",
         "_reading",
         "_refill",
@@ -52,6 +54,7 @@ class Outbox:
         on_readable: Callback,
         refill: Callback,
         on_lost: Callable[[ConnectionError], None],
+        progress_bytes: int = PROGRESS_BYTES,
     ) -> None:
         self._reactor = reactor
         self._stream = stream
@@ -60,6 +63,7 @@ class Outbox:
         self._on_lost = on_lost
         self._unsent = b""
         self._progress = 0
+        self._progress_bytes = progress_bytes
         self._reading = True
         self._closed = False
         self._wanted = False
@@ -82,9 +86,8 @@ class Outbox:
             self._on_lost(error)
             return
         if sent < len(data):
-            if not self.blocked:
-                self.moved_at = self._reactor.now()
-                self._progress = 0
+            self.moved_at = self._reactor.now()
+            self._progress = 0
             self._unsent = bytes(data[sent:])
             self.blocked = True
             self._watch(writable=True)
@@ -126,7 +129,7 @@ class Outbox:
                 self._on_lost(error)
                 return
             self._progress += sent
-            if self._progress >= PROGRESS_BYTES:
+            if self._progress >= self._progress_bytes:
                 self._progress = 0
                 self.moved_at = self._reactor.now()
             if sent < len(unsent):

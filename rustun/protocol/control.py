@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 from rustun.errors import ProtocolError
 from rustun.protocol.fields import base64_bytes, boolean, integer, number, objects, string_map, strings, text
 from rustun.protocol.handshake import MAX_IDENTITY_BYTES
-from rustun.protocol.strict_json import dumps, loads_object
+from rustun.protocol.strict_json import MAX_DEPTH, MAX_ITEMS, dumps, loads_object
 
 MAX_CONTROL_BYTES: Final = 60_000  # what either side may send in one control record
 MAX_CLIENT_CONTROL_BYTES: Final = 16_384  # what a server takes from a client
@@ -26,8 +26,6 @@ MAX_NAME_BYTES: Final = 1024
 MAX_PAGES: Final = 10_000
 MAX_COUNTER: Final = (1 << 53) - 1  # every JSON reader holds such a number exactly
 MAX_NOISE_BYTES: Final = 512
-# A page of the directory is the largest object: 250 members with a handful of prefixes each.
-MAX_ITEMS: Final = 8192
 
 Prefix = IPv4Network | IPv6Network
 
@@ -301,9 +299,9 @@ def encode(message: Message) -> bytes:
     return dumps({"type": message.type, **message.fields()})
 
 
-def decode(data: bytes | memoryview, max_bytes: int) -> Message:
-    """Read the plaintext of a control record of at most `max_bytes`. Raises ProtocolError."""
-    fields = loads_object(data, max_bytes=max_bytes, max_items=MAX_ITEMS)
+def decode(data: bytes | memoryview, max_bytes: int, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS) -> Message:
+    """Read the plaintext of a control record within limits as for `loads_object`. Raises ProtocolError."""
+    fields = loads_object(data, max_bytes=max_bytes, max_depth=max_depth, max_items=max_items)
     parser = _PARSERS.get(text(fields, "type", 1, 32))
     if parser is None:
         raise ProtocolError(f"unknown control message {fields['type']!r}")

@@ -60,11 +60,12 @@ class PendingPool(Generic[Connection]):
     Args:
         max_connections: of all sources together.
         max_per_source: of one source.
+        max_per_site: of one IPv6 /48.
     """
 
-    def __init__(self, max_connections: int, max_per_source: int) -> None:
+    def __init__(self, max_connections: int, max_per_source: int, max_per_site: int) -> None:
         self._max_connections = max_connections
-        self._max_per_source = max_per_source
+        self._max_each = (max_per_source, max_per_site)  # in the order of `source_keys`
         self._silent: OrderedDict[Connection, tuple[str, ...]] = OrderedDict()
         self._spoken: OrderedDict[Connection, tuple[str, ...]] = OrderedDict()
         self._by_source: dict[str, OrderedDict[Connection, None]] = {}
@@ -98,9 +99,9 @@ class PendingPool(Generic[Connection]):
                 del self._by_source[source]
 
     def _crowded_out(self, sources: tuple[str, ...]) -> Connection | None:
-        for depth, source in enumerate(sources):
+        for most, source in zip(self._max_each, sources, strict=False):
             of_source = self._by_source.get(source, ())
-            if len(of_source) >= self._max_per_source << (2 * depth):  # a /48 may hold four times what one /64 may
+            if len(of_source) >= most:
                 return next((one for one in of_source if one in self._silent), next(iter(of_source)))
         if len(self) < self._max_connections:
             return None

@@ -40,9 +40,13 @@ class Egress:
         self.end = 0
 
     def lend(self, receiver: RelaySession) -> None:
-        """Lend the scratch to a receiver, empty; what is gathered goes out first, by which that receiver may block."""
+        """Lend the scratch to a receiver, empty; what is gathered goes out first, by which that receiver may block.
+
+        A receiver whose keys are too old, as after a sleep, is closed instead.
+        """
         self.transmit()
-        self.receiver = receiver
+        if receiver.keys_alive(receiver.core.reactor.now()):
+            self.receiver = receiver
 
     def transmit(self) -> None:
         """Send what is gathered."""

@@ -160,7 +160,10 @@ class NoiseSession(RelaySession):
             self.traffic.drops["takeover-undecided"] += 1
             return
         self._spend_control_token()
-        message = decode(self.codec.open_control(frame, plain), self.core.limits.control_bytes)
+        limits = self.core.limits
+        message = decode(
+            self.codec.open_control(frame, plain), limits.control_bytes, limits.json_depth, limits.json_items
+        )
         if not self._claimed:
             if not isinstance(message, Ping):
                 raise ProtocolError(f"the first record is {message.type!r}, not a ping")

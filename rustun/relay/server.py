@@ -65,7 +65,7 @@ class RelayServer:
         self._policy = Policy(config, aes_is_fast=aes_is_fast)
         limits = config.limits
         self.pending: PendingPool[PendingConnection] = PendingPool(
-            limits.pending_connections, limits.pending_per_source
+            limits.pending_connections, limits.pending_per_source, limits.pending_per_site
         )
         self._connections = SourceBudget(
             limits.connections_per_second_per_source,

@@ -108,7 +108,14 @@ class RelaySession:
         self._unfinished = b""
         self._resume_planned = False
         self._inbox = Inbox(stream, wire.reader, core.buffers, held)
-        self._outbox = Outbox(core.reactor, stream, self._on_readable, self._refill, self._on_lost)
+        self._outbox = Outbox(
+            core.reactor,
+            stream,
+            self._on_readable,
+            self._refill,
+            self._on_lost,
+            core.limits.receiver_stall_bytes,
+        )
         if held:
             self._plan_resume()
 

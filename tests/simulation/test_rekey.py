@@ -8,6 +8,7 @@ import pytest
 
 import rustun.protocol.records
 from rustun.protocol.control import Ping, RekeyAsk, RekeyInit
+from rustun.protocol.packet import ITEM
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS, RecordSealer
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
@@ -162,3 +163,16 @@ def test_a_rekey_with_another_key_ends_the_session(make_world: MakeWorld) -> Non
     peer.say(RekeyInit(noise))
     assert peer.ended
     assert world.core.closes["protocol-error"] == 1
+
+
+def test_the_relay_seals_nothing_with_a_receivers_dead_key(make_world: MakeWorld) -> None:
+    """If this fails, a packet for a member whose keys died in the server's sleep is still sealed with them."""
+    world = make_world(office(2))
+    world.online("m0", "m1")
+    sender, receiver = world.session("m1"), world.session("m0")
+    packet = udp_packet("10.0.1.2", "10.0.1.1", (1, 2), b"too late")
+    world.reactor.suspend(KEY_LIFE_SECONDS + 1)
+    receiver.take(sender, memoryview(ITEM.pack(0, 0, len(packet)) + packet), 1)  # before any timer could run
+    assert world.core.closes == {"key-expired": 1}
+    assert receiver.traffic.sent_packets == 0
+    assert sender.traffic.drops == {"offline": 1}

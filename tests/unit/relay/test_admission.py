@@ -104,7 +104,7 @@ class SlowPool:
 def test_the_pool_is_the_slow_pool_only_faster(seed: int) -> None:
     """If this fails, honest newcomers are crowded out, or connections pile up without a bound."""
     rng = random.Random(seed)
-    pool: PendingPool[int] = PendingPool(20, 3)
+    pool: PendingPool[int] = PendingPool(20, 3, 12)
     slow = SlowPool(20, 3)
     for number in range(3000):
         roll = rng.random()
@@ -127,7 +127,7 @@ def test_the_pool_is_the_slow_pool_only_faster(seed: int) -> None:
 
 def test_the_newest_is_never_refused() -> None:
     """If this fails, a thousand silent connections keep every honest client out."""
-    pool: PendingPool[str] = PendingPool(100, 1000)
+    pool: PendingPool[str] = PendingPool(100, 1000, 4000)
     for number in range(100):
         pool.add(f"silent {number}", (f"{number}",))
     pool.has_spoken("silent 0")
@@ -140,7 +140,7 @@ def test_the_newest_is_never_refused() -> None:
 
 def test_removing_a_stranger_is_harmless() -> None:
     """If this fails, a connection that closes twice takes the accounting apart."""
-    pool: PendingPool[str] = PendingPool(10, 2)
+    pool: PendingPool[str] = PendingPool(10, 2, 8)
     pool.add("one", ("a", "b"))
     for _ in range(2):
         pool.remove("one")
