@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from rustun.backends.host_network import GSO_MAX_BYTES, TXQUEUELEN
+from rustun.backends.host_plan import MAX_ROUTES, ROUTE_PROTOCOL
+from rustun.config.client import LEGACY_MTU, USUAL_MTU
 from rustun.config.limits import LimitConfig, QueueConfig
+from rustun.config.member import MAX_CIDERS
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.control import Ping, RekeySwitch, encode
@@ -149,6 +153,26 @@ def test_a_limit_that_nothing_reads_is_documented_as_such() -> None:
     read = set(re.findall(r"(?:limits|queues)\.([a-z0-9_]+)", code))
     names = {entry.name for kind in (LimitConfig, QueueConfig) for entry in fields(kind)}
     assert warned == names - read
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        f"MTU {USUAL_MTU} ({LEGACY_MTU} with `--legacy`",
+        f"{TXQUEUELEN} packets of transmit queue",
+        f"`gso_max_size` {GSO_MAX_BYTES}",
+        f"`ip route show proto {ROUTE_PROTOCOL}`",
+        f"over {MAX_ROUTES:,} routes",
+    ],
+)
+def test_a_host_gets_what_its_document_says(fact: str) -> None:
+    """Fails if an operator looks at his host and finds other values than docs/hosts.md lists."""
+    assert fact in " ".join((ROOT / "docs" / "hosts.md").read_text().split())
+
+
+def test_the_number_of_prefixes_behind_a_member_is_documented() -> None:
+    """Fails if routes.json is refused for a number of prefixes that no document mentions."""
+    assert f"its `ciders`, at most {MAX_CIDERS}." in " ".join(PROTOCOL.read_text().split())
 
 
 REASON_FUNCTIONS = ("route", "judge", "_why_it_ends")  # what they return is counted, or is why a session ends
