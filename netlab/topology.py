@@ -11,7 +11,9 @@ Rules
   1. Outside addresses stand alone (/32, /128): the cable's far end is reached by a route, so any number of members
      fits. The ranges are those reserved for benchmarks (RFC 2544, RFC 5180): no inventory uses them by accident.
   2. Interface indexes and MAC addresses are chosen here, so everything can be wired in one batch without asking back.
-  3. The server forwards nothing by itself: what passes between members passed through rustun. In a *plain* topology
+  3. The server is the router of the outside as well: members have a default route by way of it, and its other addresses
+     (those that the inventory gives it) are reached by that route alone, as on the internet.
+  4. The server forwards nothing by itself: what passes between members passed through rustun. In a *plain* topology
      there is no rustun: the server's kernel routes between the same addresses, and that is the measure for speed.
 """
 
@@ -167,7 +169,7 @@ def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
         server_routes += [Route(ip_network(address.ip), inner.index) for address in outside]
         if plain:
             server_routes += _plain_routes(member, inner.index, outside)
-        node, lan_nodes, lan_cables = _site(spec, member, server_addresses, macs)
+        node, lan_nodes, lan_cables = _site(spec, member, outside_addresses(0), macs)
         nodes += [replace(node, loopback=_alone(member.addresses) if plain else ()), *lan_nodes]
         cables += lan_cables
     server = Node(SERVER, "server", forwards=plain, routes=tuple(server_routes))
@@ -198,11 +200,11 @@ def _plain_routes(member: MemberSpec, index: int, outside: Sequence[Interface]) 
 
 
 def _site(
-    spec: LabSpec, member: MemberSpec, server_addresses: Sequence[Interface], macs: Iterable[str]
+    spec: LabSpec, member: MemberSpec, router: Sequence[Interface], macs: Iterable[str]
 ) -> tuple[Node, list[Node], list[tuple[Port, Port]]]:
     """Lay out a member's namespace and, behind it, one bridge for each LAN that has hosts."""
-    via = {address.version: address.ip for address in reversed(server_addresses)}
-    routes = [Route(ip_network(address.ip), FIRST_INDEX) for address in server_addresses]
+    via = {address.version: address.ip for address in router}
+    routes = [Route(ip_network(address.ip), FIRST_INDEX) for address in router]
     routes += [Route(default, FIRST_INDEX, via[default.version]) for default in DEFAULTS]
     bridges: list[Port] = []
     nodes: list[Node] = []
