@@ -50,7 +50,7 @@ def gen_config(
 
     Examples:
         ./invoke gen-config
-        ./invoke gen-config --inventory inventory/example --out /etc/rustun --diff
+        ./invoke gen-config --inventory my-fleet.toml --out /etc/rustun --diff
         ./invoke gen-config --check
     """
     from rustun.ops import generate
@@ -80,7 +80,7 @@ def lab_up(_context: Context, inventory: str = DEMO, name: str = "") -> None:
 
     Examples:
         ./invoke lab-up
-        ./invoke lab-up --inventory inventory/example --name rehearsal
+        ./invoke lab-up --inventory my-fleet.toml --name rehearsal
     """
     from netlab import api
 
@@ -143,18 +143,22 @@ def lab_sweep(_context: Context) -> None:
         "only": "rows to measure, by comma",
         "seconds": "length of each measurement",
         "json": "write all samples to this file as well",
+        "markdown": "write the tables to this file as well, as they stand in docs/performance.md",
     }
 )
-def bench(_context: Context, quick: bool = False, only: str = "", seconds: float = 0.0, json: str = "") -> None:
+def bench(
+    _context: Context, quick: bool = False, only: str = "", seconds: float = 0.0, json: str = "", markdown: str = ""
+) -> None:
     """Measure rustun beside plain routing on this machine, in pairs that alternate; print a table with ratios.
 
     Examples:
         ./invoke bench --quick
         ./invoke bench --only tcp-1,ping --json bench.json
+        ./invoke bench --markdown figures.md
     """
     from netlab import api
 
-    _end(api.bench(quick=quick, only=only, seconds=seconds, json_file=json))
+    _end(api.bench(quick=quick, only=only, seconds=seconds, json_file=json, markdown=markdown))
 
 
 @task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})

@@ -41,7 +41,7 @@ from rustun.client.report import client_status
 from rustun.client.seed_session import ClientSeedSession, seed_entries
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.config.client import ClientConfig
-from rustun.errors import HostError, ProtocolError, RefusedError, RightsError, RustunError
+from rustun.errors import ConfigError, HostError, Problem, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog
 from rustun.protocol.ciphers import seed_cipher
@@ -51,6 +51,13 @@ from rustun.protocol.record_choice import record_ciphers
 from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.tiers import Tier
 
+NO_KEY_TIER: Final = Problem(
+    "client.toml",
+    0,
+    "security_config.private_key_file",
+    "the key tier is not part of this version",
+    "take it out and write crypto_config, or wait: nothing weaker is used in its place",
+)
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
@@ -65,6 +72,7 @@ class TunnelClient:
         random_bytes: a source of unpredictable bytes, such as os.urandom.
         log: where events go.
         aes_is_fast: whether this host has AES instructions; decides what cipher "auto" likes best.
+    Raises: ConfigError when the configuration asks for the key tier.
     Attributes:
         on_failure: called with the error that should end the process.
         retry_refused: whether a refusal is no end.
@@ -82,6 +90,8 @@ class TunnelClient:
         *,
         aes_is_fast: bool,
     ) -> None:
+        if config.tier is Tier.KEY:
+            raise ConfigError((NO_KEY_TIER,))
         self.config = config
         self.on_failure: Callable[[RustunError], None] = _raise
         self.retry_refused = False

@@ -27,6 +27,7 @@ from rustun.protocol.frames import RECORD_TYPES, FrameReader
 from rustun.protocol.rekey import RekeyClient, rekey_is_due
 from rustun.protocol.tiers import Tier
 
+PLACE_LOST: Final = ("superseded", "place-taken")  # another session has our identity's place
 SUPERSEDED_WAIT_SECONDS: Final = 60.0  # two hosts with one identity would else throw each other out for ever
 
 
@@ -78,7 +79,7 @@ class ClientNoiseSession(ClientSession):
         self.send_control(lambda: self._record_codec.seal_control(encode(message)))
 
     def _say_goodbye(self, reason: str) -> None:
-        self._outbox.transmit(self._record_codec.seal_control(encode(Goodbye(reason))))
+        self._outbox.transmit(self._record_codec.seal_control(encode(Goodbye("stopping", reason))))
 
     def _on_tick(self, now: float) -> None:
         if rekey_is_due(self._record_codec, now):
@@ -126,6 +127,6 @@ class ClientNoiseSession(ClientSession):
 
     def _on_goodbye(self, message: Goodbye) -> None:
         wait = message.window_seconds * int.from_bytes(self.tools.random_bytes(4), "big") / 2**32
-        if message.reason == "superseded" or "another session" in message.reason:
+        if message.code in PLACE_LOST:
             wait = SUPERSEDED_WAIT_SECONDS
         self.close(f"the server said goodbye: {message.reason}", wait_seconds=wait)

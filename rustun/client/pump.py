@@ -11,6 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -162,7 +163,11 @@ class Pump:
         """Replace a packet that cannot travel as it is by complete ones; return where each one's item ends."""
         plain = self._buffers.plain
         start = position + ITEM_HEADER_BYTES
-        pieces = cut_from_kernel(self._header_in, plain[start : start + length]) if length else []
+        try:
+            pieces = cut_from_kernel(self._header_in, plain[start : start + length]) if length else []
+        except (struct.error, IndexError):  # a header that points outside its packet: a fault of our own kernel
+            self.drops["uncuttable"] += 1
+            return []
         if sum(len(piece) + ITEM_HEADER_BYTES for piece in pieces) > len(plain) - position:
             self.drops["uncuttable"] += 1  # segments of a few bytes each; no TCP in use asks for that
             return []

@@ -264,20 +264,29 @@ class RekeyAsk:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The last record of a session; `window_seconds` asks a client to spread its return over that time."""
+    """The last record of a session.
+
+    Attributes:
+        code: a fixed word; what it asks of the receiver stands in docs/protocol.md, section 5.
+        reason: for people.
+        window_seconds: a client is asked to spread its return over that time.
+    """
 
     type: ClassVar[str] = "goodbye"
+    code: str
     reason: str
     window_seconds: float = 0.0
 
     def fields(self) -> dict[str, object]:
         """Return what travels beside the type."""
-        return {"reason": self.reason, "window": self.window_seconds}
+        return {"code": self.code, "reason": self.reason, "window": self.window_seconds}
 
     @classmethod
     def parse(cls, fields: dict[str, object]) -> Goodbye:
         """Read a peer's message. Raises ProtocolError."""
-        return cls(text(fields, "reason", 0, 256), number(fields, "window", 0, 3600) or 0.0)
+        return cls(
+            text(fields, "code", 1, 64), text(fields, "reason", 0, 256), number(fields, "window", 0, 3600) or 0.0
+        )
 
 
 Message = Ping | Pong | Config | Directory | RekeyInit | RekeyReply | RekeySwitch | RekeyAsk | Goodbye

@@ -144,7 +144,7 @@ class RelayCore:
             session.close("place-taken", say="another session of this identity is up and answers")
 
     def _supersede(self, session: NoiseSession | SeedSession, incumbent: RelaySession) -> None:
-        incumbent.close("superseded", say="superseded")
+        incumbent.close("superseded", say="another session took this member's place")
         now = self.reactor.now()
         recent = self._takeovers.setdefault(session.identity, deque(maxlen=self.limits.takeovers_per_minute + 1))
         recent.append(now)

@@ -148,8 +148,8 @@ class NoiseSession(RelaySession):
                 return
             self.send_control(lambda page=page: self.codec.seal_control(page))  # type: ignore[misc]
 
-    def _say_goodbye(self, reason: str, window_seconds: float) -> None:
-        self._outbox.transmit(self.codec.seal_control(encode(Goodbye(reason, window_seconds))))
+    def _say_goodbye(self, code: str, reason: str, window_seconds: float) -> None:
+        self._outbox.transmit(self.codec.seal_control(encode(Goodbye(code, reason, window_seconds))))
 
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         plain = self.core.buffers.plain

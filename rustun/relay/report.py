@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 
 def server_status(server: RelayServer) -> dict[str, object]:
-    """Return the document; taken at one moment, times as ages in seconds."""
+    """Return the document, times as ages in seconds.
+
+    The two long lists are iterators that look at one session or member at a time, so that 5,000 of them need not be
+    looked at in one go.
+    """
     core = server.core
     now = core.reactor.now()
     confirmed = [session for session in core.sessions if session.confirmed]
     online = {session.identity for session in confirmed}
+    absent = [member for member in core.members.values() if member.identity not in online]
     drops = Counter(core.drops)
     for session in core.sessions:
         drops.update(session.traffic.drops)
@@ -39,12 +44,8 @@ def server_status(server: RelayServer) -> dict[str, object]:
         "drops": dict(drops),
         "closes": dict(core.closes),
         "queued_bytes": core.queued_bytes,
-        "sessions": [_session(session, now) for session in confirmed],
-        "offline": [
-            _offline(member, core.last_seen.get(member.identity), now)
-            for member in core.members.values()
-            if member.identity not in online
-        ],
+        "sessions": (_session(session, now) for session in confirmed),
+        "offline": (_offline(member, core.last_seen.get(member.identity), now) for member in absent),
     }
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rustun.backends.base import Listener, Network, Reactor, Stream
+from rustun.config.advice import advise
 from rustun.config.server import ServerConfig
 from rustun.errors import HostError, RightsError
 from rustun.logs import EventLog
@@ -82,6 +83,8 @@ class RelayServer:
     def start(self) -> None:
         """Read the members, bind, and begin to accept. Raises ConfigError, HostError or RightsError."""
         self.roster.load()
+        for problem in advise(self.config, self.roster.routes):
+            self._log.event("warning", "advice", str(problem))
         try:
             for endpoint in self.config.listen:
                 self.listeners.append(self._network.listen(endpoint))

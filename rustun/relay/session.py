@@ -332,15 +332,15 @@ class RelaySession:
         """End the session: goodbye if there is something to say, unwatch, close, withdraw, count.
 
         Args:
-            reason: the word for log and counters.
-            say: what a peer that can be told hears as the reason; empty to close without a word.
+            reason: the word for log and counters, and the code of the goodbye.
+            say: what a peer that can be told shows its people as the reason; empty to close without a word.
             window_seconds: over which the peer should spread its return.
         """
         if self.closed:
             return
         self.closed = True  # first, for the goodbye may find the connection dead
         if say and not self._outbox.blocked and self._codec.alive(self.core.reactor.now()):
-            self._say_goodbye(say, window_seconds)
+            self._say_goodbye(reason, say, window_seconds)
         self._outbox.close()
         self.core.note_queued(-self.queue.bytes)
         lost = self.queue.clear()
@@ -352,7 +352,7 @@ class RelaySession:
             self.stream.close()
         self.core.session_ended(self, reason)
 
-    def _say_goodbye(self, reason: str, window_seconds: float) -> None:
+    def _say_goodbye(self, code: str, reason: str, window_seconds: float) -> None:
         """Tell the peer why, where its wire has a word for it."""
 
     def _on_lost(self, error: ConnectionError) -> None:

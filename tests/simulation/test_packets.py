@@ -94,7 +94,7 @@ def test_row_15_names_inside_a_session_are_passed_over_or_shown_as_text(make_wor
     one.keep_alive(name="[red]owned[/red]\x1b[31m")
     (detail,) = other.keep_alive()["peer_details"]
     assert detail["name"] == ""
-    assert "owned" not in json.dumps(world.server.status())
+    assert "owned" not in json.dumps(world.server.status(), default=list)
 
 
 @pytest.mark.parametrize("named", ["m1", "b0", "nobody", ""])

@@ -240,7 +240,7 @@ def test_row_10_a_reflected_record_ends_the_session(make_world: MakeWorld) -> No
     assert other.client.reconnects == 0
 
 
-@pytest.mark.parametrize("first", [Pong(1), Goodbye("x"), RekeyInit(bytes(48)), RekeySwitch()])
+@pytest.mark.parametrize("first", [Pong(1), Goodbye("x", ""), RekeyInit(bytes(48)), RekeySwitch()])
 def test_row_11_the_first_record_has_to_be_a_ping(make_world: MakeWorld, first: Message) -> None:
     """Row 11. If this fails, a session begins without the proof that its member is there now."""
     world = make_world(office(1))

@@ -60,7 +60,7 @@ def test_row_24_the_superseded_one_waits_a_minute(make_world: MakeWorld) -> None
     second = world.host("m0")
     world.run(6.0)
     assert second.client.state == "online"
-    assert "superseded" in first.client.last_error
+    assert "took this member's place" in first.client.last_error
     assert first.client.next_try_at is not None
     assert 50.0 < first.client.next_try_at - world.reactor.now() <= 60.0
     assert world.core.closes == {"superseded": 1}
@@ -107,7 +107,7 @@ def test_row_24_two_newcomers_at_once(make_world: MakeWorld) -> None:
     world.run(1.5)
     assert world.present == {"m0"}
     assert sum(not peer.ended for peer in newcomers) == 1
-    assert Goodbye("superseded") in silent.messages()
+    assert Goodbye("superseded", "another session took this member's place") in silent.messages()
     assert len(world.core.sessions) == 1
 
 

@@ -17,7 +17,7 @@ from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, RecordCodec, SeedCodec
 from rustun.protocol.frames import RECORD_TYPES, SEED_SESSION_TYPES, FrameReader
 from rustun.protocol.handshake import SessionKeys
-from rustun.protocol.offload import GSO_UDP, HEADER
+from rustun.protocol.offload import GSO_UDP, HEADER, NEEDS_CHECKSUM
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, DropReason, examine, flow_key
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES, RECORD_OVERHEAD_BYTES, Cipher
 from tests.ip_packets import tcp_packet, udp_packet
@@ -323,3 +323,14 @@ def test_packets_of_the_seeds_wire_are_delivered_too() -> None:
     assert FrameReader(SEED_SESSION_TYPES).next_frame(out, 0, end) == (3, end)
     world.pump.deliver(out[:end])
     assert world.tun.received == [(bytes(10), packet)]
+
+
+def test_an_offload_header_that_points_outside_costs_one_packet() -> None:
+    """If this fails, one odd header of the host's kernel silences the tunnel for ever."""
+    world = World()
+    world.attach()
+    packet = udp_packet(ME, PEER, (1, 2), b"odd")
+    world.tun.send(packet, HEADER.pack(NEEDS_CHECKSUM, 0, 0, 0, 60_000, 60_000))
+    world.tun.send(small := udp_packet(ME, PEER, (1, 2), b"small"))
+    assert world.up() == [(0, 0, small)]
+    assert world.pump.drops == {"uncuttable": 1}

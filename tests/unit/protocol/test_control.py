@@ -42,8 +42,8 @@ MESSAGES: list[Message] = [
     RekeyReply(b"\0"),
     RekeySwitch(),
     RekeyAsk(),
-    Goodbye("the server stops", 2.5),
-    Goodbye("", 0.0),
+    Goodbye("stopping", "the server stops", 2.5),
+    Goodbye("superseded", "", 0.0),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ SESSION_KEYS = {
 }  # fmt: skip
 
 
+def whole_status(world: World) -> dict[str, object]:
+    """Return the document with its lists made."""
+    return {
+        key: list(value) if isinstance(value, Iterator) else value for key, value in server_status(world.server).items()
+    }
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     entries = [
@@ -35,7 +43,7 @@ def world(tmp_path: Path) -> World:
 
 def test_the_document_has_every_key_and_survives_json(world: World) -> None:
     """If this fails, monitoring and `rustun status` stumble over a server that works."""
-    status = server_status(world.server)
+    status = whole_status(world)
     assert json.loads(json.dumps(status)) == status
     assert status.keys() == SERVER_KEYS
     sessions = status["sessions"]
@@ -50,7 +58,7 @@ def test_sessions_tell_what_was_carried(world: World) -> None:
     packet = udp_packet("10.0.1.2", "10.0.1.3", (1, 2), bytes(100))
     first.send(*[packet] * 5, udp_packet("10.0.1.2", "172.16.0.1", (1, 2), b""))
     world.run(1.0)
-    sessions = server_status(world.server)["sessions"]
+    sessions = whole_status(world)["sessions"]
     assert isinstance(sessions, list)
     a, b = sorted(sessions, key=lambda session: session["identity"])
     assert (a["name"], a["address"], a["address6"], a["tier"], a["cipher"]) == (
@@ -67,7 +75,7 @@ def test_who_is_not_there_is_told_with_the_reason(world: World) -> None:
     """If this fails, nobody sees that a site is down, or why."""
     world.hosts[0].client.stop("the test stops it", lambda: None)
     world.run(3.0)
-    offline = server_status(world.server)["offline"]
+    offline = whole_status(world)["offline"]
     assert isinstance(offline, list)
     known = {each["identity"]: (each["last_seen_age_s"], each["last_error"]) for each in offline}
     assert known.keys() == {"a", "never", "off"}
@@ -81,10 +89,10 @@ def test_counters_outlive_their_session(world: World) -> None:
     """If this fails, the drops of a member that left vanish from the totals."""
     world.hosts[0].send(udp_packet("10.0.1.2", "10.0.1.4", (1, 2), b""))
     world.run(1.0)
-    before = server_status(world.server)["drops"]
+    before = whole_status(world)["drops"]
     world.hosts[0].client.stop("the test stops it", lambda: None)
     world.run(1.0)
-    after = server_status(world.server)
+    after = whole_status(world)
     assert before == after["drops"] == {"offline": 1}
     assert after["closes"] == {"goodbye": 1}
 
@@ -93,7 +101,7 @@ def test_a_refused_file_is_an_alarm(world: World) -> None:
     """If this fails, an operator believes that a change is in force although the file was refused."""
     world.write_routes(b'[{"cluster": 5}]')
     world.run(2.0)
-    status = server_status(world.server)
+    status = whole_status(world)
     routes = status["routes"]
     assert isinstance(routes, dict)
     assert routes["members"] == 4
@@ -107,6 +115,6 @@ def test_a_refused_file_is_an_alarm(world: World) -> None:
 
 def test_no_secret_is_told(world: World) -> None:
     """If this fails, whoever may read the status learns the key."""
-    text = json.dumps(server_status(world.server)) + repr(world.server.config)
+    text = json.dumps(whole_status(world)) + repr(world.server.config)
     assert "marked-secret" not in text
     assert world.server._policy.psk.hex() not in text
