@@ -80,7 +80,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     from netlab import bench
     from netlab.namespaces import enter_own_world
 
-    order = bench.order(arguments.quick, arguments.only, arguments.seconds, arguments.json)
+    files = (arguments.json, arguments.markdown)
+    order = bench.order(arguments.quick, arguments.only, arguments.seconds, *files)
     return enter_own_world(_guarded(partial(bench.run, order, arguments.build, fresh_logs(arguments.build, "bench"))))
 
 
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", default="")
     bench.add_argument("--seconds", type=float, default=0.0)
     bench.add_argument("--json", type=Path)
+    bench.add_argument("--markdown", type=Path)
     for generating in (demo, up, keep, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser

@@ -44,11 +44,12 @@ def sweep() -> int:
     return _netlab("sweep")
 
 
-def bench(*, quick: bool = False, only: str = "", seconds: float = 0.0, json_file: str = "") -> int:
-    """Measure rustun beside plain routing and print a table; `only` names rows by comma."""
+def bench(*, quick: bool = False, only: str = "", seconds: float = 0.0, json_file: str = "", markdown: str = "") -> int:
+    """Measure rustun beside plain routing and print tables; `only` names rows by comma."""
     options = ["--only", only] if only else []
     options += ["--seconds", str(seconds)] if seconds else []
     options += ["--json", str(Path(json_file).absolute())] if json_file else []
+    options += ["--markdown", str(Path(markdown).absolute())] if markdown else []
     return _netlab("bench", *["--quick"] * quick, *options)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeVar
 
+from netlab.errors import ExpectationFailed
 from netlab.lab import Laboratory
 from netlab.processes import Measurement, processor_seconds, resident_bytes
 from netlab.topology import SERVER
@@ -33,10 +34,12 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What arrived by TCP: Gbit/s of payload, and the processor time of all rustun processes per gigabyte."""
+    """What arrived by TCP: Gbit/s of payload, and processor seconds per gigabyte of the rustun processes on the way."""
 
     gigabits: float
-    processor_seconds_per_gigabyte: float
+    relay_seconds_per_gigabyte: float
+    sender_seconds_per_gigabyte: float
+    receiver_seconds_per_gigabyte: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +77,18 @@ def _bulk(
     lab: Laboratory, path: Path, streams: int, seconds: float, meanwhile: Callable[[], T]
 ) -> tuple[Throughput, T]:
     deadline = monotonic() + seconds + GRACE_SECONDS
-    before = _rustun_seconds(lab)
+    on_the_way = (SERVER, _client(lab, path.sender), _client(lab, path.receiver))
+    before = [_used_seconds(lab, node) for node in on_the_way]
     options = ("--streams", str(streams), "--seconds", str(seconds))
     with _sink(lab, path, "tcp-sink", *options[:2], deadline=deadline) as (sink, port):
         with _running(lab, path.sender, "tcp-send", path.address, port, *options) as sender:
             result = meanwhile()
             found = sink.line(deadline)
             sender.finish(deadline)
-    used = _rustun_seconds(lab) - before
     gigabytes = found["bytes"] / GIGA
-    return Throughput(gigabytes * 8 / found["seconds"], used / gigabytes), result
+    used = [_used_seconds(lab, node) - earlier for node, earlier in zip(on_the_way, before, strict=True)]
+    relay, sending, receiving = (seconds / gigabytes for seconds in used)
+    return Throughput(gigabytes * 8 / found["seconds"], relay, sending, receiving), result
 
 
 def datagrams(lab: Laboratory, path: Path, *, size: int, rate: float, seconds: float) -> Datagrams:
@@ -134,13 +139,17 @@ class Crowd:
     beside: Trips
 
 
-def crowd(lab: Laboratory, path: Path, *, port: int, key_file: str, clients: int, echoes: int) -> Crowd:
-    """Let `clients` idle members join the server over loopback, and ping along `path` before and beside them."""
+def crowd(lab: Laboratory, path: Path, *, key_file: str, clients: int, echoes: int) -> Crowd:
+    """Let `clients` idle members join the server over loopback, and ping along `path` before and beside them.
+
+    Raises:
+        ExpectationFailed: the server listens on no address that loopback reaches, or not all of the crowd came in.
+    """
     seconds = echoes * 0.005 + CROWD_REST_SECONDS
     before = trips(lab, path, echoes=echoes)
     server = lab.processes[SERVER].pid
     bytes_before = resident_bytes(server)
-    arguments = (str(port), key_file, str(clients), str(seconds))
+    arguments = (_loopback_port(lab), key_file, str(clients), str(seconds))
     members = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
     try:
         deadline = monotonic() + CROWD_JOIN_SECONDS
@@ -154,11 +163,27 @@ def crowd(lab: Laboratory, path: Path, *, port: int, key_file: str, clients: int
     return Crowd(grown / clients / 1024, left, before, beside)
 
 
+def _loopback_port(lab: Laboratory) -> str:
+    """Return the port of the server that 127.0.0.1 leads to."""
+    listening = (lab.status(SERVER) or {}).get("listen", [])
+    for endpoint in listening:
+        address, _, port = endpoint.rpartition(":")
+        if address in ("0.0.0.0", "[::]", "127.0.0.1"):
+            return str(port)
+    raise ExpectationFailed(f"the server is not to be reached over loopback; it listens on {', '.join(listening)}")
+
+
 def resident_megabytes(lab: Laboratory) -> dict[str, float]:
     """Return the resident memory of the server, and the largest of the clients."""
     sizes = {name: resident_bytes(process.pid) / MEGA for name, process in lab.processes.items()}
     return {"server": sizes.pop(SERVER), "client": max(sizes.values())}
 
 
-def _rustun_seconds(lab: Laboratory) -> float:
-    return sum(processor_seconds(process.pid) for process in lab.processes.values())
+def _client(lab: Laboratory, node: str) -> str:
+    """Return the member whose client carries a node's traffic: itself, or the one that the LAN host is behind."""
+    return next((host.behind for host in lab.spec.hosts if host.name == node), node)
+
+
+def _used_seconds(lab: Laboratory, node: str) -> float:
+    """Return the processor time of a node's rustun process so far; 0 where there is none."""
+    return processor_seconds(lab.processes[node].pid) if node in lab.processes else 0.0

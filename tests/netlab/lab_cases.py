@@ -89,7 +89,7 @@ def a_crowd_joins_and_stays(folder: Path) -> None:
     lab.start()
     path = measure.Path("bj-dev", "bj-office-gw", "10.0.1.1")
     key_file = str(lab.files.configuration / SHARED_KEY)
-    found = measure.crowd(lab, path, port=8080, key_file=key_file, clients=100, echoes=50)
+    found = measure.crowd(lab, path, key_file=key_file, clients=100, echoes=50)
     assert found.dropped == 0
     assert found.kibibytes_each < 64
     assert found.beside.lost == 0

@@ -68,7 +68,9 @@ class Site:
     def connect(self, identity: str, *options: str, server: str = REMOTE, at: str = "") -> Path:
         """Type `rustun connect -s SERVER -i IDENTITY ...` at that member; return the control socket."""
         control = self.lab.files.sockets / f"{at or identity}.sock"
-        self._type(at or identity, "connect", "-s", f"{server}:8080", "-i", identity, *options, "--control", str(control))
+        self._type(
+            at or identity, "connect", "-s", f"{server}:8080", "-i", identity, *options, "--control", str(control)
+        )
         return control
 
     def connect_as_typed(self, identity: str) -> Path:

@@ -1,29 +1,94 @@
-"""The bench's table."""
+"""The bench's order of measurements and its tables."""
 
 from __future__ import annotations
 
-from netlab.bench import ROWS, Sample
-from netlab.bench_report import ratio_to_plain, report_lines
+from random import Random
+
+import pytest
+
+from netlab.bench import neighbourhoods
+from netlab.bench_report import Sample, markdown_lines, ratio_to_plain, tables, text_lines
+from netlab.bench_rows import PLAIN, ROWS, TUNNELS
+
+# What has to be reached, as people were promised it: (row, variant, metric, least, limit, share of plain).
+PROMISED = {
+    ("tcp-1", "aes", "Gbit/s", True, 0.45, True),
+    ("tcp-1", "chacha", "Gbit/s", True, 0.28, True),
+    ("lan", "aes", "Gbit/s", True, 0.40, True),
+    ("tcp-1", "aes-no-offload", "Gbit/s", True, 0.04, True),
+    ("tcp-4", "aes", "ping mean ms", False, 3.0, False),
+    ("tcp-4", "aes", "ping p99 ms", False, 8.0, False),
+    ("ping", "aes", "median ms", False, 0.55, False),
+    ("udp-small", "aes", "lost %", False, 1.0, False),
+    ("udp-large", "aes", "lost %", False, 1.0, False),
+    ("memory", "aes", "server MB", False, 64.0, False),
+    ("memory", "aes", "client MB", False, 64.0, False),
+    ("crowd", "crowd", "KiB each", False, 32.0, False),
+    ("crowd", "crowd", "dropped", False, 0.0, False),
+    ("crowd", "crowd", "beside/before", False, 1.25, False),
+}
 
 
-def test_ratios_are_taken_within_a_repetition() -> None:
+def taken(**found: float) -> list[Sample]:
+    """Return one group of samples of the first row: a speed for each variant."""
+    return [Sample("tcp-1", name.replace("_", "-"), 0, 0, {"Gbit/s": value}) for name, value in found.items()]
+
+
+def test_ratios_are_taken_between_neighbours() -> None:
     """A machine that slows down in between would change the ratio."""
     values = [(0, "plain", 10.0), (0, "aes", 5.0), (1, "plain", 2.0), (1, "aes", 1.0)]
-    samples = [Sample("tcp-1", variant, number, {"Gbit/s": value}) for number, variant, value in values]
+    samples = [Sample("tcp-1", variant, 0, group, {"Gbit/s": value}) for group, variant, value in values]
     assert ratio_to_plain(samples, "aes", "Gbit/s") == 0.5
 
 
-def test_the_table_fits_and_says_what_was_missed() -> None:
-    """A figure that is missed has to stand out, and the table must not break in a terminal."""
-    found = {"plain": 16.0, "aes": 8.0, "chacha": 2.0, "no-offload": 1.0}
-    metrics = ("Gbit/s", "CPU s/GB")
-    samples = [Sample("tcp-1", name, 0, dict.fromkeys(metrics, value)) for name, value in found.items()]
-    lines = list(report_lines(ROWS[:1], samples))
-    assert max(map(len, lines)) <= 110
-    assert any("aes" in line and "0.50" in line and "reached" in line for line in lines)
-    assert any("chacha" in line and "0.12" in line and "MISSED" in line for line in lines)
+@pytest.mark.parametrize("row", [row for row in ROWS if PLAIN in row.variants], ids=lambda row: row.name)
+def test_each_tunnel_is_measured_next_to_plain_routing(row: object) -> None:
+    """A tunnel would be compared with what plain routing did minutes ago."""
+    variants = next(known.variants for known in ROWS if known is row)
+    shuffle = Random(1)
+    for _ in range(20):
+        groups = neighbourhoods(variants, shuffle)
+        for group in groups:
+            assert group.count(PLAIN) == 1
+            assert all(abs(group.index(PLAIN) - place) <= 1 for place in range(len(group)))
+        assert sorted(name for group in groups for name in group if name != PLAIN) == sorted(set(variants) - {PLAIN})
 
 
-def test_every_figure_names_a_variant_of_its_row() -> None:
-    """A figure for a variant that is not measured is never missed."""
+def test_the_figures_are_those_that_were_promised() -> None:
+    """A figure that is not in the table, or has another limit there, is never missed."""
+    found = {(row.name, f.variant, f.metric, f.least, f.limit, f.of_plain) for row in ROWS for f in row.figures}
+    assert found == PROMISED
     assert all(figure.variant in row.variants for row in ROWS for figure in row.figures)
+
+
+def test_the_verdict_says_what_was_missed() -> None:
+    """A figure that is missed has to stand out, and one that was not measured must not look reached."""
+    samples = taken(plain=16.0, aes=8.0, chacha=2.0)
+    verdicts = {line[0]: line[1:] for line in tables(ROWS[:1], samples)[0].rows}
+    assert verdicts["1 TCP stream, AES-256-GCM"] == ("at least 0.45 x plain", "0.5 x plain", "reached")
+    assert verdicts["1 TCP stream, ChaCha20-Poly1305"] == ("at least 0.28 x plain", "0.125 x plain", "MISSED")
+    assert verdicts["1 TCP stream, AES, both ends without offload"][1:] == ("not measured", "?")
+
+
+def test_claims_stand_beside_what_was_found() -> None:
+    """The comparison with the seed would need a calculator."""
+    samples = [Sample("tcp-1", "aes", 0, 0, {"Gbit/s": 8.0, "relay CPU s/GB": 1.0})]
+    samples += [Sample("ping", name, 0, 1, {"median ms": value}) for name, value in (("plain", 0.1), ("aes", 0.6))]
+    claims = {line[0]: line[1:] for line in tables(ROWS, samples)[1].rows}
+    assert claims == {
+        "one TCP connection": ("about 900 Mbit/s", "8000 Mbit/s"),
+        "added latency, idle ping": ("under 1 ms", "0.5 ms"),
+        "processor per 100 Mbit/s, relay": ("5 %", "1.25 %"),
+        "memory of a client": ("20 MB", "not measured"),
+    }
+
+
+def test_tables_fit_a_terminal_and_are_well_formed_markdown() -> None:
+    """The table would break in a terminal, or in the document that it is pasted into."""
+    values = {"Gbit/s": 12.3456, "receiver CPU s/GB": 123.456, "ping median ms": 0.001}
+    samples = [Sample(row.name, name, 0, 0, values) for row in ROWS for name in (PLAIN, *TUNNELS, "crowd")]
+    for table in tables(ROWS, samples):
+        assert max(map(len, text_lines(table))) <= 100
+        lines = [line for line in markdown_lines(table) if line.startswith("|")]
+        assert len(lines) == len(table.rows) + 2
+        assert {line.count("|") for line in lines} == {len(table.heading) + 1}

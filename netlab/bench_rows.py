@@ -1,0 +1,149 @@
+"""What the bench measures: rows of variants, and the figures that some of them have to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from netlab import measure
+from netlab.lab import Laboratory
+from rustun.ops.render import SHARED_KEY
+
+SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
+PLAIN: Final = "plain"
+CROWD: Final = "crowd"
+AES, CHACHA, AES_SINGLE, CHACHA_SINGLE = "aes", "chacha", "aes-no-offload", "chacha-no-offload"
+ECHOES: Final = 300  # at 5 ms: gives a usable median and p99
+SMALL_BYTES, SMALL_RATE = 100, 100_000.0
+LARGE_BYTES, LARGE_BITS = 1300, 500e6
+CROWD_CLIENTS: Final = 5000
+Values = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What has to be reached: `metric` of `variant` at least or at most `limit`, absolute or as a share of plain."""
+
+    what: str
+    variant: str
+    metric: str
+    least: bool
+    limit: float
+    of_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that is measured, for several variants.
+
+    `once` is for what depends on what was before, so that a second time says nothing.
+    """
+
+    name: str
+    title: str
+    variants: tuple[str, ...]
+    take: Callable[[Laboratory, float], Values]
+    figures: tuple[Figure, ...] = ()
+    once: bool = False
+
+
+def path_from(lab: Laboratory, sender: str) -> measure.Path:
+    """Return the way from a node to the bench's receiver, by IPv4."""
+    return measure.Path(sender, RECEIVER, str(lab.spec.member(RECEIVER).addresses[0].ip))
+
+
+def _single(lab: Laboratory, seconds: float) -> Values:
+    return _throughput_values(lab, measure.throughput(lab, path_from(lab, SENDER), streams=1, seconds=seconds))
+
+
+def _from_lan(lab: Laboratory, seconds: float) -> Values:
+    return _throughput_values(lab, measure.throughput(lab, path_from(lab, LAN_HOST), streams=1, seconds=seconds))
+
+
+def _four(lab: Laboratory, seconds: float) -> Values:
+    found, trips = measure.loaded_trips(lab, path_from(lab, SENDER), streams=4, seconds=seconds)
+    return {
+        **_throughput_values(lab, found),
+        "ping mean ms": trips.mean,
+        "ping median ms": trips.median,
+        "ping p99 ms": trips.p99,
+    }
+
+
+def _throughput_values(lab: Laboratory, found: measure.Throughput) -> Values:
+    if lab.plain:
+        return {"Gbit/s": found.gigabits}
+    return {
+        "Gbit/s": found.gigabits,
+        "relay CPU s/GB": found.relay_seconds_per_gigabyte,
+        "sender CPU s/GB": found.sender_seconds_per_gigabyte,
+        "receiver CPU s/GB": found.receiver_seconds_per_gigabyte,
+    }
+
+
+def _idle_ping(lab: Laboratory, _seconds: float) -> Values:
+    trips = measure.trips(lab, path_from(lab, SENDER), echoes=ECHOES)
+    return {"mean ms": trips.mean, "median ms": trips.median, "p99 ms": trips.p99, "lost %": trips.lost * 100}
+
+
+def _small(lab: Laboratory, seconds: float) -> Values:
+    return _paced(lab, SMALL_BYTES, SMALL_RATE, seconds)
+
+
+def _large(lab: Laboratory, seconds: float) -> Values:
+    return _paced(lab, LARGE_BYTES, LARGE_BITS / 8 / LARGE_BYTES, seconds)
+
+
+def _paced(lab: Laboratory, size: int, rate: float, seconds: float) -> Values:
+    found = measure.datagrams(lab, path_from(lab, SENDER), size=size, rate=rate, seconds=seconds)
+    return {"lost %": found.lost * 100, "offered k/s": found.offered / 1000}
+
+
+def _memory(lab: Laboratory, _seconds: float) -> Values:
+    sizes = measure.resident_megabytes(lab)
+    return {"server MB": sizes["server"], "client MB": sizes["client"]}
+
+
+def _crowd(lab: Laboratory, _seconds: float) -> Values:
+    key_file = str(lab.files.configuration / SHARED_KEY)
+    found = measure.crowd(
+        lab, path_from(lab, SENDER), key_file=key_file, clients=CROWD_CLIENTS, echoes=ECHOES
+    )  # fmt: skip
+    return {
+        "KiB each": found.kibibytes_each,
+        "dropped": found.dropped,
+        "ping before ms": found.before.median,
+        "ping beside ms": found.beside.median,
+        "beside/before": found.beside.median / found.before.median,
+    }
+
+
+TUNNELS: Final = (AES, CHACHA, AES_SINGLE, CHACHA_SINGLE)
+ROWS: Final = (
+    Row(
+        "tcp-1", "1 TCP stream", (PLAIN, *TUNNELS), _single,
+        (Figure("1 TCP stream, AES-256-GCM", AES, "Gbit/s", True, 0.45, True),
+         Figure("1 TCP stream, ChaCha20-Poly1305", CHACHA, "Gbit/s", True, 0.28, True),
+         Figure("1 TCP stream, AES, both ends without offload", AES_SINGLE, "Gbit/s", True, 0.04, True)),
+    ),
+    Row("lan", "1 TCP stream from a LAN host through its gateway", (PLAIN, AES), _from_lan,
+        (Figure("1 TCP stream, AES, from a LAN host", AES, "Gbit/s", True, 0.40, True),)),
+    Row("tcp-4", "4 TCP streams, ping meanwhile", (PLAIN, *TUNNELS), _four,
+        (Figure("4 streams, AES: ping meanwhile, mean ms", AES, "ping mean ms", False, 3.0),
+         Figure("4 streams, AES: ping meanwhile, p99 ms", AES, "ping p99 ms", False, 8.0))),
+    Row("ping", "idle ping, one every 5 ms", (PLAIN, AES, CHACHA), _idle_ping,
+        (Figure("idle ping, median ms", AES, "median ms", False, 0.55),)),
+    Row("udp-small", "100-byte datagrams, one system call each, 100,000/s offered", (PLAIN, AES, CHACHA), _small,
+        (Figure("100-byte datagrams at 100,000/s, lost %", AES, "lost %", False, 1.0),)),
+    Row("udp-large", "1300-byte datagrams, 500 Mbit/s offered", (PLAIN, AES, CHACHA), _large,
+        (Figure("1300-byte datagrams at 500 Mbit/s, lost %", AES, "lost %", False, 1.0),)),
+    Row("memory", "resident memory after all that; server with 4 clients", TUNNELS, _memory,
+        (Figure("resident memory, server with 4 clients, MB", AES, "server MB", False, 64.0),
+         Figure("resident memory, client, MB", AES, "client MB", False, 64.0)), once=True),
+    Row("crowd", f"{CROWD_CLIENTS:,} idle clients over loopback", (CROWD,), _crowd,
+        (Figure(f"{CROWD_CLIENTS:,} idle clients, KiB each", CROWD, "KiB each", False, 32.0),
+         Figure(f"{CROWD_CLIENTS:,} idle clients, dropped", CROWD, "dropped", False, 0.0),
+         Figure(f"{CROWD_CLIENTS:,} idle clients, ping of a pair beside/before", CROWD, "beside/before", False, 1.25)),
+        once=True),
+)  # fmt: skip
