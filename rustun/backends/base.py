@@ -174,8 +174,8 @@ class TunDevice(Source, Protocol):
         Raises: HostError when the device is gone.
         """
 
-    def write(self, header: Buffer, packet: Buffer) -> bool:
-        """Write one packet with its offload header.
+    def write(self, header: Buffer, *packet: Buffer) -> bool:
+        """Write one packet, in one or more parts, with its offload header.
 
         Returns: False when the kernel refused just this packet (EINVAL and the like): count it, go on.
         Raises: HostError when the device is gone.

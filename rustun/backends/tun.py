@@ -102,14 +102,14 @@ class LinuxTun:
                 return None
             raise self._gone(error) from error
 
-    def write(self, header: Buffer, packet: Buffer) -> bool:
-        """Write one packet with its offload header.
+    def write(self, header: Buffer, *packet: Buffer) -> bool:
+        """Write one packet, in one or more parts, with its offload header.
 
         Returns: False when the kernel refused just this packet, or the interface is down: count it, go on.
         Raises: HostError when the device is gone.
         """
         try:
-            os.writev(self._fd, (header, packet))
+            os.writev(self._fd, (header, *packet))
         except OSError as error:
             if error.errno in GONE:
                 raise self._gone(error) from error

@@ -5,7 +5,7 @@ Rules of this module
      other, sealed once per record and sent once per turn. While the session's stream takes nothing, the device is
      not read: the kernel's own queue does the choosing.
   2. Downwards: each item is judged (`examine`, `Peers.judge`) before the kernel sees it, its offload header is derived
-     anew, and a write that the kernel refuses is a counted drop.
+     anew, and a write that the kernel refuses is a counted drop. Equal datagrams in a row are one write (datagrams.py).
   3. What waited in the device while there was no session is thrown away: it is older than any retransmission.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Reactor, TunDevice
+from rustun.client.datagrams import DatagramGatherer
 from rustun.client.peers import Peers
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import TURN_BYTES, Buffers
@@ -63,6 +64,7 @@ class Pump:
         self._on_gone = on_gone
         self._header_in = memoryview(bytearray(OFFLOAD_HEADER_BYTES))
         self._header_out = bytearray(OFFLOAD_HEADER_BYTES)
+        self._gatherer = DatagramGatherer(tun)
         self._flows: dict[bytes, str] = {}
         self._transmit: Callable[[memoryview], None] | None = None
         self._codec: RecordCodec | SeedCodec
@@ -200,14 +202,17 @@ class Pump:
         if end == 0:
             raise ProtocolError("an empty data record")
         try:
-            self._deliver_items(plain, end)
+            try:
+                self._deliver_items(plain, end)
+            finally:
+                self._write_gathered()
         except HostError as error:
             self.detach()
             self._on_gone(error)
 
     def _deliver_items(self, plain: memoryview, end: int) -> None:
-        flows, drops, header, write = self._flows, self.drops, self._header_out, self._tun.write
-        position = packets = 0
+        flows, drops, gatherer = self._flows, self.drops, self._gatherer
+        position = 0
         while position < end:
             start = position + ITEM_HEADER_BYTES
             if start > end:
@@ -227,14 +232,26 @@ class Pump:
             if verdict:
                 drops[verdict] += 1
                 continue
+            unfinished = flags and not segment_bytes
+            if unfinished and gatherer.add(plain, start, length):
+                continue
+            if gatherer.waits:
+                self._write_gathered()
+                if unfinished and gatherer.add(plain, start, length):
+                    continue
             packet = plain[start:position]
-            to_kernel(flags, segment_bytes, packet, length, header)
-            if write(header, packet):
-                packets += 1
-                self.received_bytes += length
-            else:
-                drops["kernel-refused"] += 1
-        self.received_packets += packets
+            to_kernel(flags, segment_bytes, packet, length, self._header_out)
+            self._count_written(1, length, self._tun.write(self._header_out, packet))
+
+    def _write_gathered(self) -> None:
+        self._count_written(*self._gatherer.write(self._header_out))
+
+    def _count_written(self, packets: int, size: int, taken: bool) -> None:
+        if taken:
+            self.received_packets += packets
+            self.received_bytes += size
+        else:
+            self.drops["kernel-refused"] += packets
 
     def _judge(self, key: bytes) -> str:
         if len(self._flows) >= MAX_FLOWS:

@@ -101,6 +101,11 @@ class Outbox:
         """Stop watching; nothing is called back any more. The stream itself is the owner's to close."""
         self._closed = True
         self._reactor.unwatch(self._stream)
+        self._unsent = b""
+        # The owner holds this object: without the way back both go at once, not when the cycle collector comes by,
+        # which on a relay is after hours.
+        self._on_readable = self._refill = _nothing
+        self._on_lost = _nothing_lost
 
     def pause_reading(self, paused: bool) -> None:
         """Stop or resume the receiving turns."""
@@ -141,3 +146,11 @@ class Outbox:
         self._refill()
         if not self.blocked and not self._wanted:
             self._watch(writable=False)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_lost(error: ConnectionError) -> None:
+    pass

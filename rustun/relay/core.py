@@ -97,6 +97,9 @@ class RelayCore:
             self._plan_news(cluster)
             if not members:
                 del self.clusters[name]
+        for identity in (self.last_seen.keys() | self._takeovers.keys()) - after.keys():
+            self.last_seen.pop(identity, None)
+            self._takeovers.pop(identity, None)
 
     def _apply_to_session(self, session: RelaySession, before: Member, after: Member | None) -> None:
         if after == before:

@@ -3,7 +3,9 @@
 Rules of this module
   1. Each sender has its own flow. Flows are served by deficit round robin (RFC 8290 section 4.2 uses the same), so
      a sender of many small runs gets no more bytes than a sender of few large ones.
-  2. When the queue is full the longest flow loses its newest runs, so a flooder loses its own packets first.
+  2. When the queue is full the longest flow loses its newest runs, so a flooder loses its own packets first. Longest is
+     who takes the largest share of what there is least of, bytes or packets: 8,000 tiny packets weigh as much as a
+     megabyte.
   3. Queues hold plaintext: a sealed record is never dropped or overtaken.
 """
 
@@ -22,6 +24,7 @@ Sender = TypeVar("Sender")
 class _Flow:
     runs: deque[tuple[bytes, int]] = field(default_factory=deque)  # (run, packets in it)
     bytes: int = 0
+    packets: int = 0
     credit: int = 0
 
 
@@ -57,6 +60,7 @@ class FairQueue(Generic[Sender]):
             flow = self._flows[sender] = _Flow()
         flow.runs.append((run, packets))
         flow.bytes += len(run)
+        flow.packets += packets
         self.bytes += len(run)
         self.packets += packets
         dropped = []
@@ -66,7 +70,7 @@ class FairQueue(Generic[Sender]):
 
     def drop_from_longest(self) -> tuple[Sender, int]:
         """Drop the newest run of the longest flow and return its (sender, packets); the queue must not be empty."""
-        sender, flow = max(self._flows.items(), key=lambda entry: entry[1].bytes)
+        sender, flow = max(self._flows.items(), key=lambda entry: self._share(entry[1]))
         run, packets = flow.runs.pop()
         self._forget(sender, flow, run, packets)
         return sender, packets
@@ -94,8 +98,12 @@ class FairQueue(Generic[Sender]):
         self.bytes = self.packets = 0
         return packets
 
+    def _share(self, flow: _Flow) -> int:
+        return max(flow.bytes * self._max_packets, flow.packets * self._max_bytes)
+
     def _forget(self, sender: Sender, flow: _Flow, run: bytes, packets: int) -> None:
         flow.bytes -= len(run)
+        flow.packets -= packets
         self.bytes -= len(run)
         self.packets -= packets
         if not flow.runs:

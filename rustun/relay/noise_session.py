@@ -3,7 +3,8 @@
 Rules of this module
   1. The first record has to be a Ping: it proves the keys. Nothing about the member is visible before it.
   2. Data before that closes the session; data while a takeover is decided is opened, dropped and counted.
-  3. A client sends 20 control messages a second and one rekey in 30 s at the most; more closes the session.
+  3. A client sends 20 control messages a second and one rekey in 30 s at the most; more closes the session. An answer
+     that was asked for is free: others, who claim this member's place, cause the question.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from rustun.relay.session import RelaySession, Wire
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
+PING_SECONDS: Final = 0.5  # half of what an incumbent has to answer a newcomer's claim
 ASK_AFTER_SECONDS: Final = (REKEY_AFTER_SECONDS + KEY_LIFE_SECONDS) / 2  # a client that forgot gets one reminder
 
 
@@ -81,14 +83,12 @@ class NoiseSession(RelaySession):
         self.codec = codec
         self.hello = hello
         self._rekey = rekey
-        self.on_proved: Callable[[], None] = lambda: None
+        self.on_proved: Callable[[], None] = _nothing
         self._rekey_allowed_at = self.began_at
         self._rekey_asked = False
         self._cursor = Cursor()
         self._pings_awaited: dict[int, float] = {}
         self._next_ping = 1
-        self._control_tokens = float(core.limits.control_messages_per_second)
-        self._control_at = self.began_at
         self._claimed = False  # a first valid record came; the takeover may still be undecided
 
     @property
@@ -101,8 +101,11 @@ class NoiseSession(RelaySession):
         self.send_control(lambda: self.codec.seal_control(encode(message)))
 
     def ping(self) -> None:
-        """Ask for proof of life."""
-        self._pings_awaited = {self._next_ping: self.core.reactor.now()}
+        """Ask for proof of life; not again while an answer may still be on its way."""
+        now = self.core.reactor.now()
+        if any(now - asked_at < PING_SECONDS for asked_at in self._pings_awaited.values()):
+            return
+        self._pings_awaited = {self._next_ping: now}
         self.say(Ping(self._next_ping))
         self._next_ping += 1
 
@@ -116,7 +119,11 @@ class NoiseSession(RelaySession):
     def close(self, reason: str, say: str = "", window_seconds: float = 0.0) -> None:
         """End the session, as RelaySession says; one that was never proved leaves the pool of strangers."""
         super().close(reason, say, window_seconds)
-        self.on_proved()
+        self._leave_the_strangers()
+
+    def _leave_the_strangers(self) -> None:
+        on_proved, self.on_proved = self.on_proved, _nothing
+        on_proved()
 
     def tell_config(self) -> None:
         """Tell the member its own entry."""
@@ -137,6 +144,9 @@ class NoiseSession(RelaySession):
 
     def tick(self, now: float) -> None:
         """Look at the age of the keys; called about twice a second."""
+        self._guard(lambda: self._look_at_keys(now))
+
+    def _look_at_keys(self, now: float) -> None:
         if self.keys_alive(now) and not self._rekey_asked and now - self.codec.sealed_since > ASK_AFTER_SECONDS:
             self._rekey_asked = True
             self.say(RekeyAsk())
@@ -168,7 +178,7 @@ class NoiseSession(RelaySession):
             if not isinstance(message, Ping):
                 raise ProtocolError(f"the first record is {message.type!r}, not a ping")
             self._claimed = True
-            self.on_proved()
+            self._leave_the_strangers()
             self._answer(message)
             self.core.claim(self)
             return
@@ -183,6 +193,7 @@ class NoiseSession(RelaySession):
             asked_at = self._pings_awaited.pop(message.id, None)
             if asked_at is not None:
                 self.rtt_ms = (now - asked_at) * 1e3
+                self._control_tokens += 1
         elif isinstance(message, RekeyInit):
             self._begin_rekey(message, now)
         elif isinstance(message, RekeySwitch):
@@ -204,11 +215,6 @@ class NoiseSession(RelaySession):
 
         self.send_control(lambda: self.codec.seal_control(encode(reply)), switch)
 
-    def _spend_control_token(self) -> None:
-        limit = self.core.limits.control_messages_per_second
-        now = self.core.reactor.now()
-        self._control_tokens = min(limit, self._control_tokens + (now - self._control_at) * limit)
-        self._control_at = now
-        if self._control_tokens < 1:
-            raise ProtocolError(f"more than {limit} control messages a second")
-        self._control_tokens -= 1
+
+def _nothing() -> None:
+    pass

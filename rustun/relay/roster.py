@@ -5,23 +5,28 @@ Rules of this module
   2. It is read a step at a time between other work: a file of 10,000 members pauses nobody.
   3. A file that cannot be used changes nothing. The last good set stays, and `problems` and `not_in_force` say what
      the operator believes to be true and is not.
+  4. A file that could not even be read is tried again at each look: a host that had no descriptor left changes nothing
+     of the file's metadata when it has one again.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
 from rustun.backends.base import Reactor, Timer
 from rustun.config.files import MAX_ROUTES_BYTES, read_bytes
+from rustun.config.member import Member
 from rustun.config.routes import RoutesFile, parse_routes, read_routes
 from rustun.errors import ConfigError
 from rustun.logs import EventLog
 
 POLL_SECONDS: Final = 0.25  # a change has to be in force within 1 s
+IDENTITY: Final = re.compile(rb'"identity"\s*:\s*("(?:[^"\\]|\\.)*")')  # found in broken JSON as well
 
 Signature = tuple[int, int, int, int] | None
 
@@ -51,6 +56,7 @@ class Roster:
         self._seen: Signature = None
         self._steps: Generator[None, None, RoutesFile] | None = None
         self._data = b""
+        self._unreadable = ""  # what was said of a file that could not be read, so that it is said once
         self._timer: Timer | None = None
 
     def load(self) -> None:
@@ -70,7 +76,7 @@ class Roster:
 
     def reload(self) -> None:
         """Read the file again, whether it looks changed or not."""
-        self._seen = None
+        self._unreadable = ""
         self._begin()
 
     def _signature(self) -> Signature:
@@ -91,25 +97,29 @@ class Roster:
             self._data = read_bytes(self.path, MAX_ROUTES_BYTES)
         except ConfigError as error:
             self._steps = None  # an older content that is still being read is outdated too
-            self._refuse(error, readable=False)
+            self._seen = None  # rule 4
+            if self._unreadable != str(error):
+                self._unreadable = str(error)
+                self._refuse(error, readable=False)
             return
+        self._unreadable = ""
         busy = self._steps is not None
         self._steps = parse_routes(self._data, str(self.path))
         if not busy:
             self._reactor.call_soon(self._step)
 
     def _step(self) -> None:
-        if self._steps is None:
+        steps, self._steps = self._steps, None  # should a step fail as nobody foresaw, the next change begins anew
+        if steps is None:
             return
         try:
-            next(self._steps)
+            next(steps)
         except StopIteration as stop:
-            self._steps = None
             self._accept(stop.value)
         except ConfigError as error:
-            self._steps = None
             self._refuse(error, readable=True)
         else:
+            self._steps = steps
             self._reactor.call_soon(self._step)
 
     def _accept(self, routes: RoutesFile) -> None:
@@ -126,13 +136,17 @@ class Roster:
         data, self._data = self._data if readable else b"", b""
         self.problems = tuple(str(problem) for problem in error.problems)
         # A refused file cannot be read as a whole, but an identity that stands nowhere in it is surely meant to go.
+        # One pass over the file: a search for each of 10,000 members would stop every packet for seconds.
+        named = set(IDENTITY.findall(data))
         self.not_in_force = tuple(
-            member.identity
-            for member in self.routes.members
-            if readable and json.dumps(member.identity, ensure_ascii=False).encode() not in data
+            member.identity for member in self.routes.members if readable and named.isdisjoint(_spellings(member))
         )
         kept = f"the server keeps the {len(self.routes.members)} members it had"
         for problem in self.problems:
             self._log.event("error", "routes-refused", problem)
         gone = f"; STILL MEMBERS although removed there: {', '.join(self.not_in_force)}" if self.not_in_force else ""
         self._log.event("error", "routes-refused", f"{self.path} is not in force; {kept}{gone}")
+
+
+def _spellings(member: Member) -> tuple[bytes, bytes]:
+    return json.dumps(member.identity, ensure_ascii=False).encode(), json.dumps(member.identity).encode()

@@ -6,7 +6,8 @@ Rules of this module
   2. Every KeepAlive is answered with one that carries the cluster as it is now: the seed's client learns of changes
      from nothing else.
   3. Members on this wire are told IPv4 prefixes only; they know no others.
-  4. What does not fit into a frame is left out and said in the log: a length never wraps.
+  4. A KeepAlive costs milliseconds in a large cluster, so they are limited as control messages are.
+  5. What does not fit into a frame is left out and said in the log: a length never wraps.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class SeedSession(RelaySession):
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         if frame_type != FrameType.SEED_KEEPALIVE:
             raise ProtocolError(f"type 0x{frame_type:02x} is not expected here")
+        self._spend_control_token()
         keepalive = SeedKeepAlive.decode(self._seed_codec.open_message(frame, self.core.buffers.plain))
         if keepalive.identity != self.identity:
             self.traffic.drops["foreign-identity"] += 1

@@ -3,7 +3,8 @@
 Rules of this module
   1. Accepting never ends: a connection that is already dead is skipped, and a host without descriptors or memory is
      given time, and room by closing those who wait longest.
-  2. A sweep looks at every session and every pending connection twice a second, a few hundred a step.
+  2. A sweep looks at every session and every pending connection twice a second, a few hundred a step. One that comes
+     late is put off once: while this process stood still, members spoke, and what they said has not been read yet.
   3. `stop` says goodbye to everybody, then closes.
 """
 
@@ -78,6 +79,8 @@ class RelayServer:
         )
         self._waiting: dict[PendingConnection, None] = {}  # in order of their deadlines
         self._sweep_list: list[RelaySession] = []
+        self._sweep_at = 0.0
+        self._sweep_was_put_off = False
         self._stopped = False
 
     def start(self) -> None:
@@ -183,12 +186,17 @@ class RelayServer:
     # --- sweeping ----------------------------------------------------------------------------------------------------
 
     def _plan_sweep(self) -> None:
-        self._reactor.call_at(self._reactor.now() + SWEEP_SECONDS, self._sweep)
+        self._sweep_at = self._reactor.now() + SWEEP_SECONDS
+        self._reactor.call_at(self._sweep_at, self._sweep)
 
     def _sweep(self) -> None:
         if self._stopped:
             return
         now = self._reactor.now()
+        self._sweep_was_put_off = now - self._sweep_at > SWEEP_SECONDS and not self._sweep_was_put_off
+        if self._sweep_was_put_off:
+            self._plan_sweep()
+            return
         for pending in list(self._waiting):
             if pending.deadline > now:
                 break

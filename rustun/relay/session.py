@@ -107,6 +107,8 @@ class RelaySession:
         self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
         self._unfinished = b""
         self._resume_planned = False
+        self._control_tokens = float(core.limits.control_messages_per_second)
+        self._control_at = self.began_at
         self._inbox = Inbox(stream, wire.reader, core.buffers, held)
         self._outbox = Outbox(
             core.reactor,
@@ -205,6 +207,15 @@ class RelaySession:
 
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         raise NotImplementedError
+
+    def _spend_control_token(self) -> None:
+        limit = self.core.limits.control_messages_per_second
+        now = self.core.reactor.now()
+        self._control_tokens = min(limit, self._control_tokens + (now - self._control_at) * limit)
+        self._control_at = now
+        if self._control_tokens < 1:
+            raise ProtocolError(f"more than {limit} control messages a second")
+        self._control_tokens -= 1
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -346,6 +357,8 @@ class RelaySession:
         lost = self.queue.clear()
         if lost:
             self.traffic.drops["closed"] += lost
+        self._controls.clear()
+        self.flows.clear()  # others that closed would stay for as long as somebody remembers this one
         if reason in RESET_REASONS:
             self.stream.reset()
         else:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from rustun.backends.tun import LinuxTun, open_device
+from rustun.client.datagrams import DatagramGatherer
 from rustun.protocol.checksum import address_sum
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import MAX_PACKET_BYTES, examine, flow_key
@@ -227,6 +228,39 @@ def check_items_of_kernel(device: Device, protocol: int, data: bytes, segment_by
     assert len(packet) - headers > segment_bytes
 
 
+def gathered_datagrams(version: int) -> None:
+    """What a client gathers into one write has to arrive as the datagrams that it was, and be forwarded as these."""
+    entry, leave = make_device("in0", 0, offload=True), make_device("out0", 1, offload=False)
+    forward_between_devices()
+    data = [random.Random(number).randbytes(100) for number in range(150)] + [b"shorter"]
+    with socket.socket(FAMILY[version], socket.SOCK_DGRAM) as receiver:
+        receiver.bind((HOST[version], PORTS[1]))
+        receiver.setblocking(False)
+        assert write_gathered(entry, [udp_packet(PEER[version], HOST[version], PORTS, each) for each in data]) == 3
+        assert [receiver.recv(2048) for _ in data] == data
+    larger = [each * 12 for each in data]
+    assert write_gathered(entry, [udp_packet(PEER[version], BEYOND[version], PORTS, each) for each in larger]) == 3
+    passed = [bytes(packet) for _, packet in leave.read_waiting()]
+    at = transport_of(passed[0])
+    whole = [udp_packet(PEER[version], BEYOND[version], PORTS, each) for each in larger]
+    assert [packet[at:] for packet in passed] == [packet[at:] for packet in whole]
+
+
+def write_gathered(device: Device, packets: list[bytes]) -> int:
+    """Do what a client does with a record of these; return how many writes that took."""
+    gatherer, header, writes = DatagramGatherer(device.tun), bytearray(10), 0
+    plain = memoryview(bytearray(b"".join(poison(packet) for packet in packets)))
+    start = 0
+    for packet in packets:
+        if not gatherer.add(plain, start, len(packet)):
+            assert gatherer.write(header)[2]
+            writes += 1
+            assert gatherer.add(plain, start, len(packet))
+        start += len(packet)
+    assert gatherer.write(header)[2]
+    return writes + 1
+
+
 def hostile_items(version: int) -> None:
     """Whatever a peer makes up, what leaves at the far end has the addresses that were checked."""
     entry, leave = make_device("in0", 0, offload=True), make_device("out0", 1, offload=False)
@@ -258,7 +292,15 @@ def hostile_items(version: int) -> None:
 
 SCENARIOS: dict[str, Callable[[int], None]] = {
     scenario.__name__: scenario
-    for scenario in (tcp_to_host, udp_to_host, forwarded, tcp_from_host, udp_from_host, hostile_items)
+    for scenario in (
+        tcp_to_host,
+        udp_to_host,
+        forwarded,
+        tcp_from_host,
+        udp_from_host,
+        gathered_datagrams,
+        hostile_items,
+    )
 }
 
 

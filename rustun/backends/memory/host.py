@@ -103,12 +103,12 @@ class MemoryTun:
         packet[: len(sent)] = sent
         return len(sent)
 
-    def write(self, header: Buffer, packet: Buffer) -> bool:
+    def write(self, header: Buffer, *packet: Buffer) -> bool:
         """Give the host a packet; False where it refuses. Raises: HostError when the device is gone."""
         self._check_there()
         if self.refuses or self.down:
             return False
-        self.received.append((bytes(header), bytes(packet)))
+        self.received.append((bytes(header), b"".join(packet)))
         return True
 
     def close(self) -> None:
