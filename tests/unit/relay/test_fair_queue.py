@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from fractions import Fraction
 
 import pytest
 
@@ -24,8 +25,12 @@ class SlowQueue:
         senders = self.order if sender is None else [sender]
         return sum(len(run) for each in senders for run, _ in self.runs[each])
 
-    def packets(self) -> int:
-        return sum(packets for each in self.order for _, packets in self.runs[each])
+    def packets(self, sender: str | None = None) -> int:
+        senders = self.order if sender is None else [sender]
+        return sum(packets for each in senders for _, packets in self.runs[each])
+
+    def share(self, sender: str) -> Fraction:
+        return max(Fraction(self.waiting(sender), self.max_bytes), Fraction(self.packets(sender), self.max_packets))
 
     def _drop_if_empty(self, sender: str) -> None:
         if not self.runs[sender]:
@@ -42,7 +47,7 @@ class SlowQueue:
         return dropped
 
     def drop_from_longest(self) -> tuple[str, int]:
-        longest = max(self.order, key=self.waiting)
+        longest = max(self.order, key=self.share)
         packets = self.runs[longest].pop()[1]
         self._drop_if_empty(longest)
         return longest, packets
@@ -110,6 +115,16 @@ def test_a_flooder_loses_its_own_packets() -> None:
     assert queue.put("quiet", b"q" * 2000, 1) == [("flood", 1)]
     popped = [run[:1] for run, _ in iter(queue.pop, None)]
     assert popped.count(b"q") == 2
+
+
+def test_a_flooder_of_tiny_packets_loses_its_own_too() -> None:
+    """If this fails, 8,000 empty packets, which are few bytes, push out everybody who sends large ones."""
+    queue: FairQueue[str] = FairQueue(1 << 20, 8192)
+    for _ in range(8192):
+        queue.put("flood", bytes(25), 1)
+    lost = [loss for _ in range(6) for loss in queue.put("stream", bytes(65_000), 40)]
+    lost += [loss for _ in range(100) for loss in queue.put("flood", bytes(25), 1)]
+    assert {loser for loser, _ in lost} == {"flood"}
 
 
 def test_the_newest_run_is_lost_first() -> None:
