@@ -208,3 +208,19 @@ def test_row_2_unknown_type_in_a_session_of_the_seed(make_world: MakeWorld, fram
     world.run()
     assert seed.ended
     assert world.core.closes == {"protocol-error": 1}
+
+
+def test_a_flood_of_keepalives_ends_its_own_session(make_world: MakeWorld) -> None:
+    """If this fails, one member of the seed makes the relay write its cluster down all day long, and nobody else is
+    served.
+    """
+    world = make_world(OFFICE, security=LEGACY)
+    seed = SeedClient(world, "bj-office-gw", world.method, KEY)
+    seed.shake_hands()
+    body = json.dumps({"identity": "bj-office-gw"}).encode()
+    flood = b"".join(seed.frame(KEEPALIVE, body) for _ in range(500))
+    assert seed.stream.send(flood) == len(flood)
+    world.run()
+    assert seed.ended
+    assert len(seed.bodies(KEEPALIVE)) <= 20
+    assert world.core.closes == {"protocol-error": 1}

@@ -111,6 +111,19 @@ def test_row_24_two_newcomers_at_once(make_world: MakeWorld) -> None:
     assert len(world.core.sessions) == 1
 
 
+def test_row_24_many_newcomers_do_not_wear_the_incumbent_out(make_world: MakeWorld) -> None:
+    """Row 24. If this fails, hosts that claim a member's place make it answer so often that its session is closed."""
+    world = make_world(office(1))
+    (first,) = world.online("m0")
+    for number in range(120):
+        NoisePeer(world, "m0")
+        assert "m0" in world.present, number
+    world.run(3.0)
+    assert first.client.reconnects == 0
+    assert first.client.state == "online"
+    assert len(world.core.sessions) == 1
+
+
 def test_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> None:
     """If this fails, nobody learns that two hosts use one identity."""
     world = make_world(office(1), security=LEGACY)
