@@ -83,6 +83,8 @@ def _say_title(configured: Configured, say: Say) -> None:
     say(f"rustun demo: {_count(clusters, 'tenant')}, {members}, {hosts}, one relay; nothing leaves this machine")
     say(f"  inventory   {configured.source!s:<40}  {_count(clusters, 'cluster')}, {members}")
     say(f"  gen-config  {configured.folder!s:<40}  {_count(configured.files, 'file')}, {configured.seconds:.1f} s")
+    if len(spec.servers) > 1:
+        say(f"  relay       one, which has the addresses and names of all {len(spec.servers)} servers of the inventory")
 
 
 def _count(number: int, what: str) -> str:
@@ -151,6 +153,7 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
         ],
         "surprises": verdict.surprises,
         "unproven": verdict.unproven,
+        "counted": verdict.counted,
     }
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple
 from typing import Final
 
 from netlab.errors import ExpectationFailed
 from netlab.lab import TUN, Laboratory
 from netlab.processes import CHECKOUT, environment
-from netlab.reachability import Sighting, Verdict, judge, plan_probes, sites
+from netlab.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, sites
+from netlab.topology import SERVER
 
 PROBING_SECONDS: Final = 60.0
+COUNTING_SECONDS: Final = 2.0
 
 
 def probe(lab: Laboratory) -> Verdict:
@@ -23,6 +27,7 @@ def probe(lab: Laboratory) -> Verdict:
         ExpectationFailed: the probing process failed; nothing is known then.
     """
     probes = plan_probes(lab.spec)
+    before = _counted(lab)
     namespaces = {name: namespace.fileno() for name, namespace in lab.namespaces.items()}
     order = {
         "namespaces": namespaces,
@@ -39,7 +44,43 @@ def probe(lab: Laboratory) -> Verdict:
         raise ExpectationFailed(f"the probes did not end within {PROBING_SECONDS:.0f} s") from None
     if done.returncode:
         raise ExpectationFailed("the probing process failed", done.stderr.strip()[-2000:])
-    return judge(lab.spec, probes, [Sighting(**sighting) for sighting in json.loads(done.stdout)])
+    sightings = [Sighting(**sighting) for sighting in json.loads(done.stdout)]
+    return judge(lab.spec, probes, sightings, _settled_counts(lab, probes, before))
+
+
+def _settled_counts(lab: Laboratory, probes: Sequence[Probe], before: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Return what was counted since `before`, as soon as all that was sent is counted everywhere."""
+    sent = Counter(probe.sender for probe in probes)
+    found: dict[str, Counts] = {}
+
+    def settled() -> bool:
+        found.update({name: _since(now, before[name]) for name, now in _counted(lab).items() if name in before})
+        return all(counts.prove_silence(sent[name]) for name, counts in found.items())
+
+    try:
+        lab.wait_until(settled, "the counters do not say that all was dropped", COUNTING_SECONDS)
+    except ExpectationFailed:  # what is missing proves nothing, and the judge will say so
+        return found
+    return found
+
+
+def _counted(lab: Laboratory) -> dict[str, Counts]:
+    """Return the counters of the members that are alone in their clusters; without rustun nobody counts."""
+    if lab.plain:
+        return {}
+    sessions = {session["identity"]: session for session in (lab.status(SERVER) or {}).get("sessions", ())}
+    counts = {}
+    for identity in alone(lab.spec):
+        client, session = lab.status(identity), sessions.get(identity)
+        if client is not None and session is not None:
+            dropped = sum(session["drops"].values())
+            traffic = (client["sent_packets"], client["received_packets"], session["received_packets"])
+            counts[identity] = Counts(*traffic, dropped, session["sent_packets"])
+    return counts
+
+
+def _since(now: Counts, before: Counts) -> Counts:
+    return Counts(*(one - other for one, other in zip(astuple(now), astuple(before), strict=True)))
 
 
 def _taps(lab: Laboratory) -> list[dict[str, object]]:

@@ -9,11 +9,14 @@ Rules of this module
   3. "Nothing arrived" proves nothing by itself. A denial counts only when in the same run a probe of the same kind
      passed between members that may talk, and later markers arrived from the same sender and at the same receiver.
      A denial without that is *unproven*, and unproven is not as expected.
+  4. A member alone in its cluster may talk to nobody, so no marker can pass. Counters take the marker's place
+     (`Counts.prove_silence`): each packet that went into its tunnel was dropped by the relay, and nothing came out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, Literal
@@ -71,14 +74,34 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """How many packets of one member were counted while the probes ran, by its client and by the relay's session."""
+
+    into_tunnel: int
+    out_of_tunnel: int
+    relay_took: int
+    relay_dropped: int
+    relay_gave: int
+
+    def prove_silence(self, probes: int) -> bool:
+        """True when `probes` packets or more went into the tunnel, the relay dropped all, and nothing came back."""
+        gone = probes <= self.into_tunnel == self.relay_dropped
+        return gone and not (self.relay_took or self.relay_gave or self.out_of_tunnel)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of all probes: `cells` maps (sender, target) to yes, no, "?" (unproven) or "!" (not as expected)."""
+    """What came of all probes: `cells` maps (sender, target) to yes, no, "?" (unproven) or "!" (not as expected).
+
+    `counted` are the members whose denials are proven by counters.
+    """
 
     probes: int
     cells: dict[tuple[str, str], str]
     expected: dict[tuple[str, str], bool]
     surprises: tuple[str, ...]
     unproven: tuple[str, ...]
+    counted: tuple[str, ...] = ()
 
     @property
     def as_expected(self) -> bool:
@@ -199,8 +222,16 @@ def _markers(spec: LabSpec, *, into: bool) -> Iterator[dict[str, Any]]:
                 break
 
 
-def judge(spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting]) -> Verdict:
-    """Compare what was seen with what the inventory says."""
+def alone(spec: LabSpec) -> tuple[str, ...]:
+    """Return the members that have nobody in their cluster to exchange a marker with."""
+    clusters = [member.cluster for member in spec.members]
+    return tuple(member.identity for member in spec.members if clusters.count(member.cluster) == 1)
+
+
+def judge(
+    spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting], counts: Mapping[str, Counts] | None = None
+) -> Verdict:
+    """Compare what was seen, and for members that are alone what was counted, with what the inventory says."""
     arrived: dict[int, set[str]] = {}
     answered: dict[int, set[str]] = {}
     altered: set[int] = set()
@@ -208,8 +239,10 @@ def judge(spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting])
         (answered if sighting.answer else arrived).setdefault(sighting.number, set()).add(sighting.node)
         if sighting.altered:
             altered.add(sighting.number)
-    gateways = {site.node: site.member for site in sites(spec)}
-    proof = _Proof(probes, arrived)
+    own_probes = Counter(probe.sender for probe in probes)
+    counted = tuple(name for name, found in (counts or {}).items() if found.prove_silence(own_probes[name]))
+    judged = _Judged(spec)
+    proof = _Proof(spec, probes, arrived, counted)
     cells: dict[tuple[str, str], str] = {}
     expected: dict[tuple[str, str], bool] = {}
     surprises: list[str] = []
@@ -217,7 +250,7 @@ def judge(spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting])
     for probe in probes:
         cell = (probe.sender, probe.target)
         meant = probe.receiver == probe.target != ""
-        found = _surprise(probe, arrived.get(probe.number, set()), answered.get(probe.number, set()), gateways)
+        found = judged.surprise(probe, arrived.get(probe.number, set()), answered.get(probe.number, set()))
         if not found and probe.number in altered:
             found = "arrived with other bytes than were sent"
         if found:
@@ -228,22 +261,35 @@ def judge(spec: LabSpec, probes: Sequence[Probe], sightings: Iterable[Sighting])
             expected[cell] = expected.get(cell, False) or meant
             proven = bool(probe.receiver) or proof.holds(probe)
             cells[cell] = _worst(cells.get(cell), found, expected[cell], proven)
-    return Verdict(len(probes), cells, expected, tuple(surprises), tuple(unproven))
+    return Verdict(len(probes), cells, expected, tuple(surprises), tuple(unproven), counted)
 
 
-def _surprise(probe: Probe, arrived: set[str], answered: set[str], gateways: dict[str, str]) -> str:
-    if probe.receiver and probe.receiver not in arrived:
-        return f"expected at {probe.receiver}, did not arrive"
-    own_gateway = {gateways[probe.sender]} - {probe.sender}
-    way = {probe.receiver, gateways[probe.receiver]} if probe.receiver else set()
-    if stray := sorted(arrived - way - own_gateway):
-        return f"expected at {probe.receiver or 'nobody'}, found at {', '.join(stray)}"
-    if probe.answered and probe.sender not in answered:
-        return "arrived, but no answer came back"
-    asks_own_lan = bool(own_gateway) and not probe.target
-    if not probe.answered and answered and not asks_own_lan:
-        return f"an answer was found at {', '.join(sorted(answered))}"
-    return ""
+class _Judged:
+    """Says of one probe what is not as expected."""
+
+    def __init__(self, spec: LabSpec) -> None:
+        self._gateways = {site.node: site.member for site in sites(spec)}
+        self._own: dict[str, set[str]] = {}
+        for site in sites(spec):
+            self._own.setdefault(site.member, set()).update(map(str, site.addresses))
+
+    def surprise(self, probe: Probe, arrived: set[str], answered: set[str]) -> str:
+        """Return it in words, empty when all is well."""
+        if probe.receiver and probe.receiver not in arrived:
+            return f"expected at {probe.receiver}, did not arrive"
+        own_gateway = {self._gateways[probe.sender]} - {probe.sender}
+        way = {probe.receiver, self._gateways[probe.receiver]} if probe.receiver else set()
+        if stray := sorted(arrived - way - own_gateway):
+            return f"expected at {probe.receiver or 'nobody'}, found at {', '.join(stray)}"
+        if probe.answered and probe.sender not in answered:
+            return "arrived, but no answer came back"
+        if not probe.answered and answered and not (own_gateway and self._asks_own_site(probe)):
+            return f"an answer was found at {', '.join(sorted(answered))}"
+        return ""
+
+    def _asks_own_site(self, probe: Probe) -> bool:
+        """A LAN host's broadcast, or an address that its own site has as well as another cluster."""
+        return not probe.target or probe.destination in self._own[self._gateways[probe.sender]]
 
 
 def _line(probe: Probe) -> str:
@@ -259,17 +305,24 @@ def _worst(before: str | None, surprise: str, meant: bool, proven: bool) -> str:
 
 
 class _Proof:
-    """Knows which kinds passed, and which machines a marker left or reached after the probes."""
+    """Knows which kinds passed, and which machines a marker left or reached after the probes, or counters vouch for."""
 
-    def __init__(self, probes: Sequence[Probe], arrived: dict[int, set[str]]) -> None:
+    def __init__(
+        self, spec: LabSpec, probes: Sequence[Probe], arrived: Mapping[int, set[str]], counted: Sequence[str]
+    ) -> None:
         passed = [probe for probe in probes if probe.receiver and probe.receiver in arrived.get(probe.number, ())]
         self._kinds = {(probe.kind, ip_address(probe.destination).version) for probe in passed}
         self._senders = {probe.sender for probe in passed if probe.phase == 1}
         self._receivers = {probe.target for probe in passed if probe.phase == 2}
-        self._reachable = {probe.target for probe in probes if probe.phase == 2}
+        self._everybody = {site.node for site in sites(spec)}
+        self._counted = set(counted)
+        behind = {site.node: site.member for site in sites(spec) if site.member in self._counted}
+        left_home = {probe.sender for probe in probes if behind.get(probe.sender) in arrived.get(probe.number, ())}
+        self._senders |= self._counted | left_home
+        self._receivers |= set(behind)
 
     def holds(self, probe: Probe) -> bool:
         """True when the absence of this probe means that it was dropped, not that nothing works."""
-        kind = (probe.kind, ip_address(probe.destination).version)
-        reached = probe.target in self._receivers if probe.target else self._receivers == self._reachable
-        return kind in self._kinds and probe.sender in self._senders and reached
+        works = probe.sender in self._counted or (probe.kind, ip_address(probe.destination).version) in self._kinds
+        reached = probe.target in self._receivers if probe.target else self._everybody <= self._receivers
+        return works and probe.sender in self._senders and reached

@@ -25,6 +25,8 @@ def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
     if len(everybody) <= MOST_COLUMNS:
         yield from _table(everybody, verdict)
     yield f"    {verdict.probes} probes, {_count(len(verdict.surprises), 'surprise')}, {len(verdict.unproven)} unproven"
+    for member in verdict.counted:
+        yield f"    {member} is alone in its cluster: the counters of its client and of the relay prove its denials"
     for title, lines in (("surprise", verdict.surprises), ("unproven", verdict.unproven)):
         for line in lines[:SHOWN_SURPRISES]:
             yield f"      {title}: {line}"

@@ -47,6 +47,41 @@ def test_the_demo_comes_out_as_expected(tmp_path: Path) -> None:
     assert {cell["found"] for cell in facts["reachability"]["cells"]} == {"yes", "no"}
 
 
+AWKWARD = """
+[fleet]
+name = "awkward"
+servers = [{ address = "relay.example:9000" }, { address = "203.0.113.9:9000" }]
+
+[cluster.pair]
+network = "10.0.1.0/24"
+[cluster.pair.member.first]
+address = "10.0.1.1"
+[cluster.pair.member.second]
+address = "10.0.1.2"
+
+[cluster.single]
+network = "10.0.1.0/24"
+[cluster.single.member.lone]
+address = "10.0.1.2"
+ciders = ["192.168.7.0/24"]
+
+[lab.host.shed]
+behind = "lone"
+address = "192.168.7.7"
+"""
+
+
+def test_the_demo_proves_a_member_that_is_alone_in_its_cluster(tmp_path: Path) -> None:
+    """A fleet with such a member, with several relays or with equal addresses could not be rehearsed."""
+    fleet = tmp_path / "awkward.toml"
+    fleet.write_text(AWKWARD)
+    done = netlab("demo", "--inventory", str(fleet), "--build", str(tmp_path), "--seconds", "0.2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 surprises, 0 unproven" in done.stdout
+    assert "lone is alone in its cluster: the counters of its client and of the relay prove its denials" in done.stdout
+    assert "one, which has the addresses and names of all 2 servers of the inventory" in done.stdout
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
     """Bring up a laboratory under a name of its own; it is taken down in any case."""

@@ -34,6 +34,7 @@ BEYOND = {4: "10.9.1.2", 6: "fd09:1::2"}  # behind the second device: the kernel
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORTS = (40000, 5000)
 MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
+IFA_F_NODAD = 2  # linux/if_addr.h: no neighbour can have it, so it may be used at once
 UDP_SEGMENT = 103  # linux/udp.h, setsockopt level SOL_UDP
 
 
@@ -91,7 +92,8 @@ def make_device(name: str, subnet: int, offload: bool) -> Device:
     with IPRoute() as netlink:
         index = netlink.link_lookup(ifname=name)[0]
         netlink.addr("add", index=index, address=f"10.9.{subnet}.1", prefixlen=24)
-        netlink.addr("add", index=index, address="fd09::1" if not subnet else f"fd09:{subnet}::1", prefixlen=64)
+        address6 = "fd09::1" if not subnet else f"fd09:{subnet}::1"
+        netlink.addr("add", index=index, address=address6, prefixlen=64, flags=IFA_F_NODAD)
         netlink.link("set", index=index, state="up", mtu=MTU)
     return Device(tun)
 

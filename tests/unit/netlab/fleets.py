@@ -28,3 +28,13 @@ def twins() -> LabSpec:
     """Return two clusters with the same addresses."""
     members = tuple(member(f"{c}{n}", c, f"10.0.0.{n}/24") for c in "ab" for n in (1, 2))
     return LabSpec("twins", ("relay.example",), members)
+
+
+def with_a_lone_member() -> LabSpec:
+    """Return a pair, and a member alone in its cluster that has the address of one of them and a host behind it."""
+    members = (
+        member("a1", "a", "10.0.0.1/24"),
+        member("a2", "a", "10.0.0.2/24"),
+        member("lone", "b", "10.0.0.2/24", "192.168.7.0/24"),
+    )
+    return LabSpec("lone", ("198.18.0.1",), members, (HostSpec("shed", "lone", (ip_address("192.168.7.7"),)),))

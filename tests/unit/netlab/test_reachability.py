@@ -7,9 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from netlab.reachability import Probe, Sighting, Verdict, judge, plan_probes, receiver, sites
+from netlab.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, receiver, sites
 from netlab.topology import LabSpec
-from tests.unit.netlab.fleets import twins, two_tenants
+from tests.unit.netlab.fleets import twins, two_tenants, with_a_lone_member
 
 
 def faithful(probes: Sequence[Probe]) -> list[Sighting]:
@@ -136,3 +136,40 @@ def test_a_denial_without_a_control_of_its_kind_is_unproven() -> None:
 def test_no_probe_is_no_success() -> None:
     """Not run is not passed."""
     assert not judge(two_tenants(), (), ()).as_expected
+
+
+def lone_run(**counted: int) -> Verdict:
+    """Judge a faithful run with a member that is alone; its counters are right but for those given."""
+    spec = with_a_lone_member()
+    probes = plan_probes(spec)
+    own = sum(probe.sender == "lone" for probe in probes)
+    at_gateway = [Sighting(probe.number, "lone", answer=False) for probe in probes if probe.sender == "shed"]
+    right = {"into_tunnel": own, "out_of_tunnel": 0, "relay_took": 0, "relay_dropped": own, "relay_gave": 0}
+    return judge(spec, probes, [*faithful(probes), *at_gateway], {"lone": Counts(**{**right, **counted})})
+
+
+def test_counters_prove_the_denials_of_a_member_alone_in_its_cluster() -> None:
+    """A fleet with such a member would never come out as expected."""
+    assert alone(with_a_lone_member()) == ("lone",)
+    verdict = lone_run()
+    assert verdict.as_expected, (verdict.surprises, verdict.unproven)
+    assert verdict.counted == ("lone",)
+
+
+@pytest.mark.parametrize("counter", ["into_tunnel", "out_of_tunnel", "relay_took", "relay_dropped", "relay_gave"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_counters_that_do_not_agree_prove_nothing(counter: str, off: int) -> None:
+    """A tunnel that swallows packets, or a relay that hands one over, would pass for isolation."""
+    right = {"into_tunnel": 0, "relay_dropped": 0}
+    own = sum(probe.sender == "lone" for probe in plan_probes(with_a_lone_member()))
+    verdict = lone_run(**{counter: off + (own if counter in right else 0)})
+    assert not verdict.as_expected
+    assert verdict.cells["a1", "lone"] == verdict.cells["lone", "a1"] == "?"
+
+
+def test_an_own_address_that_another_cluster_has_too_may_answer_at_home() -> None:
+    """A LAN host that asks its own gateway would look like a leak."""
+    spec = with_a_lone_member()
+    probe = first(spec, "shed", "a2")
+    assert not judged(spec, Sighting(probe.number, "shed", answer=True)).surprises
+    assert judged(spec, Sighting(probe.number, "a2", answer=False)).cells["shed", "a2"] == "!"
