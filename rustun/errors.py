@@ -48,12 +48,17 @@ class Problem:
     remedy: str = ""
     level: Level = "error"
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return it for a screen: what and where, then indented what to do."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         level = "" if self.level == "error" else f"{self.level}: "
         subject = f"{self.key}: " if self.key else ""
-        remedy = f"\n  {self.remedy}" if self.remedy else ""
-        return f"{place}: {level}{subject}{self.reason}{remedy}"
+        what = f"{place}: {level}{subject}{self.reason}"
+        return [what, f"  {self.remedy}"] if self.remedy else [what]
+
+    def __str__(self) -> str:
+        """Return it on one line, for a log and for the status."""
+        return "; ".join(line.strip() for line in self.lines())
 
 
 class ConfigError(RustunError):
@@ -62,7 +67,7 @@ class ConfigError(RustunError):
     exit_code: ClassVar[int] = 78
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__("\n".join(line for problem in problems for line in problem.lines()))
         self.problems = problems
 
 

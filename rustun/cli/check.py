@@ -19,7 +19,7 @@ def check(files: tuple[Path, ...], *, as_json: bool) -> int:
         print(json.dumps({"schema": 1, "problems": [asdict(problem) for problem in problems]}, indent=2))
     else:
         for problem in problems:
-            print(problem)
+            print(*problem.lines(), sep="\n")
         print(summary(problems), file=sys.stderr)
     failed = any(problem.level == "error" for problem in problems)
     return ConfigError.exit_code if failed else 0

@@ -48,7 +48,7 @@ def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:
 def failure_lines(name: str, error: RustunError) -> list[str]:
     """Return the lines that tell a user about `error`: what and where, then indented what to do."""
     if isinstance(error, ConfigError):
-        problems = [line for problem in error.problems for line in str(problem).splitlines()]
+        problems = [line for problem in error.problems for line in problem.lines()]
         return [*problems, f"{name}: {summary(error.problems)}; nothing was started"]
     lines = [f"{name}: {error.message}"]
     if error.remedy:

@@ -82,9 +82,9 @@ class Command:
     def note(self, problems: tuple[Problem, ...]) -> None:
         """Log what the configuration's reader found worth knowing."""
         for problem in problems:
-            text = str(replace(problem, level="error"))  # without its level: the log shows one of its own
             level = "info" if problem.level == "note" else "warning"
-            self.log.event(level, "config", "; ".join(line.strip() for line in text.splitlines()))
+            text = str(replace(problem, level="error"))  # without its level: the log shows one of its own
+            self.log.event(level, "config", text)
 
     def run(self, service: Service, control_path: Callable[[], Path], *, control_required: bool) -> None:
         """Start the service and return when it was stopped.

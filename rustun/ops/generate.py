@@ -52,7 +52,7 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
 
 def _print_notes(notes: tuple[Problem, ...]) -> None:
     for note in notes:
-        print(note, file=sys.stderr)
+        print(*note.lines(), sep="\n", file=sys.stderr)
 
 
 def _print_text(

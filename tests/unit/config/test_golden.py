@@ -25,7 +25,7 @@ KEY_FILES = {
 def said(name: str, folder: Path) -> str:
     """Return what `check` prints about the case, with `folder` as the working directory."""
     problems = check_files([Path(name)], NOW)
-    return "".join(f"{problem}\n" for problem in problems).replace(str(folder), "FOLDER")
+    return "".join(f"{line}\n" for problem in problems for line in problem.lines()).replace(str(folder), "FOLDER")
 
 
 @pytest.fixture(scope="module")

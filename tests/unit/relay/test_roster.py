@@ -93,6 +93,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(tmp_path: Path, bad: bytes) 
     world.poll()
     assert world.changes == [["a", "b"]]
     assert world.roster.problems
+    assert all(problem.isprintable() for problem in world.roster.problems), "a line of the log or the status breaks"
     assert [member.identity for member in world.roster.routes.members] == ["a", "b"]
     world.write(entries("a"))
     world.poll()
