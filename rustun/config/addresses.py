@@ -63,7 +63,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
     Raises: Complaint.
     """
-    host, port = _split_endpoint(text)
+    host, port = _split_endpoint(text, example="vpn.example.com")
     if _looks_numeric(host):
         return Endpoint(str(_address(host)), port)
     if len(host) > 253 or not _HOST_NAME.fullmatch(host):
@@ -73,7 +73,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 def parse_listen(text: str) -> Endpoint:
     """Return ADDRESS:PORT that a server can listen on; port 0 lets the kernel choose. Raises: Complaint."""
-    host, port = _split_endpoint(text, lowest_port=0)
+    host, port = _split_endpoint(text, example="0.0.0.0", lowest_port=0)
     if not _looks_numeric(host):
         raise Complaint(
             f"{quoted(host)} is a name; a server listens on addresses",
@@ -82,7 +82,7 @@ def parse_listen(text: str) -> Endpoint:
     return Endpoint(str(_address(host)), port)
 
 
-def _split_endpoint(text: str, lowest_port: int = 1) -> tuple[str, int]:
+def _split_endpoint(text: str, *, example: str, lowest_port: int = 1) -> tuple[str, int]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not rest.startswith(":"):
@@ -94,7 +94,7 @@ def _split_endpoint(text: str, lowest_port: int = 1) -> tuple[str, int]:
     if not colon:
         raise Complaint(f"{quoted(text)} has no port", f"write {quoted(text + ':8080')}")
     if not host:
-        raise Complaint(f"{quoted(text)} has no address", f'write "0.0.0.0{text}" or "[::]{text}"')
+        raise Complaint(f"{quoted(text)} has no address", f"as in {quoted(example + text)}")
     return host, _port(text, port, lowest_port)
 
 

@@ -110,6 +110,15 @@ def test_key_tier(tmp_path: Path) -> None:
     assert (config.tier, config.private_key_files) == (Tier.KEY, (key,))
 
 
+def test_a_server_without_a_name_is_not_told_to_listen() -> None:
+    """Who forgets the host in -s is told to connect to 0.0.0.0."""
+    said = options_error(ClientOptions(server=":8080", identity="bj-dev", crypto="plain"))
+    assert said.splitlines()[:2] == [
+        'rustun connect: --server: ":8080" has no address',
+        '  as in "vpn.example.com:8080"',
+    ]
+
+
 def test_wrong_options_are_all_named() -> None:
     """Of several slips on the command line only the first is shown, or without its option."""
     wrong = ClientOptions(
