@@ -64,6 +64,8 @@ def _read_error(path: Path, error: OSError) -> HostError | RightsError:
         return RightsError(f"no permission to read {path}", "run it as root, or as the user whose process that is")
     if isinstance(error, FileNotFoundError):
         return HostError(f"no control socket at {path}", "is the process up, and started with this --control PATH?")
+    if isinstance(error, ConnectionRefusedError) and not path.is_socket():
+        return HostError(f"{path} is not a control socket", "name the one of a running process with --control PATH")
     if isinstance(error, ConnectionRefusedError):
         return HostError(f"nobody answers on {path}: its process is gone", "start it again; the file is replaced then")
     if isinstance(error, TimeoutError):

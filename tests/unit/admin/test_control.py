@@ -257,6 +257,10 @@ def test_reading_where_nothing_answers(tmp_path: Path) -> None:
         read_status(dead)
     with pytest.raises(HostError, match="no control socket"):
         read_status(tmp_path / ("x" * 120))
+    file = tmp_path / "server.toml"
+    file.touch()
+    with pytest.raises(HostError, match=r"server\.toml is not a control socket"):
+        read_status(file)
 
 
 @pytest.mark.parametrize("answer", [b"", b"hello", b"[1]", b'{"schema": 2}', b"[" * 100_000, b'"\xff"'])
