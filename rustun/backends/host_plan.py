@@ -107,7 +107,8 @@ def plan_routes(
 
     own_networks = [address.network for address in wished.addresses]
     asked = [network for network in own_networks if network.prefixlen < network.max_prefixlen]
-    judged = _judge(dict.fromkeys((*asked, *wished.routes)), foreign, snapshot, frozenset(wished.outside))
+    taken = foreign + [route for route in ours if route.device != index and not _is_pin(route, snapshot)]
+    judged = _judge(dict.fromkeys((*asked, *wished.routes)), taken, snapshot, frozenset(wished.outside))
     pins = _pins(wished.outside, judged, foreign, snapshot)
 
     accepted = [prefix for prefix, reason in judged.items() if not reason]
@@ -126,12 +127,15 @@ def plan_routes(
 
 
 def _judge(
-    asked: Iterable[Prefix], foreign: list[Route], snapshot: Snapshot, outside: frozenset[Address]
+    asked: Iterable[Prefix], taken: list[Route], snapshot: Snapshot, outside: frozenset[Address]
 ) -> dict[Prefix, str]:
-    """Return each prefix with the reason against it, empty where there is none."""
+    """Return each prefix with the reason against it, empty where there is none.
+
+    `taken` are the routes that lead elsewhere, those of another client on this host among them.
+    """
     names = {link.index: link.name for link in snapshot.links}
-    elsewhere = {route.prefix: names.get(route.device, "several interfaces") for route in foreign}
-    at = {route.prefix: names.get(route.device, "?") for route in foreign if _is_connected(route)}
+    elsewhere = {route.prefix: names.get(route.device, "several interfaces") for route in taken}
+    at = {route.prefix: names.get(route.device, "?") for route in taken if _is_connected(route)}
     connected = Networks(at)
     judged: dict[Prefix, str] = {}
     accepted = 0

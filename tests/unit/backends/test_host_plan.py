@@ -218,6 +218,19 @@ def test_pins_of_another_running_client_stay() -> None:
     assert (plan.unpin, plan.remove) == ((), ())
 
 
+def test_a_prefix_of_another_running_client_is_refused_by_name() -> None:
+    """If this fails, two clients on one host fight for a prefix, or the kernel's "File exists" is all that is said."""
+    their_route = device_route(ip_network("10.0.1.0/24"), OTHER_TUN, ROUTE_PROTOCOL)
+    host = replace(
+        HOST,
+        links=(*LINKS, Link(OTHER_TUN, "rustun1", "tun", True, 1500)),
+        routes=(*HOST.routes, their_route),
+    )
+    plan = plan_routes(wish("10.0.0.0/8", addresses=("10.0.1.2/24",)), host, LINK)
+    assert dict(plan.refused) == {ip_network("10.0.1.0/24"): "this host already routes it by rustun1"}
+    assert text(route.prefix for route in plan.add) == ["10.0.0.0/8"]
+
+
 def test_routes_of_others_are_never_touched() -> None:
     """If this fails, rustun removes an administrator's routes."""
     rng = random.Random(7)
