@@ -108,9 +108,14 @@ def lab_exec(_context: Context, node: str, name: str = "") -> None:
         ./invoke lab-exec bj-dev -- ping -c 3 10.0.1.1
         ./invoke lab-exec sh-office-gw -- sh
     """
+    command = _after_dashes()
+    if not command:
+        print(f"lab-exec: no command\n  ./invoke lab-exec {node} -- COMMAND", file=sys.stderr)
+        _end(2)
+
     from netlab import api
 
-    _end(api.execute(node, _after_dashes(), name=name))
+    _end(api.execute(node, command, name=name))
 
 
 @task(help={"name": LAB_NAME_HELP})

@@ -58,6 +58,12 @@ def test_exit_codes_of_the_logic_reach_the_shell(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, 'test: there is no part "units"\n  did you mean unit?\n')
 
 
+def test_lab_exec_without_a_command_says_how(tmp_path: Path) -> None:
+    """The user would read the usage of a program that the documents do not name."""
+    done = invoke("lab-exec", "bj-dev", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "lab-exec: no command\n  ./invoke lab-exec bj-dev -- COMMAND\n")
+
+
 def test_words_after_the_dashes_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """lab-exec would take a quoted argument apart."""
     monkeypatch.setattr(sys, "argv", ["invoke", "lab-exec", "bj-dev", "--", "sh", "-c", "echo 'a  b'", "--", os.sep])
