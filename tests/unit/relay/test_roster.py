@@ -135,14 +135,14 @@ def test_a_file_that_is_gone_is_a_problem_that_stays(tmp_path: Path, while_readi
 def test_a_large_file_is_read_in_many_short_steps(tmp_path: Path) -> None:
     """If this fails, a reload of 10,000 members stops every packet for a second."""
     world = World(tmp_path, "a")
-    world.write(entries(*(f"m{number}" for number in range(250))))
+    world.write(entries(*(f"m{number}" for number in range(2500))))
     world.roster.reload()
     turns = 0
     while len(world.changes) == 1:
         world.reactor._turn()
         turns += 1
     assert turns > 20
-    assert len(world.changes[-1]) == 250
+    assert len(world.changes[-1]) == 2500
 
 
 def test_a_newer_file_replaces_one_that_is_being_read(tmp_path: Path) -> None:
