@@ -7,7 +7,7 @@ Rules of this module
      sends below the routing table, so a spoofed source or a broadcast leaves as crafted, and it sees whatever comes in,
      also what that kernel would ignore.
   2. Every packet carries its probe's number; what comes in is compared with what was sent, byte for byte behind the
-     IP header.
+     IP header. Datagrams of one flow may come in joined, as one packet for the kernel to cut; they are cut here too.
   3. A phase ends when everything that has to arrive has arrived, or at its deadline; the next phase's packets are sent
      only then. So whatever a late denial is, it had the time of everything that was sent after it.
 """
@@ -37,6 +37,8 @@ ECHO_PORT: Final = 7  # open for TCP, answers by UDP, in every namespace
 CLOSED_PORT: Final = 9
 SOURCE_PORT: Final = 40_000
 MARK: Final = b"rust"  # then the probe's number in 4 bytes, repeated: so each fragment of 8 n bytes carries it
+MARKS: Final = 4  # in a probe's payload
+UDP_HEADER_BYTES: Final = 8
 SEQUENCE_BASE: Final = 0x5200_0000  # TCP probes carry 4 x their number in the sequence number
 SEQUENCE_NUMBERS: Final = 1 << 22
 TCP_SYN: Final = 0x02
@@ -63,7 +65,7 @@ class Tap:
 def craft(probe: Probe) -> list[bytes]:
     """Return the packets of a probe, checksums complete."""
     six = ":" in probe.destination
-    payload = (MARK + probe.number.to_bytes(4, "big")) * (FRAGMENTED_BYTES // 8 if probe.kind == "fragments" else 4)
+    payload = (MARK + probe.number.to_bytes(4, "big")) * (FRAGMENTED_BYTES // 8 if probe.kind == "fragments" else MARKS)
     network = _network(probe, six)
     match probe.kind:
         case "icmp" | "fragments" if six:
@@ -103,10 +105,10 @@ class Seen:
     inside: bytes
 
 
-def recognise(data: bytes) -> Seen | None:
-    """Return what a packet is, None when it is not one of ours (or only quotes one, as an ICMP error does)."""
+def recognise(data: bytes) -> list[Seen]:
+    """Return what a packet is: none when it is not one of ours (or only quotes one), several when it was joined."""
     if len(data) < 20:
-        return None
+        return []
     if data[0] >> 4 == 4:
         start, end = (data[0] & 15) * 4, int.from_bytes(data[2:4], "big")
         protocol, source, destination = data[9], data[12:16], data[16:20]
@@ -114,8 +116,24 @@ def recognise(data: bytes) -> Seen | None:
         start, end = 40, 40 + int.from_bytes(data[4:6], "big")
         protocol, source, destination = data[6], data[8:24], data[24:40]
     inside = data[start:end]
-    number = _tcp_number(inside) if protocol == socket.IPPROTO_TCP else _marked_number(inside, protocol)
-    return None if number is None else Seen(number, source, destination, inside)
+    if protocol == socket.IPPROTO_UDP and len(inside) > UDP_HEADER_BYTES + MARKS * 8:
+        parts = _cut(inside, source, destination)
+    else:
+        parts = [inside]
+    numbers = [_tcp_number(p) if protocol == socket.IPPROTO_TCP else _marked_number(p, protocol) for p in parts]
+    found = zip(numbers, parts, strict=True)
+    return [Seen(number, source, destination, part) for number, part in found if number is not None]
+
+
+def _cut(joined: bytes, source: bytes, destination: bytes) -> list[bytes]:
+    """Cut joined datagrams of probes into those that were sent, with headers as the kernel would write them."""
+    source_port, destination_port = struct.unpack_from("!HH", joined)
+    network = IP if len(source) == 4 else IPv6
+    family = socket.AF_INET if len(source) == 4 else socket.AF_INET6
+    addresses = network(src=socket.inet_ntop(family, source), dst=socket.inet_ntop(family, destination))
+    payloads = (joined[at : at + MARKS * 8] for at in range(UDP_HEADER_BYTES, len(joined), MARKS * 8))
+    built = (network(bytes(addresses / UDP(sport=source_port, dport=destination_port) / Raw(p))) for p in payloads)
+    return [bytes(packet.payload) for packet in built]
 
 
 def _marked_number(inside: bytes, protocol: int) -> int | None:
@@ -150,7 +168,7 @@ class Prober:
         self._probes = {probe.number: probe for probe in probes}
         self._packets = {probe.number: craft(probe) for probe in probes}
         self._inside = {
-            number: {seen.inside for packet in packets if (seen := recognise(packet))}
+            number: {seen.inside for packet in packets for seen in recognise(packet)}
             for number, packets in self._packets.items()
         }
         self._ends = {p.number: (_packed(p.source), _packed(p.destination)) for p in probes}
@@ -210,9 +228,11 @@ class Prober:
                     self._note(tap, data)
 
     def _note(self, tap: Tap, data: bytes) -> None:
-        seen = recognise(data)
-        if seen is None or seen.number not in self._probes:
-            return
+        for seen in recognise(data):
+            if seen.number in self._probes:
+                self._sight(tap, seen)
+
+    def _sight(self, tap: Tap, seen: Seen) -> None:
         source, destination = self._ends[seen.number]
         answer = seen.destination == source and seen.source != source  # whoever gives it: a broadcast asks everybody
         altered = not answer and (
