@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Generator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,13 @@ class Log:
         self.events.append((reason, message))
 
 
+FIRST = IPv4Address("10.0.1.0")
+
+
 def entries(*names: str, **more: object) -> bytes:
     return json.dumps(
         [
-            {"cluster": "c", "identity": name, "private_ip": f"10.0.1.{number}", "mask": "255.255.255.0", **more}
+            {"cluster": "c", "identity": name, "private_ip": str(FIRST + number), "mask": "255.255.255.0", **more}
             for number, name in enumerate(names, 1)
         ],
         ensure_ascii=False,
