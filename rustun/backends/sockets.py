@@ -283,7 +283,7 @@ def _listen_error(endpoint: Endpoint, error: OSError) -> HostError | RightsError
         remedy = f"find who holds it with: ss -ltnp 'sport = :{endpoint.port}'; or listen on another port"
         return HostError(f"cannot listen on {endpoint}: the port is taken", remedy)
     if error.errno in (errno.EACCES, errno.EPERM):
-        remedy = "choose a port from 1024 up, or use the systemd unit, which grants CAP_NET_BIND_SERVICE"
+        remedy = "choose a port from 1024 up, or a service with AmbientCapabilities=CAP_NET_BIND_SERVICE"
         return RightsError(f"cannot listen on {endpoint}: no permission for this port", remedy)
     if error.errno == errno.EADDRNOTAVAIL:
         remedy = "`ip address` lists what this host has; 0.0.0.0 and [::] stand for all of it"

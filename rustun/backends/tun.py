@@ -50,8 +50,7 @@ OFFLOAD_SETS: Final = (
 NOTHING_THERE: Final = frozenset({errno.EAGAIN, errno.EINTR, errno.EINVAL})  # EINVAL: a packet it cannot describe
 GONE: Final = frozenset({errno.EBADFD, errno.EBADF, errno.ENODEV, errno.ENXIO})
 RIGHTS_REMEDY: Final = (
-    "run it as root (sudo rustun connect ...), or use the systemd unit rustun-client@.service, "
-    "which grants just that right"
+    "run it as root (sudo rustun connect ...), or from a service with AmbientCapabilities=CAP_NET_ADMIN"
 )
 
 

@@ -68,8 +68,7 @@ def test_no_right_to_make_a_device() -> None:
     assert code == 77
     assert said[-2:] == [
         "rustun connect: no permission to create a TUN device",
-        "  run it as root (sudo rustun connect ...), or use the systemd unit rustun-client@.service, "
-        "which grants just that right",
+        "  run it as root (sudo rustun connect ...), or from a service with AmbientCapabilities=CAP_NET_ADMIN",
     ]
 
 
