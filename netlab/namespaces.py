@@ -48,7 +48,8 @@ def enter_own_world(run: Callable[[], int]) -> int:
             Path("/proc/self/uid_map").write_text(f"0 {user} 1")
             Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as error:
-        raise EnvironmentLacks(f"cannot make namespaces: {error.strerror}", _namespace_remedy(user)) from error
+        who = "root may make no namespaces here" if user == 0 else "this user may make no user namespaces here"
+        raise EnvironmentLacks(f"{who} ({error.strerror})", _namespace_remedy(user)) from error
     child = os.fork()
     if child == 0:
         _be_process_one(run)
@@ -67,7 +68,7 @@ def need_tun_device() -> None:
 
 def _namespace_remedy(user: int) -> str:
     if user == 0:
-        return "root without CAP_SYS_ADMIN: in a container, start it with --cap-add SYS_ADMIN --cap-add NET_ADMIN"
+        return "it lacks CAP_SYS_ADMIN: in a container, start that with --cap-add SYS_ADMIN --cap-add NET_ADMIN"
     if Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").exists():
         return "run it as root, or: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
     return "run it as root, or: sudo sysctl user.max_user_namespaces=10000 (Debian: kernel.unprivileged_userns_clone=1)"
