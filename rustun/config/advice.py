@@ -32,7 +32,11 @@ def advise(config: ServerConfig, routes: RoutesFile) -> tuple[Problem, ...]:
             text = f"{counted} {reason}: {named(concerned)}"
             problems.append(Problem(str(config.routes_file), concerned[0].line, "", text, remedy, level))
 
-    if not has_keys:
+    if has_keys:
+        reason = "is not acted on by this version: nobody can come in by the key tier"
+        remedy = "leave it out, and public_key in routes.json"
+        problems.append(Problem(str(config.path), 0, "security_config.private_key_file", reason, remedy, "warning"))
+    else:
         remedy = "write private_key_file into the server's [security_config]"
         add(keyed, "with a public_key cannot come in, since the server has no key", remedy, "warning")
     remedy = 'add "public_key", or "tier" where a lower one will do'
@@ -61,7 +65,7 @@ def _one_key_for_many(config: ServerConfig, members: Iterable[Member]) -> Iterab
         reason = (
             f"one key for {len(clusters)} clusters ({shown}{more}): who holds it can claim to be any of their members"
         )
-        remedy = "give members keys of their own (public_key), or run a server for each cluster"
+        remedy = "run a server for each cluster, each with a key of its own"
         yield Problem(str(config.path), 0, "crypto_config", reason, remedy, "warning")
 
 

@@ -127,7 +127,7 @@ class Table:
         value = self.values.get(key, default)
         if isinstance(value, bool):
             return value
-        self.report(key, f"is {describe(value)}, not true or false", f"write {key} = {str(default).lower()}")
+        self.report(key, f"is {describe(value)}, not true or false", "write true or false, without quotes")
         return default
 
     def whole(self, key: str, default: int, low: int, high: int) -> int:

@@ -33,6 +33,7 @@ def said(folder: Path, crypto: str, security: str, *members: dict[str, object]) 
 
 
 SHARED = '[crypto_config]\naes256 = "a long and random key string"'
+NO_KEY_TIER = "warning: is not acted on by this version: nobody can come in by the key tier"
 SHARED_NOTE = "note: is used only by entries of routes.json that say tier themselves: minimum_tier is key"
 
 
@@ -45,6 +46,7 @@ SHARED_NOTE = "note: is used only by entries of routes.json that say tier themse
             'private_key_file = "server.key"',
             [
                 SHARED_NOTE,
+                NO_KEY_TIER,
                 'warning: 1 member without a public_key cannot come in, since minimum_tier is key: "plain"',
                 'note: 1 member can come in by the shared key alone, without a key of their own: "shared"',
                 'warning: 1 member can come in by the seed\'s wire, which keeps no secret for long: "seed"',
@@ -54,6 +56,7 @@ SHARED_NOTE = "note: is used only by entries of routes.json that say tier themse
             "",
             'private_key_file = "server.key"',
             [
+                NO_KEY_TIER,
                 'warning: 1 member without a public_key cannot come in, since minimum_tier is key: "plain"',
                 'warning: 2 members cannot come in, since the server has no crypto_config: "shared", "seed"',
             ],
