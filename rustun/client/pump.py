@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from rustun.backends.base import OFFLOAD_HEADER_BYTES, Reactor, TunDevice
+from rustun.backends.base import OFFLOAD_HEADER_BYTES, Callback, Reactor, TunDevice
 from rustun.client.datagrams import DatagramGatherer
 from rustun.client.peers import Peers
 from rustun.errors import HostError, ProtocolError
@@ -68,22 +68,32 @@ class Pump:
         self._flows: dict[bytes, str] = {}
         self._transmit: Callable[[memoryview], None] | None = None
         self._codec: RecordCodec | SeedCodec
+        self._guard: Callable[[Callback], None]
         self._server_takes_offloads = True
         self.drops: Counter[str] = Counter()
         self.received_bytes = self.received_packets = self.sent_bytes = self.sent_packets = 0
 
     # --- upwards -----------------------------------------------------------------------------------------------------
 
-    def attach(self, codec: RecordCodec | SeedCodec, transmit: Callable[[memoryview], None], *, offloads: bool) -> None:
+    def attach(
+        self,
+        codec: RecordCodec | SeedCodec,
+        transmit: Callable[[memoryview], None],
+        guard: Callable[[Callback], None],
+        *,
+        offloads: bool,
+    ) -> None:
         """Send what the device has through a session from now on.
 
         Args:
             codec: of the session.
             transmit: takes frames; the session pauses this pump while its stream is full.
+            guard: makes a call, and ends the session if that fails: else the device would not be read any more.
             offloads: whether unfinished packets may travel; not on the seed's wire.
         """
         self._codec = codec
         self._transmit = transmit
+        self._guard = guard
         self._server_takes_offloads = offloads
         self._throw_away_stale()
         self.resume()
@@ -107,6 +117,9 @@ class Pump:
         self._flows.clear()
 
     def _on_tun_readable(self) -> None:
+        self._guard(self._take_turn)
+
+    def _take_turn(self) -> None:
         if not self._codec.alive(self._reactor.now()):
             self.pause()  # the host slept; the session is about to find out
             return

@@ -102,7 +102,7 @@ class ClientSession:
     def begin(self) -> None:
         """Say the first word and let packets flow."""
         self.stream.adapt_to_path()
-        self.tools.pump.attach(self._codec, self._transmit, offloads=self.takes_offloads)
+        self.tools.pump.attach(self._codec, self._transmit, self._guard, offloads=self.takes_offloads)
         if self._inbox.held:
             self.tools.reactor.call_soon(lambda: self._guard(self._go_on))
 

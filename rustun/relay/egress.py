@@ -11,14 +11,15 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rustun.link.buffers import Buffers
-from rustun.protocol.codec import MAX_SEED_GROWTH_BYTES
-from rustun.protocol.frames import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from rustun.relay.session import RelaySession
+
+
+GATHERED_BYTES: Final = 163_840  # sent with one call; more would leave the cache before the kernel copies it
 
 
 class Egress:
@@ -27,7 +28,7 @@ class Egress:
     Attributes:
         sealed: the scratch.
         end: where the gathered frames end; its receiver seals behind that and moves it.
-        limit: beyond this a run may not fit any more.
+        limit: beyond this nothing more is gathered; a run of any kind still fits behind it.
         receiver: who has it now.
     """
 
@@ -35,7 +36,7 @@ class Egress:
 
     def __init__(self, buffers: Buffers) -> None:
         self.sealed = buffers.sealed
-        self.limit = len(buffers.sealed) - 2 * MAX_FRAME_BYTES - MAX_SEED_GROWTH_BYTES
+        self.limit = GATHERED_BYTES
         self.receiver: RelaySession | None = None
         self.end = 0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from rustun.backends.base import HostReport, HostState
+from tests.ip_packets import tcp_packet
 from tests.simulation.conftest import MakeWorld
+from tests.simulation.kernel import unfinished
 from tests.simulation.world import SERVER, entry, office
 
 PATIENCE_S = 5.0  # a look at the device a second, and a reconnect
@@ -87,3 +89,19 @@ def test_the_way_to_the_server_is_kept_outside_before_each_try(make_world: MakeW
     for wished in applied:
         assert wished.outside == (ip_address(SERVER.host),)
         assert ip_network("192.0.2.0/24") in wished.routes
+
+
+def test_a_stream_of_tiny_segments_does_not_stop_the_seeds_client(make_world: MakeWorld) -> None:
+    """If this fails, a far host that announces an MSS of 48 bytes takes a client on the seed's wire off the air."""
+    world = make_world(office(2), security={"minimum_tier": "legacy"})
+    sender, receiver = world.online("m0", "m1", legacy=True)
+    payload = bytes(range(250)) * 250
+    for number in range(4):
+        large = tcp_packet("10.0.1.1", "10.0.1.2", (1, 2), payload, sequence=1 + number * len(payload))
+        packet, header = unfinished(large, 48)
+        sender.send(packet, header=header)
+    world.run(1.0)
+    got = b"".join(packet[40:] for packet in receiver.packets)
+    assert len(receiver.packets) == 4 * -(-len(payload) // 48)
+    assert got == payload * 4
+    assert sender.client.reconnects == 0

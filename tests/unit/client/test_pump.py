@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import ip_interface, ip_network
 
 import pytest
@@ -60,7 +61,7 @@ class World:
         self._offloads = offloads
 
     def attach(self) -> None:
-        self.pump.attach(codec(is_client=True), self._transmit, offloads=self._offloads)
+        self.pump.attach(codec(is_client=True), self._transmit, lambda step: step(), offloads=self._offloads)
 
     def _transmit(self, frames: memoryview) -> None:
         self.sends += 1
@@ -316,7 +317,7 @@ def test_packets_of_the_seeds_wire_are_delivered_too() -> None:
     world = World()
     cipher = seed_cipher(SeedMethod.CHACHA20POLY1305, "key")
     sender, receiver = (SeedCodec(cipher, random.Random(seed).randbytes) for seed in (1, 2))
-    world.pump.attach(receiver, lambda frames: None, offloads=False)
+    world.pump.attach(receiver, lambda frames: None, lambda step: step(), offloads=False)
     packet = udp_packet(PEER, ME, (1, 2), b"x")
     out = memoryview(bytearray(500))
     end = sender.seal_items(item(packet), out, 0)
@@ -334,3 +335,29 @@ def test_an_offload_header_that_points_outside_costs_one_packet() -> None:
     world.tun.send(small := udp_packet(ME, PEER, (1, 2), b"small"))
     assert world.up() == [(0, 0, small)]
     assert world.pump.drops == {"uncuttable": 1}
+
+
+def test_what_fails_in_a_turn_reaches_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, one defect stops the device from being read for ever, while the client says that it is online."""
+    world = World()
+    faults: list[ZeroDivisionError] = []
+
+    def guard(step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ZeroDivisionError as error:
+            faults.append(error)
+            world.pump.detach()
+
+    def defect(header: memoryview, packet: memoryview) -> int | None:
+        raise ZeroDivisionError
+
+    world.pump.attach(codec(is_client=True), world._transmit, guard, offloads=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.tun, "read_into", defect)
+        world.tun.send(udp_packet(ME, PEER, (1, 2), b"lost"), bytes(10))
+        world.reactor.run_until_idle()
+    assert len(faults) == 1
+    world.attach()
+    world.tun.send(udp_packet(ME, PEER, (1, 2), b"sent"), bytes(10))
+    assert len(world.up()) == 1

@@ -43,6 +43,15 @@ def test_one_run_for_a_peer_of_the_seed_fits(packet_bytes: int) -> None:
     assert codec.seal_items(run, buffer := Buffers().sealed, 0) <= len(buffer)
 
 
+@pytest.mark.parametrize("packet_bytes", [20, 88, 576])
+def test_a_full_turn_of_tiny_packets_for_the_seed_fits(packet_bytes: int) -> None:
+    """If this fails, one stream with an MSS of 48 bytes stops the device of a client on the seed's wire."""
+    item = ITEM.pack(0, 0, packet_bytes) + bytes(packet_bytes)
+    run = item * (PLAIN_BYTES // len(item))
+    codec = SeedCodec(seed_cipher(SeedMethod.AES256, "key"), random.Random(1).randbytes)
+    assert codec.seal_items(run, buffer := Buffers().sealed, 0) <= len(buffer)
+
+
 @pytest.mark.parametrize("mtu", [576, 1430])
 def test_a_large_packet_cut_up_for_a_small_receiver_fits(mtu: int) -> None:
     """If this fails, a receiver without offloads ends with the first large packet for it."""
