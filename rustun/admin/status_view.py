@@ -113,9 +113,9 @@ def _show_client(document: Document, console: Console) -> None:
     _show_messages("addresses", [_listed(document.get("addresses"))], "", console)
     _show_messages("routes", [_listed(document.get("routes"))], "", console)
     _show_messages("traffic", [_traffic(document)], "", console)
-    peers = [_peer_cells(peer) for peer in document.get("peers") or []]
+    peers = sorted(document.get("peers") or [], key=lambda peer: str(peer.get("identity", "")))
     if peers:
-        _show_table(PEER_COLUMNS, peers, console)
+        _show_table(PEER_COLUMNS, [_peer_cells(peer) for peer in peers], console)
 
 
 def _peer_cells(peer: Document) -> list[str]:
@@ -123,7 +123,7 @@ def _peer_cells(peer: Document) -> list[str]:
         _word(peer.get("identity")),
         _word(peer.get("name")),
         _word(peer.get("address") or peer.get("address6")),
-        "online" if peer.get("online") else "offline",
+        NOTHING if peer.get("online") is None else "online" if peer["online"] else "offline",
         _listed(peer.get("ciders")),
     ]
 

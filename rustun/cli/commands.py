@@ -6,6 +6,7 @@ tables, and an import that fails (a package missing) is told like any other fail
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,8 @@ def main() -> None:
     Exit codes: 0 done, 2 usage, 69 refused by the server, 77 a right is missing,
     78 configuration, 1 anything else.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that this terminal cannot show are escaped, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @main.command(short_help="Run the relay that members connect to.")

@@ -147,6 +147,13 @@ def test_client() -> None:
     ]
 
 
+def test_peers_stand_in_order_and_untold_presence_is_not_offline() -> None:
+    """In a large cluster, where presence is not told, everybody looks gone; and nobody is found in the list."""
+    peers = [{**CLIENT["peers"][0], "identity": name, "online": online} for name, online in (("b", None), ("a", True))]
+    lines = rows(shown({**CLIENT, "peers": peers}))
+    assert [(line[0], line[3]) for line in lines[-2:]] == [("a", "online"), ("b", "-")]
+
+
 def test_a_waiting_client_says_why_and_when() -> None:
     """A client that cannot connect shows neither its reason nor that it will try again."""
     waiting = {**CLIENT, "state": "waiting", "last_error": "closed without a word: wrong key?", "next_try_s": 4.2}

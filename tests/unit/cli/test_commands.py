@@ -130,6 +130,17 @@ def test_check_tells_every_problem(folder: Path) -> None:
     assert "problems" in result.stderr
 
 
+def test_a_terminal_without_the_letters(folder: Path) -> None:
+    """A name in another script ends `check` or `status` in a coding error where the terminal cannot show it."""
+    file = folder / "routes.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("[", '[{"identity": "東京"},', 1), encoding="utf-8")
+    command = [sys.executable, "-m", "rustun", "check", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert 'member "\\u6771\\u4eac"' in done.stdout
+
+
 def test_check_as_json(folder: Path) -> None:
     """A machine that checks files finds words between the JSON, or another number of problems than people do."""
     (folder / "routes.json").write_text("[")
