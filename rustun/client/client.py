@@ -43,7 +43,7 @@ from rustun.client.session import ClientSession, Owner, Tools
 from rustun.config.client import ClientConfig
 from rustun.errors import ConfigError, HostError, Problem, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
-from rustun.logs import EventLog
+from rustun.logs import EventLog, describe_bug
 from rustun.protocol.ciphers import seed_cipher
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.handshake import SHARED, Hello, shared_psk
@@ -361,6 +361,9 @@ class TunnelClient:
             report = self._host_network.apply(wished)
         except (HostError, RightsError) as error:
             self._log.event("error", "host-network", str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - a try and a session go on without: else nobody would begin the next
+            self._log.event("error", "internal-error", describe_bug(error))
             return
         for prefix, reason in report.refused.items():
             if self.host_report.refused.get(prefix) != reason:

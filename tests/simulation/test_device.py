@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
+import pytest
+
 from rustun.backends.base import HostReport, HostState
 from tests.ip_packets import tcp_packet
 from tests.simulation.conftest import MakeWorld
@@ -105,3 +107,24 @@ def test_a_stream_of_tiny_segments_does_not_stop_the_seeds_client(make_world: Ma
     assert len(receiver.packets) == 4 * -(-len(payload) // 48)
     assert got == payload * 4
     assert sender.client.reconnects == 0
+
+
+def test_a_host_that_answers_as_nobody_foresaw_does_not_end_the_client(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, one message that the netlink library cannot read leaves a client connecting for ever."""
+    world = make_world(office(2))
+    host, _ = world.online("m0", "m1")
+
+    def defect(wished: HostState) -> HostReport:
+        raise LookupError("an attribute that nobody knows")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.host_network, "apply", defect)
+        host.client.reload()
+        world.run(1.0)
+    assert host.log.texts("internal-error")
+    host.log.events.clear()
+    host.client.reload()
+    world.run(PATIENCE_S)
+    assert host.client.state == "online"
