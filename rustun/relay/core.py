@@ -224,8 +224,12 @@ class RelayCore:
             longest = max(self.sessions, key=lambda session: session.queue.bytes)
             before = longest.queue.bytes
             loser, packets = longest.queue.drop_from_longest()
-            loser.traffic.drops["queue-full"] += packets
+            self.note_lost(loser, packets)
             self.queued_bytes -= before - longest.queue.bytes
+
+    def note_lost(self, sender: RelaySession, packets: int) -> None:
+        """Count packets that a full queue dropped; their sender's own counters may have been added up already."""
+        (self.drops if sender.closed else sender.traffic.drops)["queue-full"] += packets
 
     def report_fault(self, error: Exception, identity: str) -> None:
         """Say in the log that something unexpected happened in our own code."""

@@ -240,7 +240,7 @@ class RelaySession:
     def _enqueue(self, sender: RelaySession, run: bytes, packets: int) -> None:
         before = self.queue.bytes
         for loser, lost in self.queue.put(sender, run, packets):
-            loser.traffic.drops["queue-full"] += lost
+            self.core.note_lost(loser, lost)
         self.core.note_queued(self.queue.bytes - before)
 
     def _seal_run(self, run: memoryview | bytes, packets: int, out: memoryview, at: int) -> int:

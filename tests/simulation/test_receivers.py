@@ -221,3 +221,17 @@ def test_row_35_sockets_that_take_half(make_world: MakeWorld, seed: int) -> None
     for host, packets in zip(hosts, expected, strict=True):
         assert sorted(host.packets) == sorted(packets)
         assert host.client.reconnects == 0
+
+
+def test_every_packet_of_a_sender_that_left_is_accounted_for(make_world: MakeWorld) -> None:
+    """If this fails, packets vanish from the counters when their sender has gone before they are dropped."""
+    world = make_world(office(3))
+    stuck, first, second = (NoisePeer(world, hello(name, keepalive_s=60)) for name in ("m0", "m1", "m2"))
+    stuck.stop_reading()
+    flood(first, 0, 1, 1200)
+    first.close()
+    flood(second, 0, 2, 1200)
+    receiver = world.session("m0")
+    sent, waiting = receiver.traffic.sent_packets, receiver.queue.packets
+    dropped = world.core.drops["queue-full"] + world.drops("m2")["queue-full"]
+    assert sent + waiting + dropped == 2400
