@@ -9,6 +9,7 @@ something, 5 an expectation failed (1 is invoke's own). Nothing heavy is importe
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,30 @@ def _end(code: int) -> None:
     """End the task with an exit code; 0 just returns."""
     if code:
         raise Exit(code=code)
+
+
+def _number(option: str, text: str, low: float, high: float) -> float:
+    """Return what was typed for an option; end the task with 2 where it is no number from `low` to `high`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        _refuse(f'{option}: "{text}" is not a number from {low:g} to {high:g}', f"as in {option} {max(low, 2):g}")
+    return value
+
+
+def _new_file(option: str, file: str) -> str:
+    """Return a file to be written later; end the task with 2 now where that will not be possible."""
+    folder = Path(file).absolute().parent
+    if file and (not os.access(folder, os.W_OK) or Path(file).is_dir()):
+        _refuse(f"{option}: {file} cannot be written", f"name a file in a folder that is there, not in {folder}")
+    return file
+
+
+def _refuse(what: str, remedy: str) -> None:
+    print(f"invoke: {what}\n  {remedy}", file=sys.stderr)
+    _end(2)
 
 
 def _after_dashes() -> list[str]:
@@ -58,8 +83,8 @@ def gen_config(
     _end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))
 
 
-@task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2.0)", "json": JSON_HELP})
-def demo(_context: Context, inventory: str = DEMO, seconds: float = 2.0, json: bool = False) -> None:
+@task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2)", "json": JSON_HELP})
+def demo(_context: Context, inventory: str = DEMO, seconds: str = "2", json: bool = False) -> None:
     """Show the whole thing: generate, bring up, probe who reaches whom, measure, take down.
 
     Nothing leaves this machine, and nothing is made in its own network namespace. Needs root, or a kernel that allows
@@ -69,9 +94,11 @@ def demo(_context: Context, inventory: str = DEMO, seconds: float = 2.0, json: b
         ./invoke demo
         ./invoke demo --seconds 5 --json
     """
+    length = _number("--seconds", seconds, 0.2, 3600)
+
     from netlab import api
 
-    _end(api.demo(Path(inventory), seconds=seconds, as_json=json))
+    _end(api.demo(Path(inventory), seconds=length, as_json=json))
 
 
 @task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
@@ -110,8 +137,7 @@ def lab_exec(_context: Context, node: str, name: str = "") -> None:
     """
     command = _after_dashes()
     if not command:
-        print(f"lab-exec: no command\n  ./invoke lab-exec {node} -- COMMAND", file=sys.stderr)
-        _end(2)
+        _refuse("lab-exec: no command", f"./invoke lab-exec {node} -- COMMAND")
 
     from netlab import api
 
@@ -152,7 +178,7 @@ def lab_sweep(_context: Context) -> None:
     }
 )
 def bench(
-    _context: Context, quick: bool = False, only: str = "", seconds: float = 0.0, json: str = "", markdown: str = ""
+    _context: Context, quick: bool = False, only: str = "", seconds: str = "", json: str = "", markdown: str = ""
 ) -> None:
     """Measure rustun beside plain routing on this machine, in pairs that alternate; print a table with ratios.
 
@@ -161,22 +187,27 @@ def bench(
         ./invoke bench --only tcp-1,ping --json bench.json
         ./invoke bench --markdown figures.md
     """
+    length = _number("--seconds", seconds, 0.2, 3600) if seconds else 0.0
+    files = [_new_file("--json", json), _new_file("--markdown", markdown)]
+
     from netlab import api
 
-    _end(api.bench(quick=quick, only=only, seconds=seconds, json_file=json, markdown=markdown))
+    _end(api.bench(quick=quick, only=only, seconds=length, json_file=files[0], markdown=files[1]))
 
 
 @task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})
-def test(_context: Context, only: str = "", parts: bool = False, workers: int = 2) -> None:
+def test(_context: Context, only: str = "", parts: bool = False, workers: str = "2") -> None:
     """Run everything: lint, types, unit, vector, fuzz, simulation, architecture and namespace tests.
 
     Examples:
         ./invoke test
         ./invoke test --only unit,fuzz
     """
+    processes = int(_number("--workers", workers, 1, 64))
+
     from rustun.ops import checks
 
-    _end(checks.list_parts() if parts else checks.run_parts(ROOT, only, workers))
+    _end(checks.list_parts() if parts else checks.run_parts(ROOT, only, processes))
 
 
 @task
@@ -198,7 +229,7 @@ def lint(_context: Context) -> None:
         "again": "forget earlier results",
     }
 )
-def soak(_context: Context, only: str = "", minutes: int = 60, again: bool = False) -> None:
+def soak(_context: Context, only: str = "", minutes: str = "60", again: bool = False) -> None:
     """Do the long runs, one after another; what was done before an interruption is not done again.
 
     The result of each goes to build/soak.json.
@@ -207,9 +238,11 @@ def soak(_context: Context, only: str = "", minutes: int = 60, again: bool = Fal
         ./invoke soak
         ./invoke soak --minutes 10 --only fuzz
     """
+    limit = int(_number("--minutes", minutes, 0, 10_000))
+
     from rustun.ops import soaking
 
-    _end(soaking.run(ROOT, only, minutes, again=again))
+    _end(soaking.run(ROOT, only, limit, again=again))
 
 
 @task(help={"upgrade": "take the newest versions instead of those pinned so far"})

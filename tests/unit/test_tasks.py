@@ -61,7 +61,27 @@ def test_exit_codes_of_the_logic_reach_the_shell(tmp_path: Path) -> None:
 def test_lab_exec_without_a_command_says_how(tmp_path: Path) -> None:
     """The user would read the usage of a program that the documents do not name."""
     done = invoke("lab-exec", "bj-dev", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "lab-exec: no command\n  ./invoke lab-exec bj-dev -- COMMAND\n")
+    assert done.returncode == 2
+    assert done.stderr == "invoke: lab-exec: no command\n  ./invoke lab-exec bj-dev -- COMMAND\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("demo", "--seconds", "x"), '--seconds: "x" is not a number from 0.2 to 3600'),
+        (("demo", "--seconds", "-1"), '--seconds: "-1" is not a number from 0.2 to 3600'),
+        (("bench", "--seconds", "nan"), '--seconds: "nan" is not a number from 0.2 to 3600'),
+        (("bench", "--json", "none/x.json"), "--json: none/x.json cannot be written"),
+        (("bench", "--markdown", "."), "--markdown: . cannot be written"),
+        (("test", "--workers", "0"), '--workers: "0" is not a number from 1 to 64'),
+        (("soak", "--minutes", "1h"), '--minutes: "1h" is not a number from 0 to 10000'),
+    ],
+)
+def test_a_slip_in_an_option_is_told_before_anything_runs(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """The user would get a traceback, some of them after minutes of measuring."""
+    done = invoke(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"invoke: {said}\n  ")
 
 
 def test_words_after_the_dashes_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
