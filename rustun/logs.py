@@ -6,14 +6,17 @@ Rules of this module
   2. Nothing is logged per packet. What a peer can cause as often as it likes is limited per reason: BURST_EVENTS lines
      in WINDOW_SECONDS, then one line that says how many more there were.
   3. Whatever a peer or a file wrote is shown by `printable`: a line stays one line, no terminal code gets through.
-  4. A log that cannot be written (disk full, reader gone) loses lines, counts them and says so later; it stops nothing.
+  4. A log that cannot be written (disk full, reader gone or asleep) loses lines, counts them and says so later; nothing
+     stops for it.
   5. Secrets are not logged: callers hand over no keys, and of an unexpected exception only its type and place are
      shown. The traceback comes with -vv, and it holds lines of source, never the values of variables.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import select
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,11 +84,24 @@ class LineWriter:
     def _write_line(self, level: str, reason: str, message: str, fields: dict[str, object]) -> bool:
         when = datetime.fromtimestamp(self._wall_clock(), UTC)
         try:
+            if not _has_room(self._stream):
+                return False
             self._stream.write(self._format(when, level, reason, message, fields) + "\n")
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream was closed
             return False
         return True
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Tell whether a line can be written now; a pipe to a pager that nobody scrolls would hold every packet up."""
+    try:
+        descriptor = stream.fileno()
+    except io.UnsupportedOperation:  # a stream in memory
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 
 import pytest
@@ -174,3 +175,17 @@ def test_a_bug_is_named_without_its_message() -> None:
         description = describe_bug(error)
     assert description.startswith("ValueError at test_logs.py:")
     assert "marked-secret" not in description
+
+
+def test_a_reader_that_sleeps_stops_nothing() -> None:
+    """If this fails, `rustun serve 2>&1 | less` stops every packet as soon as the pager's pipe is full."""
+    receiver, sender = os.pipe()
+    with open(receiver, "rb") as reader, open(sender, "w") as stream:
+        writer = LineWriter(stream, "text", "info", lambda: WALL_CLOCK)
+        for number in range(1000):
+            writer.write("info", "flood", f"line {number} " + "x" * 100, {})
+        assert b"line 0" in os.read(reader.fileno(), 1 << 20)
+        writer.write("info", "flood", "after the sleep", {})
+        said = os.read(reader.fileno(), 1 << 20).decode()
+    assert "lines of this log were lost" in said
+    assert "after the sleep" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -188,7 +189,7 @@ def test_without_rights_to_the_default_place_it_runs_on() -> None:
     assert "--control PATH" in str(warnings[0]["message"])
 
 
-class Logged:
+class Logged(io.StringIO):
     """Collects what goes to standard error meanwhile, as lines of JSON."""
 
     def __enter__(self) -> Logged:
