@@ -229,7 +229,8 @@ class RelayCore:
 
     def note_lost(self, sender: RelaySession, packets: int) -> None:
         """Count packets that a full queue dropped; their sender's own counters may have been added up already."""
-        (self.drops if sender.closed else sender.traffic.drops)["queue-full"] += packets
+        drops = self.drops if sender.closed else sender.traffic.drops
+        drops["queue-full"] += packets
 
     def report_fault(self, error: Exception, identity: str) -> None:
         """Say in the log that something unexpected happened in our own code."""
