@@ -81,4 +81,5 @@ def _line(data: bytes, offset: int) -> int:
 
 
 def _words(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    """Return what the system says; a ValueError is Python's, of a name that no file can have."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "no file can have this name"

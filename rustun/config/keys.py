@@ -71,7 +71,7 @@ def read_key_file(path: Path) -> Secret:
     except FileNotFoundError:
         raise Complaint(f"there is no key file {shown}", f"looked from {os.getcwd()}; check the spelling") from None
     except (OSError, ValueError) as error:
-        words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        words = (error.strerror or str(error)) if isinstance(error, OSError) else "no file can have this name"
         raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
     try:
         _judge_key_file(shown, path, os.fstat(descriptor))

@@ -148,6 +148,6 @@ def test_folders_devices_and_missing_files(tmp_path: Path) -> None:
         "is not a regular file",
         "cannot be opened: Too many levels of symbolic links",
         "there is no such file",
-        "cannot be opened: embedded null byte",
+        "cannot be opened: no file can have this name",
         "is not a regular file",
     ]
