@@ -32,7 +32,7 @@ from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
 from netlab.lab import Files, Laboratory
-from netlab.load import steady_congestion_control
+from netlab.load import congestion_control
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
 
@@ -158,7 +158,7 @@ def _facts(asked: Order, took: float) -> dict[str, Any]:
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     with socket.socket() as stream:
-        congestion = steady_congestion_control(stream)
+        congestion = congestion_control(stream)
     return {
         "cpu": f"{os.cpu_count()} x {model}",
         "kernel": platform.release(),
