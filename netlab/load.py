@@ -85,7 +85,6 @@ def _drain(stream: socket.socket) -> tuple[int, float, float]:
 def tcp_send(address: str, port: int, streams: int, seconds: float) -> None:
     """Send as fast as `streams` connections take it, for so long."""
     connections = [socket.create_connection((address, port)) for _ in range(streams)]
-    for connection in connections:
     senders = [threading.Thread(target=_fill, args=(connection, seconds)) for connection in connections]
     for sender in senders:
         sender.start()
