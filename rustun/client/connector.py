@@ -73,7 +73,7 @@ class Connector:
         if number != self._try:
             return
         if isinstance(found, Exception):
-            self._on_outcome(None, f"cannot resolve {server.host}: {found}")
+            self._on_outcome(None, f"cannot resolve {server.host}: {_words(found)}")
             return
         self._tell_resolved(found)
         self._addresses = found
@@ -134,3 +134,8 @@ class Connector:
         stream = self._release_stream()
         if stream is not None:
             stream.close()
+
+
+def _words(error: Exception) -> str:
+    """Return what an error of the resolver says, without its number."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -52,7 +52,9 @@ def server_status(server: RelayServer) -> dict[str, object]:
 def _routes_alarms(server: RelayServer) -> list[str]:
     if not server.roster.problems:
         return []
-    return [f"{server.roster.path} was refused: {len(server.roster.problems)} problems; the last good members stay"]
+    count = len(server.roster.problems)
+    told = "1 problem" if count == 1 else f"{count} problems"
+    return [f"{server.roster.path} was refused: {told}; the last good members stay"]
 
 
 def _session(session: RelaySession, now: float) -> dict[str, object]:
