@@ -69,6 +69,12 @@ class ClientSeedSession(ClientSession):
         body = SeedKeepAlive(identity=self._identity).encode(4096)
         self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
 
+    def _on_tick(self, now: float) -> None:
+        """This wire's one key never ends."""
+
+    def _say_goodbye(self, reason: str) -> None:
+        """This wire has no goodbye."""
+
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         if frame_type != FrameType.SEED_KEEPALIVE:
             raise ProtocolError(f"type 0x{frame_type:02x} is not expected here")

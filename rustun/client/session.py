@@ -9,6 +9,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Owner:
     on_closed: Callable[[str, float], None]
 
 
-class ClientSession:
+class ClientSession(ABC):
     """What both kinds of client session have in common.
 
     Args:
@@ -146,8 +147,9 @@ class ClientSession:
             self.close("the session's keys are too old")
         return not self.closed
 
+    @abstractmethod
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
-        raise NotImplementedError
+        """Handle a frame that is no data. Raises ProtocolError."""
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -204,10 +206,11 @@ class ClientSession:
         due = min(self._next_keepalive, self.heard_at + self._owner.silence_seconds, now + 1.0)
         self._timer = self.tools.reactor.call_at(due, self._tick)
 
+    @abstractmethod
     def send_keepalive(self) -> None:
         """Send proof of life that has to be answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _on_tick(self, now: float) -> None:
         """Look at what else time brings; called once a second or more often."""
 
@@ -232,6 +235,7 @@ class ClientSession:
         self.stream.close()
         self._owner.on_closed(reason, wait_seconds)
 
+    @abstractmethod
     def _say_goodbye(self, reason: str) -> None:
         """Tell the server, where the wire has a word for it."""
 

@@ -56,8 +56,8 @@ def _aead(cipher: Cipher, split_key: bytes) -> AESGCM | ChaCha20Poly1305:
     return AESGCM(key) if cipher is Cipher.AES256 else ChaCha20Poly1305(key)
 
 
-class RecordSealer:
-    """Seals the records of one direction under one key.
+class _RecordKey:
+    """One direction's key: how often and how long it may be used.
 
     Args:
         cipher: which AEAD.
@@ -65,22 +65,32 @@ class RecordSealer:
         now: seconds of the boot-time clock at which the keys were agreed.
     """
 
-    __slots__ = ("_counter", "_dead_at", "_encrypt_into", "_max_records")
+    __slots__ = ("_aead", "_counter", "_dead_at", "_max_records")
 
     def __init__(self, cipher: Cipher, split_key: bytes, now: float) -> None:
-        self._encrypt_into = _aead(cipher, split_key).encrypt_into
+        self._aead = _aead(cipher, split_key)
         self._counter = 0
         self._max_records = cipher.max_records
         self._dead_at = now + KEY_LIFE_SECONDS
 
     @property
     def records(self) -> int:
-        """How many records this key has sealed."""
+        """How many records this key has sealed or opened."""
         return self._counter
 
     def alive(self, now: float) -> bool:
         """Tell whether the key may still be used; ask once a batch."""
         return now < self._dead_at and self._counter < self._max_records
+
+
+class RecordSealer(_RecordKey):
+    """Seals the records of one direction under one key."""
+
+    __slots__ = ("_encrypt_into",)
+
+    def __init__(self, cipher: Cipher, split_key: bytes, now: float) -> None:
+        super().__init__(cipher, split_key, now)
+        self._encrypt_into = self._aead.encrypt_into
 
     def seal_into(
         self, plaintext: memoryview | bytes | bytearray, out: memoryview, at: int, frame_type: int = DATA_TYPE
@@ -104,25 +114,14 @@ class RecordSealer:
         return end
 
 
-class RecordOpener:
-    """Opens the records of one direction under one key; arguments as for RecordSealer."""
+class RecordOpener(_RecordKey):
+    """Opens the records of one direction under one key."""
 
-    __slots__ = ("_counter", "_dead_at", "_decrypt_into", "_max_records")
+    __slots__ = ("_decrypt_into",)
 
     def __init__(self, cipher: Cipher, split_key: bytes, now: float) -> None:
-        self._decrypt_into = _aead(cipher, split_key).decrypt_into
-        self._counter = 0
-        self._max_records = cipher.max_records
-        self._dead_at = now + KEY_LIFE_SECONDS
-
-    @property
-    def records(self) -> int:
-        """How many records this key has opened."""
-        return self._counter
-
-    def alive(self, now: float) -> bool:
-        """Tell whether the key may still be used; ask once a batch."""
-        return now < self._dead_at and self._counter < self._max_records
+        super().__init__(cipher, split_key, now)
+        self._decrypt_into = self._aead.decrypt_into
 
     def open_into(self, frame: memoryview, out: memoryview, at: int = 0) -> int:
         """Open one whole record (header included) into `out[at:]` and return where its plaintext ends there.

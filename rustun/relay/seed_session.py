@@ -89,6 +89,12 @@ class SeedSession(RelaySession):
         active = int(self.core.reactor.wall_clock() - (self.core.reactor.now() - self.heard_at))
         return self._detail(self.member, told, max(active, 1))
 
+    def _send_news(self) -> None:
+        """News travel in the answers to KeepAlives, rule 2."""
+
+    def _say_goodbye(self, code: str, reason: str, window_seconds: float) -> None:
+        """This wire has no goodbye."""
+
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
         if frame_type != FrameType.SEED_KEEPALIVE:
             raise ProtocolError(f"type 0x{frame_type:02x} is not expected here")

@@ -12,6 +12,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Wire:
     silence_seconds: float
 
 
-class RelaySession:
+class RelaySession(ABC):
     """What both kinds of session have in common; NoiseSession and SeedSession add their control messages.
 
     Args:
@@ -205,8 +206,9 @@ class RelaySession:
             self.close("key-expired")
         return not self.closed
 
+    @abstractmethod
     def _on_control(self, frame_type: int, frame: memoryview) -> None:
-        raise NotImplementedError
+        """Handle a frame that is no data, or data before the member was confirmed. Raises ProtocolError."""
 
     def _spend_control_token(self) -> None:
         limit = self.core.limits.control_messages_per_second
@@ -330,6 +332,7 @@ class RelaySession:
         self.core.note_queued(-len(gathered))
         return gathered, packets
 
+    @abstractmethod
     def _send_news(self) -> None:
         """Send what this member does not know yet of its cluster; called when nothing else waits."""
 
@@ -365,6 +368,7 @@ class RelaySession:
             self.stream.close()
         self.core.session_ended(self, reason)
 
+    @abstractmethod
     def _say_goodbye(self, code: str, reason: str, window_seconds: float) -> None:
         """Tell the peer why, where its wire has a word for it."""
 
