@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rustun.errors import ProtocolError
 from rustun.protocol.frames import MAX_PAYLOAD_BYTES
@@ -61,8 +61,23 @@ class SeedPeerDetail:
     last_active: int = 0
 
 
+class _PeerList:
+    """What both messages that carry the directory of the cluster have in common."""
+
+    __slots__ = ()
+    peer_details: tuple[SeedPeerDetail, ...]
+
+    def encode(self, max_bytes: int) -> bytes:
+        """Return the body with as many peers as fit into `max_bytes`; ProtocolError when it is too long without any."""
+        return self.fit(max_bytes)[0]
+
+    def fit(self, max_bytes: int) -> tuple[bytes, int]:
+        """Return the same body, and how many peers it leaves out."""
+        return _fit(self, self.peer_details, max_bytes)
+
+
 @dataclass(frozen=True, slots=True)
-class SeedKeepAlive:
+class SeedKeepAlive(_PeerList):
     """Sign of life in both directions (0x02); the server's carries the directory of the cluster."""
 
     name: str = ""
@@ -72,14 +87,6 @@ class SeedKeepAlive:
     stun_ip: str = ""
     stun_port: int = 0
     peer_details: tuple[SeedPeerDetail, ...] = ()
-
-    def encode(self, max_bytes: int) -> bytes:
-        """Return the body with as many peers as fit into `max_bytes`; ProtocolError when it is too long without any."""
-        return _fit(self, self.peer_details, max_bytes)[0]
-
-    def peers_left_out(self, max_bytes: int) -> int:
-        """Return how many peers `encode(max_bytes)` leaves out."""
-        return _fit(self, self.peer_details, max_bytes)[1]
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Self:
@@ -97,7 +104,7 @@ class SeedKeepAlive:
 
 
 @dataclass(frozen=True, slots=True)
-class SeedHandshakeReply:
+class SeedHandshakeReply(_PeerList):
     """What the server gives a member (0x04); `cider_mapping`: prefix that the cluster sees -> real LAN behind it."""
 
     name: str = ""
@@ -107,14 +114,6 @@ class SeedHandshakeReply:
     ciders: tuple[str, ...] = ()
     cider_mapping: Mapping[str, str] = field(default_factory=dict)
     peer_details: tuple[SeedPeerDetail, ...] = ()
-
-    def encode(self, max_bytes: int) -> bytes:
-        """Return the body with as many peers as fit into `max_bytes`; ProtocolError when it is too long without any."""
-        return _fit(self, self.peer_details, max_bytes)[0]
-
-    def peers_left_out(self, max_bytes: int) -> int:
-        """Return how many peers `encode(max_bytes)` leaves out."""
-        return _fit(self, self.peer_details, max_bytes)[1]
 
     @classmethod
     def decode(cls, data: bytes | memoryview) -> Self:
@@ -196,14 +195,11 @@ def _text(key: str, value: object, max_bytes: int) -> str:
     return value
 
 
-Message = SeedHandshake | SeedKeepAlive | SeedHandshakeReply
-
-
-def _members(record: Message | SeedPeerDetail) -> dict[str, object]:
+def _members(record: Any) -> dict[str, object]:  # any of the records above
     return {item.name: getattr(record, item.name) for item in fields(record)}
 
 
-def _fit(message: Message, peers: tuple[SeedPeerDetail, ...], max_bytes: int) -> tuple[bytes, int]:
+def _fit(message: SeedHandshake | _PeerList, peers: tuple[SeedPeerDetail, ...], max_bytes: int) -> tuple[bytes, int]:
     """Return the body and how many of `peers` it leaves out; `peer_details`, where there is one, is its last key."""
     members = _members(message)
     if "peer_details" in members:

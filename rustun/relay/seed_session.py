@@ -79,9 +79,7 @@ class SeedSession(RelaySession):
             cider_mapping={str(seen): str(real) for seen, real in member.cider_mapping if seen.version == 4},
             peer_details=self._peers(),
         )
-        self._note_left_out(reply.peers_left_out(self._room))
-        body = reply.encode(self._room)
-        self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_HANDSHAKE_REPLY, body))
+        self._send_directory(FrameType.SEED_HANDSHAKE_REPLY, reply)
 
     def detail(self) -> SeedPeerDetail:
         """Return what others on this wire are told about this member."""
@@ -105,9 +103,7 @@ class SeedSession(RelaySession):
             return
         self._told = keepalive
         answer = SeedKeepAlive(name=self.member.name, identity=self.identity, peer_details=self._peers())
-        self._note_left_out(answer.peers_left_out(self._room))
-        body = answer.encode(self._room)
-        self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
+        self._send_directory(FrameType.SEED_KEEPALIVE, answer)
 
     def _peers(self) -> tuple[SeedPeerDetail, ...]:
         details = []
@@ -136,11 +132,14 @@ class SeedSession(RelaySession):
             last_active=last_active,
         )
 
-    def _note_left_out(self, count: int) -> None:
-        if count:
+    def _send_directory(self, frame_type: FrameType, message: SeedHandshakeReply | SeedKeepAlive) -> None:
+        """Send a message with as much of the cluster as fits its frame; rule 4."""
+        body, left_out = message.fit(self._room)
+        if left_out:
             self.core.log.event(
                 "warning",
                 "directory-too-long",
-                f"{count} members do not fit the seed's frame and were left out",
+                f"{left_out} members do not fit the seed's frame and were left out",
                 identity=self.identity,
             )
+        self.send_control(lambda: self._seed_codec.seal_message(frame_type, body))

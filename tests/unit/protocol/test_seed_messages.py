@@ -177,7 +177,7 @@ def test_as_many_peers_as_fit_are_sent(message: SeedKeepAlive | SeedHandshakeRep
         sent = type(message).decode(data).peer_details
         assert len(data) <= room
         assert sent == message.peer_details[: len(sent)]
-        assert message.peers_left_out(room) == 2000 - len(sent) > 0
+        assert message.fit(room)[1] == 2000 - len(sent) > 0
         next_entry = len(json.dumps(json.loads(data)["peer_details"][-1], separators=(",", ":"))) + 1
         assert room - len(data) < next_entry + 10  # no room is left for one more
     assert len(message.encode(1000)) > 700
@@ -187,10 +187,10 @@ def test_fitting_is_exact() -> None:
     """Fails if the last peer is left out although it fits, or sent although it does not."""
     message = SeedKeepAlive(peer_details=fleet(3))
     whole = message.encode(WHOLE)
-    assert message.encode(len(whole)) == whole and message.peers_left_out(len(whole)) == 0
-    assert message.peers_left_out(len(whole) - 1) == 1
+    assert message.encode(len(whole)) == whole and message.fit(len(whole))[1] == 0
+    assert message.fit(len(whole) - 1)[1] == 1
     without_peers = len(SeedKeepAlive().encode(WHOLE))
-    assert message.peers_left_out(without_peers) == 3
+    assert message.fit(without_peers)[1] == 3
     with pytest.raises(ProtocolError, match="without peers"):
         message.encode(without_peers - 1)
     with pytest.raises(ProtocolError):
