@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import socket
 import struct
 import subprocess
@@ -35,6 +36,7 @@ FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORTS = (40000, 5000)
 MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
 IFA_F_NODAD = 2  # linux/if_addr.h: no neighbour can have it, so it may be used at once
+KERNEL_SECONDS = 10.0  # never reached unless the kernel drops what it was given
 UDP_SEGMENT = 103  # linux/udp.h, setsockopt level SOL_UDP
 
 
@@ -62,6 +64,13 @@ class Device:
             packet = bytearray(self._packet[:length])
             if protocol_of(packet) in (TCP, UDP):
                 yield bytes(self._header), packet
+
+    def read_packets(self, count: int) -> list[tuple[bytes, bytearray]]:
+        """Wait until the kernel has sent so many packets, and take what is there then; fewer where it sends no more."""
+        found = list(self.read_waiting())
+        while len(found) < count and select.select([self.tun], [], [], KERNEL_SECONDS)[0]:
+            found += self.read_waiting()
+        return found
 
     def read_until_silent(self) -> list[tuple[bytes, bytearray]]:
         """Wait for the kernel to send something, and take all that is there then."""
@@ -135,7 +144,9 @@ def tcp_to_host(version: int) -> None:
         large = tcp_packet(peer, host, PORTS, data, sequence=100, acknowledge=acknowledge, flags=ACK | PSH)
         assert not device.write_item(poison(large), 1, 1400)
         with listener.accept()[0] as connection:
-            assert connection.recv(len(data) + 1, socket.MSG_DONTWAIT) == data
+            assert connection.recv(len(data), socket.MSG_WAITALL) == data
+            with pytest.raises(BlockingIOError):
+                connection.recv(1, socket.MSG_DONTWAIT)
 
 
 def udp_to_host(version: int) -> None:
@@ -144,7 +155,7 @@ def udp_to_host(version: int) -> None:
     peer, host = PEER[version], HOST[version]
     data = random.Random(version).randbytes(10_500)
     with socket.socket(FAMILY[version], socket.SOCK_DGRAM) as receiver:
-        receiver.setblocking(False)
+        receiver.settimeout(KERNEL_SECONDS)
         receiver.bind((host, PORTS[1]))
         assert not device.write_item(poison(udp_packet(peer, host, PORTS, data)), 1, 1200)
         assert not device.write_item(poison(udp_packet(peer, host, PORTS, b"last")), 1, 0)
@@ -168,7 +179,7 @@ def forwarded(version: int) -> None:
         protocol = protocol_of(bytearray(large))
         view = memoryview(large)
         ours = segment(view, segment_bytes, transport_of(large), protocol, address_sum(view), finish=True)
-        kernels = list(leave.read_waiting())
+        kernels = leave.read_packets(len(ours))
         assert [header for header, _ in kernels] == [bytes(10)] * len(ours)
         assert [bytes(packet) for _, packet in kernels] == [seen_after_one_hop(piece) for piece in ours]
 
@@ -185,7 +196,7 @@ def tcp_from_host(version: int) -> None:
         peer, host = PEER[version], HOST[version]
         answer = tcp_packet(peer, host, ports, acknowledge=sequence, flags=SYN | ACK, options=MSS_OPTION)
         assert not device.write_item(answer, 0, 0)
-        list(device.read_waiting())  # its acknowledgement
+        device.read_until_silent()  # its acknowledgement: by now the connection is up
         data = random.Random(version).randbytes(20_000)
         sender.send(data)
         check_items_of_kernel(device, TCP, data, 1440)
@@ -237,12 +248,12 @@ def gathered_datagrams(version: int) -> None:
     data = [random.Random(number).randbytes(100) for number in range(150)] + [b"shorter"]
     with socket.socket(FAMILY[version], socket.SOCK_DGRAM) as receiver:
         receiver.bind((HOST[version], PORTS[1]))
-        receiver.setblocking(False)
+        receiver.settimeout(KERNEL_SECONDS)
         assert write_gathered(entry, [udp_packet(PEER[version], HOST[version], PORTS, each) for each in data]) == 3
         assert [receiver.recv(2048) for _ in data] == data
     larger = [each * 12 for each in data]
     assert write_gathered(entry, [udp_packet(PEER[version], BEYOND[version], PORTS, each) for each in larger]) == 3
-    passed = [bytes(packet) for _, packet in leave.read_waiting()]
+    passed = [bytes(packet) for _, packet in leave.read_packets(len(larger))]
     at = transport_of(passed[0])
     whole = [udp_packet(PEER[version], BEYOND[version], PORTS, each) for each in larger]
     assert [packet[at:] for packet in passed] == [packet[at:] for packet in whole]
