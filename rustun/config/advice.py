@@ -21,7 +21,7 @@ def advise(config: ServerConfig, routes: RoutesFile) -> tuple[Problem, ...]:
     """Return warnings and notes about tiers and keys: who cannot come in, who could by a lower tier."""
     members = [member for member in routes.members if member.enabled]
     minimum = config.security.minimum_tier
-    has_keys, method = bool(config.security.private_key_files), config.method
+    has_keys, method = bool(config.security.private_keys), config.method
     keyed = [member for member in members if member.public_keys]
     by_tier = {tier: [m for m in members if not m.public_keys and (m.tier or minimum) is tier] for tier in Tier}
     problems: list[Problem] = []

@@ -14,10 +14,10 @@ from rustun.backends.base import Endpoint, Prefix
 from rustun.config.addresses import parse_endpoint, parse_prefix
 from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
 from rustun.config.findings import Complaint, Findings
-from rustun.config.keys import Secret, parse_public_key, read_key_file
+from rustun.config.keys import PrivateKey, Secret, parse_psk, parse_public_key, read_key_file
 from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_device, parse_name
-from rustun.config.server import CIPHERS, read_private_key_files
+from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, read_toml
 from rustun.errors import Problem
 from rustun.printable import printable
@@ -72,8 +72,8 @@ class ClientConfig:
     method: SeedMethod | None = None
     key: Secret | None = None
     cipher: str = ""
-    private_key_files: tuple[Path, ...] = ()
-    psk_file: Path | None = None
+    private_keys: tuple[PrivateKey, ...] = ()
+    psk: Secret | None = None
     keepalive_interval: int = 10  # seconds
     keepalive_threshold: int = 5  # intervals without an answer
     tun_name: str = "rustun0"
@@ -88,7 +88,7 @@ class ClientConfig:
         """Return the only tier that this client speaks."""
         if self.legacy:
             return Tier.LEGACY
-        return Tier.KEY if self.private_key_files else Tier.SHARED
+        return Tier.KEY if self.private_keys else Tier.SHARED
 
     @property
     def tun_mtu(self) -> int:
@@ -145,8 +145,8 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         method=crypto.method if crypto else None,
         key=crypto.key if crypto else None,
         cipher=security.choice("cipher", CIPHERS, ""),
-        private_key_files=read_private_key_files(security, folder),
-        psk_file=security.text("psk_file", lambda text: _psk_file(folder, text), None),
+        private_keys=read_private_keys(security, folder),
+        psk=security.text("psk_file", lambda text: _read_psk(folder, text), None),
         keepalive_interval=top.whole("keepalive_interval", usual.keepalive_interval, 1, 3600),
         keepalive_threshold=top.whole("keepalive_threshold", usual.keepalive_threshold, 1, 100),
         tun_name=tunnel.text("name", parse_device, usual.tun_name),
@@ -174,12 +174,12 @@ def _read_servers(top: Table) -> list[ServerAddress]:
     return servers
 
 
-def _psk_file(folder: Path, text: str) -> Path | None:
+def _read_psk(folder: Path, text: str) -> Secret | None:
     if not text:
         return None
-    path = folder / text
-    read_key_file(path)
-    return path
+    psk = read_key_file(folder / text)
+    parse_psk(psk.reveal())
+    return psk
 
 
 def _read_host(table: Table) -> HostConsent:
@@ -286,7 +286,7 @@ def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
         findings.add(0, "identity", "is missing", f"{how} -i ID")
     if not config.servers:
         findings.add(0, "server", "is missing", f"{how} -s HOST:PORT")
-    if config.legacy and config.private_key_files:
+    if config.legacy and config.private_keys:
         findings.add(0, "legacy", "stands beside private_key_file", "the seed's wire has no keys: keep one of them")
     if config.tier is Tier.KEY:
         for server in config.servers:

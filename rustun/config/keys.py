@@ -14,6 +14,7 @@ import base64
 import binascii
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,25 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not serialised")
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """An X25519 private key and the file that it came from."""
+
+    file: Path
+    secret: Secret
+
+    def raw(self) -> bytes:
+        """Return the 32 bytes; the caller keeps them out of logs and messages."""
+        return parse_private_key(self.secret.reveal())
+
+
+def read_private_key(path: Path) -> PrivateKey:
+    """Read a private key's file. Raises: Complaint, as `read_key_file` and `parse_private_key`."""
+    secret = read_key_file(path)
+    parse_private_key(secret.reveal())
+    return PrivateKey(path, secret)
 
 
 def read_key_file(path: Path) -> Secret:
@@ -112,6 +132,11 @@ def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:
 def parse_private_key(text: str) -> bytes:
     """Return the 32 bytes of a Base64 private key; the message never shows it. Raises: Complaint."""
     return _decode("the private key", text)
+
+
+def parse_psk(text: str) -> bytes:
+    """Return the 32 bytes of a member's pre-shared key in Base64; the message never shows it. Raises: Complaint."""
+    return _decode("the pre-shared key", text)
 
 
 def parse_public_key(text: str) -> bytes:

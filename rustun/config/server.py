@@ -10,7 +10,7 @@ from rustun.backends.base import Endpoint
 from rustun.config.addresses import parse_listen
 from rustun.config.crypto import Crypto, read_crypto
 from rustun.config.findings import Complaint
-from rustun.config.keys import Secret, parse_private_key, read_key_file
+from rustun.config.keys import PrivateKey, Secret, read_private_key
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
 from rustun.config.toml import Table, read_toml
 from rustun.errors import Problem
@@ -28,7 +28,7 @@ _TIERS: Final = tuple(str(tier) for tier in sorted(Tier, reverse=True))
 class SecurityConfig:
     """[security_config]; `cipher` is empty where it was not written."""
 
-    private_key_files: tuple[Path, ...]
+    private_keys: tuple[PrivateKey, ...]
     minimum_tier: Tier
     cipher: str
 
@@ -129,7 +129,7 @@ def _read_routes_file(table: Table, folder: Path) -> Path:
 def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityConfig:
     """Return [security_config] of a server.toml, judged against its crypto_config."""
     table = top.table("security_config")
-    key_files = read_private_key_files(table, folder)
+    private_keys = read_private_keys(table, folder)
     insecure = crypto is not None and crypto.method.insecure
     has_keys = "private_key_file" in table
     usual = Tier.LEGACY if insecure else Tier.KEY if has_keys else Tier.SHARED
@@ -137,18 +137,12 @@ def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityCo
     cipher = table.choice("cipher", CIPHERS, "")
     table.close()
     _judge_tiers(top, table, crypto, minimum, has_keys)
-    return SecurityConfig(key_files, minimum, cipher)
+    return SecurityConfig(private_keys, minimum, cipher)
 
 
-def read_private_key_files(table: Table, folder: Path) -> tuple[Path, ...]:
-    """Return the paths below `private_key_file`, one or two of them, each read and judged."""
-
-    def judged(text: str) -> Path:
-        path = folder / text
-        parse_private_key(read_key_file(path).reveal())
-        return path
-
-    return table.texts("private_key_file", judged, most=2)
+def read_private_keys(table: Table, folder: Path) -> tuple[PrivateKey, ...]:
+    """Return what the files below `private_key_file` hold, one or two of them."""
+    return table.texts("private_key_file", lambda text: read_private_key(folder / text), most=2)
 
 
 def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier, has_keys: bool) -> None:

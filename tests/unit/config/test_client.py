@@ -76,7 +76,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert [str(server.endpoint) for server in config.servers] == ["vpn.acme.example:8080", "[2001:db8::1]:8080"]
     assert [len(server.public_keys) for server in config.servers] == [1, 0]
     assert (config.identity, config.keepalive_interval, config.cipher) == ("bj-office-gw", 7, "chacha20")
-    assert (config.tun_name, config.mtu, config.psk_file) == ("tun%d", 1400, None)
+    assert (config.tun_name, config.mtu, config.psk) == ("tun%d", 1400, None)
     assert config.host.gateway == (ip_network("192.168.1.0/24"),)
     assert config.host.cider_mapping == ((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),)
     assert config.host.accept_routes is None
@@ -107,7 +107,7 @@ def test_key_tier(tmp_path: Path) -> None:
         load_client_config(path)
     path.write_text(keyed.replace(', { address = "[2001:db8::1]:8080" }', ""))
     config = load_client_config(path)
-    assert (config.tier, config.private_key_files) == (Tier.KEY, (key,))
+    assert (config.tier, [one.file for one in config.private_keys]) == (Tier.KEY, [key])
 
 
 def test_a_server_without_a_name_is_not_told_to_listen() -> None:

@@ -75,7 +75,7 @@ def test_a_private_key_raises_the_minimum_tier(tmp_path: Path) -> None:
     text = SEED + '[security_config]\nprivate_key_file = ["new.key", "old.key"]\ncipher = "auto"\n'
     config = load_server_config(write(tmp_path, text, new=PRIVATE_KEY, old=PRIVATE_KEY + "\n"))
     assert config.security.minimum_tier is Tier.KEY
-    assert config.security.private_key_files == (tmp_path / "new.key", tmp_path / "old.key")
+    assert [one.file for one in config.security.private_keys] == [tmp_path / "new.key", tmp_path / "old.key"]
     assert config.security.cipher == "auto"
 
 
