@@ -7,6 +7,7 @@ they are noted once for each covering prefix.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
@@ -61,14 +62,14 @@ class Claims:
         """Take a member's claims; yields where that takes long."""
         first = self._identities.setdefault(member.identity, member)
         if first is not member:
-            where = f"line {first.line}" + (f", cluster {first.cluster}" if first.cluster != member.cluster else "")
-            reason = f"identity {quoted(member.identity)} is taken by the entry at {where}"
+            reason = f"identity {quoted(member.identity)} is taken by the entry at {_place(first, member)}"
             self._report(member, span, "identity", reason, "an identity stands once in the whole file; rename one")
         for key in member.public_keys:
             holder = self._keys.setdefault(key, member)
             if holder is not member:
-                reason = f"public_key is that of {quoted(holder.identity)} at line {holder.line}"
-                self._report(member, span, "public_key", reason, "make a key pair of its own for each member")
+                reason = f"public_key is that of {quoted(holder.identity)} at {_place(holder, member)}"
+                written = base64.b64encode(key).decode("ascii")  # the one spelling of it that an entry may have
+                self._report(member, span, "public_key", reason, "make a key pair of its own for each member", written)
         for number, claim in enumerate(_claims(member, span), start=1):
             self._claim(claim)
             if not number % CLAIMS_PER_STEP:
@@ -168,6 +169,11 @@ def _claims(member: Member, span: Span) -> Iterator[Claim]:
         yield Claim(member, span, "private_ip6", (cluster, 6, 128, int(member.private_ip6.ip)))
     for prefix in member.ciders:
         yield Claim(member, span, "ciders", (cluster, prefix.version, prefix.prefixlen, int(prefix.network_address)))
+
+
+def _place(holder: Member, seen_from: Member) -> str:
+    cluster = f", cluster {quoted(holder.cluster)[1:-1]}" if holder.cluster != seen_from.cluster else ""
+    return f"line {holder.line}{cluster}"
 
 
 def _noun(claim: Claim) -> str:

@@ -14,7 +14,7 @@ from rustun.backends.base import Prefix
 from rustun.config.addresses import parse_interface6, parse_ipv4, parse_mask, parse_prefix
 from rustun.config.findings import MAX_PROBLEMS, Complaint, Findings, describe, suggestion
 from rustun.config.json_entries import Entry, EntryCutter, Span
-from rustun.config.keys import parse_public_key
+from rustun.config.keys import Secret, parse_psk, parse_public_key, read_key_file
 from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_label, parse_name
 from rustun.errors import Level
@@ -39,6 +39,7 @@ class Member:
         ciders: prefixes behind the member, without those written twice.
         cider_mapping: pairs of the prefix that the cluster sees (one of `ciders`) and the real LAN.
         public_keys: 32 bytes each; none: the member has no key of its own.
+        psk: Base64 of 32 bytes, as the entry's `psk_file` had it; None: the member has none.
         tier: what the entry says; None where it says nothing.
         line: of its entry, from 1.
     """
@@ -53,7 +54,7 @@ class Member:
     cider_mapping: tuple[tuple[Prefix, Prefix], ...]
     private_ip6: IPv6Interface | None
     public_keys: tuple[bytes, ...]
-    psk_file: Path | None
+    psk: Secret | None
     tier: Tier | None
     enabled: bool
     expires_at: datetime | None
@@ -119,7 +120,7 @@ class MemberReader:
             cider_mapping=self._mapping(ciders),
             private_ip6=self._text("private_ip6", _optional_interface6, None, optional=True),
             public_keys=self._public_keys(),
-            psk_file=self._text("psk_file", lambda text: self._folder / text if text else None, None, optional=True),
+            psk=self._text("psk_file", self._read_psk, None, optional=True),
             tier=self._text("tier", _tier, None, optional=True),
             enabled=self._enabled(),
             expires_at=self._text("expires_at", parse_moment, None, optional=True),
@@ -225,6 +226,13 @@ class MemberReader:
             self._report("public_key", "public_key names the same key twice", "keep one of them")
         return tuple(keys)
 
+    def _read_psk(self, text: str) -> Secret | None:
+        if not text:
+            return None
+        psk = read_key_file(self._folder / text)
+        parse_psk(psk.reveal())
+        return psk
+
     def _enabled(self) -> bool:
         value = self._values.get("enabled", True)
         if not isinstance(value, bool):
@@ -238,6 +246,9 @@ class MemberReader:
         if member.tier not in (None, Tier.KEY) and member.public_keys:
             reason = f"tier is {member.tier}, but an entry with a public_key takes part in the key tier only"
             self._report("tier", reason, 'take "tier" or "public_key" out')
+        if member.psk is not None and not member.public_keys:
+            reason = "psk_file is used in the key tier only, and there is no public_key"
+            self._report("psk_file", reason, 'add "public_key", or take "psk_file" out', level="warning")
         address, mask = int(member.private_ip), int(member.mask)  # numbers: IPv4Interface takes 20 us
         host, last_host = address & ~mask, ~mask & 0xFFFFFFFF
         if last_host > 1 and host in (0, last_host):
