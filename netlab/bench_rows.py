@@ -8,7 +8,7 @@ from typing import Final
 
 from netlab import measure
 from netlab.lab import Laboratory
-from rustun.ops.render import SHARED_KEY
+from rustun.ops.filenames import SHARED_KEY
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"

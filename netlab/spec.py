@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netlab.topology import HostSpec, LabSpec, MemberSpec
+from rustun.ops.filenames import client_file
 from rustun.ops.fleet import Inventory, LabHost, Member
-from rustun.ops.render import client_file
 
 
 def lab_spec(inventory: Inventory) -> LabSpec:

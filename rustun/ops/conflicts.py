@@ -4,7 +4,8 @@ Rules of this module
   1. Identities are unique in the whole fleet, because a session is known by its identity alone.
   2. In one cluster no two members have the same address or the same prefix, default routes excepted, and no prefix is
      just another member's address. Nested prefixes are legal: the longest wins. Clusters may repeat each other's.
-  3. The later entry is reported and names the earlier one; the remedy says what is free.
+  3. A public key belongs to one member or to the servers, since it is what proves who somebody is.
+  4. The later entry is reported and names the earlier one; the remedy says what is free.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from rustun.ops.addresses import free_addresses, usable
 from rustun.ops.fleet import Cluster, Inventory, Member
 from rustun.ops.sources import Entry, Sources
 from rustun.printable import quoted
+from rustun.protocol.tiers import Tier
 
 
 def report_conflicts(inventory: Inventory, sources: Sources) -> None:
     """Report every contradiction at the entry that should change."""
     _report_identities(sources)
+    _report_public_keys(inventory, sources)
+    _report_tiers(inventory, sources)
     for cluster in inventory.clusters:
         _report_addresses(cluster, sources)
         _report_prefixes(cluster, sources)
@@ -40,6 +44,33 @@ def _report_identities(sources: Sources) -> None:
         if (other := first.setdefault(entry.name, entry)) is not entry:
             reason = f"identity {quoted(entry.name)} is taken by a member of {quoted(other.path[1])} at {other.place}"
             entry.table.report("", reason, "identities are unique in the whole fleet: rename one of them")
+
+
+def _report_public_keys(inventory: Inventory, sources: Sources) -> None:
+    fleet = sources.entries[("fleet",)].table
+    if len({bool(server.public_keys) for server in inventory.servers}) > 1:
+        remedy = "write it beside each server, or beside none: then one key pair is made for all of them"
+        fleet.report("servers", "some have a public_key and some have none", remedy)
+    owners = {key: "the servers" for server in inventory.servers for key in server.public_keys}
+    for member in inventory.members:
+        table = _entry(sources, member).table
+        for number, key in enumerate(member.public_keys):
+            if key in owners or key in member.public_keys[:number]:
+                reason = f"{key} is also a key of {owners.get(key, 'this member')}"
+                table.report("public_key", reason, "each member needs a key pair of its own: rustun keygen")
+            owners.setdefault(key, f"{quoted(member.identity)} at {_entry(sources, member).place}")
+
+
+def _report_tiers(inventory: Inventory, sources: Sources) -> None:
+    for member in inventory.members:
+        table = _entry(sources, member).table
+        if not member.public_keys:
+            continue
+        if "tier" in table and member.settings.tier is not Tier.KEY:
+            reason = f"is {member.settings.tier}, but a member with a public_key takes part in the key tier only"
+            table.report("tier", reason, "take tier or public_key out")
+        if "key" in table:
+            table.report("key", "numbers generated key pairs, but there is a public_key", "take key or public_key out")
 
 
 def _report_addresses(cluster: Cluster, sources: Sources) -> None:

@@ -4,7 +4,8 @@ Rules of this module
   1. Precedence of settings: fleet < cluster < tag < member. A member's tags count in the order of its list, the last
      wins. The fields of `Settings` may stand at every level; nothing else is inherited.
   2. A member's record is complete: addresses given, settings resolved. Nobody who reads it looks at a level again.
-  3. Keys are no part of the fleet: only their files are (render.py).
+     Only its tier is left to the fleet, `Inventory.tier_of`.
+  3. Private and shared keys are no part of the fleet: only their numbers are (keyring.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Settings:
     Attributes:
         masquerade: a gateway hides tunnel addresses from its LAN behind its own.
         tier: the lowest way in that the member may use: key, shared or legacy.
+        key: number of the member's key pair; in a rotation two, the old one and the new one. Not for own public keys.
         enabled: false keeps the member in the inventory and out of the tunnel.
         expires_at: from this moment on, UTC, the member is out.
         mtu: of its TUN device, bytes.
@@ -37,6 +39,7 @@ class Settings:
 
     masquerade: bool | None = None
     tier: Tier | None = None
+    key: tuple[int, ...] | None = None
     enabled: bool | None = None
     expires_at: dt.datetime | None = None
     mtu: int | None = None
@@ -53,12 +56,13 @@ class Settings:
 
 
 SETTING_NAMES = tuple(Settings.__dataclass_fields__)
-BUILT_IN = Settings(masquerade=False, enabled=True, offload=True, offer_exit=False)
+FIRST_KEY = (1,)
+BUILT_IN = Settings(masquerade=False, key=FIRST_KEY, enabled=True, offload=True, offer_exit=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One relay as clients are told it; `public_keys` (Base64) are one, or two in a rotation; none without key tier."""
+    """One relay as clients are told it; `public_keys` (Base64) are one, or two in a rotation; none: not brought."""
 
     endpoint: Endpoint
     public_keys: tuple[str, ...] = ()
@@ -66,7 +70,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member, complete."""
+    """One member, complete; `public_keys` (Base64) as of a `Server`."""
 
     cluster: str
     identity: str
@@ -125,8 +129,9 @@ class Inventory:
         name: of the fleet; generated files go to build/NAME/.
         servers: relays in the order in which clients try them.
         listen: what the relays bind.
-        cipher: of records in the shared tier: auto, aes256 or chacha20.
+        cipher: of records: auto, aes256 or chacha20.
         minimum_tier: what the relays serve at least: key, shared or legacy.
+        server_key: number of the relays' key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
         lab_hosts: in the order of writing.
         notes: warnings and notes; errors never get this far.
@@ -137,6 +142,7 @@ class Inventory:
     listen: tuple[Endpoint, ...]
     cipher: str
     minimum_tier: Tier
+    server_key: tuple[int, ...]
     clusters: tuple[Cluster, ...]
     lab_hosts: tuple[LabHost, ...] = ()
     notes: tuple[Problem, ...] = field(default=(), compare=False)
@@ -145,3 +151,7 @@ class Inventory:
     def members(self) -> tuple[Member, ...]:
         """All members of all clusters."""
         return tuple(member for cluster in self.clusters for member in cluster.members)
+
+    def tier_of(self, member: Member) -> Tier:
+        """Return the tier of one of its members: key where it brought a public key, else what its settings say."""
+        return Tier.KEY if member.public_keys else member.settings.tier or self.minimum_tier

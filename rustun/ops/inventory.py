@@ -23,12 +23,13 @@ from rustun.config.addresses import parse_endpoint, parse_ipv4, parse_listen, pa
 from rustun.config.client import MAX_MTU, MIN_MTU, USUAL_MTU
 from rustun.config.findings import Complaint, describe
 from rustun.config.keys import parse_public_key
+from rustun.config.member import MAX_PUBLIC_KEYS
 from rustun.config.names import parse_label, parse_name
 from rustun.config.server import CIPHERS
 from rustun.config.toml import Table
 from rustun.ops.addresses import allocate, gateway_of, same_number
 from rustun.ops.conflicts import report_conflicts
-from rustun.ops.fleet import BUILT_IN, Cluster, Inventory, LabHost, Member, Server, Settings
+from rustun.ops.fleet import BUILT_IN, FIRST_KEY, Cluster, Inventory, LabHost, Member, Server, Settings
 from rustun.ops.sources import Entry, Sources, read_sources
 from rustun.printable import quoted
 from rustun.protocol.tiers import Tier
@@ -38,6 +39,7 @@ __all__ = ["Cluster", "Inventory", "LabHost", "Member", "Server", "Settings", "l
 T = TypeVar("T")
 NO_NETWORK: Final = IPv4Network("0.0.0.0/0")  # stands for a network that cannot be read, until the problems are raised
 MIN_HOST_BITS: Final = 2  # of a cluster's network: a member and the gateway have to fit
+MAX_KEY_NUMBER: Final = 9999
 Recorded = Mapping[str, tuple[Address, ...]]
 
 
@@ -69,7 +71,8 @@ def _read_fleet(table: Table, sources: Sources, recorded: Recorded) -> Inventory
         servers=servers,
         listen=table.texts("listen", parse_listen) or _default_listen(servers),
         cipher=table.choice("cipher", CIPHERS, "auto"),
-        minimum_tier=Tier(table.choice("minimum_tier", tuple(Tier), Tier.SHARED)),
+        minimum_tier=Tier(table.choice("minimum_tier", tuple(Tier), Tier.KEY)),
+        server_key=(_key_numbers(table, "server_key") if "server_key" in table else None) or FIRST_KEY,
         clusters=tuple(_read_clusters(sources, settings, tags, recorded)),
         lab_hosts=tuple(_read_lab_hosts(sources)),
     )
@@ -99,7 +102,7 @@ def _read_servers(fleet: Table) -> Iterator[Server]:
         _missing(fleet, "servers", 'servers = [{ address = "vpn.example.org:8080" }]', None)
     for table in servers:
         endpoint = table.text("address", parse_endpoint, None)
-        keys = table.texts("public_key", _parse_public_key, most=2)
+        keys = table.texts("public_key", _parse_public_key, most=MAX_PUBLIC_KEYS)
         table.close()
         if endpoint is None:
             _missing(table, "address", 'address = "vpn.example.org:8080"', None)
@@ -122,6 +125,7 @@ def _read_settings(table: Table) -> Settings:
     return Settings(
         masquerade=said("masquerade", lambda: table.flag("masquerade")),
         tier=tier,
+        key=said("key", lambda: _key_numbers(table, "key")),
         enabled=said("enabled", lambda: table.flag("enabled")),
         expires_at=said("expires_at", lambda: _moment(table, "expires_at")),
         mtu=said("mtu", lambda: table.whole("mtu", USUAL_MTU, MIN_MTU, MAX_MTU)),
@@ -131,6 +135,19 @@ def _read_settings(table: Table) -> Settings:
         accept_routes=said("accept_routes", lambda: table.texts("accept_routes", parse_prefix)),
         offer_exit=said("offer_exit", lambda: table.flag("offer_exit")),
     )
+
+
+def _key_numbers(table: Table, key: str) -> tuple[int, ...] | None:
+    """Return the number of a key pair, or two of them."""
+    table.known(key)
+    value = table.values[key]
+    numbers = value if isinstance(value, list) else [value]
+    whole = all(type(number) is int and 1 <= number <= MAX_KEY_NUMBER for number in numbers)
+    if whole and numbers and len(set(numbers)) == len(numbers) <= MAX_PUBLIC_KEYS:
+        return tuple(numbers)
+    remedy = f"write {key} = 2, or {key} = [1, 2] while the old and the new one are both valid"
+    table.report(key, f"is {describe(value)}, not the number of a key, or two of them", remedy)
+    return None
 
 
 def _moment(table: Table, key: str) -> dt.datetime | None:
@@ -176,7 +193,7 @@ class _Draft:
         self.address6 = table.text("address6", _parse_ipv6, None)
         self.ciders = table.texts("ciders", parse_prefix)
         self.cider_mapping = tuple(_read_mapping(table.table("cider_mapping")))
-        self.public_keys = table.texts("public_key", _parse_public_key, most=2)
+        self.public_keys = table.texts("public_key", _parse_public_key, most=MAX_PUBLIC_KEYS)
         self.tags = table.texts("tags", parse_name)
         self.ssh = table.text("ssh", parse_label, "")
         levels = [level, *(tags[tag] for tag in self.tags if tag in tags), _read_settings(table)]

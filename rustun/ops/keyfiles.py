@@ -2,45 +2,91 @@
 
 Rules of this module
   1. A file that is there stays as it is, whatever it holds. Only its absence leads to a new key.
-  2. A new file appears whole and with mode 0600 or not at all: it is written under another name and linked into place,
-     and linking fails where somebody else was faster.
-  3. No function returns a key.
+  2. New files appear whole and with mode 0600 or not at all: they are written under other names, go to the disk
+     together, and are linked into place; linking fails where somebody else was faster.
+  3. Folders of keys have mode 0700, whatever the umask.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
-import tempfile
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from rustun.config.keys import Secret, read_private_key
 from rustun.errors import HostError
+from rustun.ops.filenames import SECRETS, STAGING
 
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
 
 
-def ensure_shared_key(path: Path) -> bool:
-    """Generate a shared key (192 random bits, 32 characters) at `path` unless a file is there.
+def new_shared_key() -> Secret:
+    """Return a new shared key: 192 random bits, 32 characters."""
+    return Secret(secrets.token_urlsafe(KEY_RANDOM_BYTES))
 
-    Returns: whether a key was generated.
-    Raises: HostError when the folder cannot be written.
+
+def new_key_pair() -> tuple[Secret, str]:
+    """Return a new X25519 private key and its public key, both in Base64."""
+    private = X25519PrivateKey.generate()
+    return Secret(_base64(private.private_bytes_raw())), _base64(private.public_key().public_bytes_raw())
+
+
+def public_key_of(path: Path) -> str:
+    """Return the public key of a private key's file, in Base64.
+
+    Raises: Complaint: the file is not what a private key's file has to be (rustun.config.keys).
     """
-    if path.exists():
-        return False
+    private = X25519PrivateKey.from_private_bytes(read_private_key(path).raw())
+    return _base64(private.public_key().public_bytes_raw())
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
+    """Write new key files below `folder`.
+
+    Args:
+        folder: that only one process writes to at a time.
+        texts: what each file holds, by its name relative to `folder`, in secrets/.
+    Raises: HostError: one is there already; those before it are written. OSError: no room, or no right.
+    """
+    if not texts:
+        return
+    staging = folder / SECRETS / STAGING
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    for needed in (staging.parent, staging):
+        _make_folder(needed)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # mode 0600
-        try:
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_urlsafe(KEY_RANDOM_BYTES) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        finally:
-            os.unlink(draft)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise HostError(f"{path}: cannot be written: {error.strerror}", "check the folder and the disk") from error
-    return True
+        drafts = {name: staging / str(number) for number, name in enumerate(texts)}
+        for name, draft in drafts.items():
+            write_key(draft, texts[name])
+        os.sync()  # once: a call for each of 10,000 files takes minutes on some disks
+        for name, draft in drafts.items():
+            path = folder / name
+            _make_folder(path.parent)
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                raise HostError(f"{path}: somebody else made it meanwhile", "run it again") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700)  # its own parent is there; a umask only takes rights away
+
+
+def write_key(path: Path, key: Secret) -> None:
+    """Write one key to a file that is not there, mode 0600. Raises: OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(key.reveal() + "\n")

@@ -5,7 +5,8 @@ Rules of this module
   2. A plan is made in memory and compared with what is there; a dry run is the same plan without its last step.
   3. What changes is written to a staging folder, read back by the project's own parsers, and only when all of it is
      good is each file renamed into place. Before that point nothing has changed; old files stay whole.
-  4. Files that nothing generated are reported, never deleted. Keys are generated once (keyfiles.py), never rendered.
+  4. Files that nothing generated are reported, never deleted. Private and shared keys are in files of their own
+     (keyring.py) and never rendered.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -27,12 +28,12 @@ from rustun.config.client import load_client_config
 from rustun.config.routes import read_routes
 from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
+from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file
 from rustun.ops.fleet import Inventory, Member
-from rustun.ops.keyfiles import ensure_shared_key
+from rustun.ops.keyfiles import new_key_pair, write_key, write_key_files
+from rustun.ops.keyring import Keyring, gather
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
-SHARED_KEY: Final = "secrets/shared.key"  # below the folder of the files that name it
-STAGING: Final = ".staging"
 FILE_MODE: Final = 0o644  # no secret is rendered
 METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
 
@@ -70,13 +71,18 @@ class RenderPlan:
         folder: where all names are relative to.
         files: every generated file, in the order of generation.
         unknown: files in the folder that nothing here generates, sorted.
-        new_secrets: key files that are missing and will be generated.
+        keyring: the keys that the files name, those too that have to be made.
     """
 
     folder: Path
     files: tuple[PlannedFile, ...]
     unknown: tuple[str, ...]
-    new_secrets: tuple[str, ...]
+    keyring: Keyring
+
+    @property
+    def new_secrets(self) -> tuple[str, ...]:
+        """Key files that are missing and will be generated."""
+        return tuple(self.keyring.missing)
 
     @property
     def changes(self) -> tuple[PlannedFile, ...]:
@@ -89,26 +95,22 @@ class RenderPlan:
         return not self.changes and not self.new_secrets
 
 
-def client_file(identity: str) -> str:
-    """Return the name of a member's generated file; an identity may hold any character, a file name may not."""
-    safe = "".join(c if c.isalnum() or c in "-_." else f"%{c.encode().hex()}" for c in identity)
-    return f"client-{safe}.toml"
-
-
 def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
     """Compare what the inventory generates with what stands in `folder`; nothing is written.
 
-    Raises: HostError when the folder cannot be read.
+    Raises:
+        ConfigError: key files in the folder cannot be used.
+        HostError: the folder cannot be read.
     """
-    wished = dict(_render(inventory))
     try:
+        keyring = gather(inventory, folder)
+        wished = dict(_render(keyring))
         files = tuple(PlannedFile(name, _read(folder / name), data) for name, data in wished.items())
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
         raise HostError(f"{error.filename}: cannot be read: {error.strerror}", "check who owns the folder") from error
-    unknown = tuple(name for name in there if name not in wished and name not in (STAGING, Path(SHARED_KEY).parts[0]))
-    missing = () if (folder / SHARED_KEY).exists() else (SHARED_KEY,)
-    return RenderPlan(folder, files, unknown, missing)
+    known = wished.keys() | keyring.kept_by_owners | {STAGING, SECRETS}
+    return RenderPlan(folder, files, tuple(name for name in there if name not in known), keyring)
 
 
 def write_plan(plan: RenderPlan) -> None:
@@ -123,8 +125,7 @@ def write_plan(plan: RenderPlan) -> None:
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
         with _locked(plan.folder):
-            for name in plan.new_secrets:
-                ensure_shared_key(plan.folder / name)
+            write_key_files(plan.folder, plan.keyring.missing)
             _replace_files(plan)
     except OSError as error:
         place = error.filename or plan.folder
@@ -150,8 +151,10 @@ def _replace_files(plan: RenderPlan) -> None:
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed; the lock says that it is over
     staging.mkdir(mode=0o700)
     try:
-        secrets_folder = Path(SHARED_KEY).parts[0]
-        (staging / secrets_folder).symlink_to(Path("..") / secrets_folder)
+        (staging / SECRETS).symlink_to(Path("..") / SECRETS)
+        for name in plan.keyring.kept_by_owners:  # they are not here: stand-ins, for the parsers alone
+            private, _ = new_key_pair()
+            write_key(staging / name, private)
         for file in plan.changes:
             (staging / file.name).write_bytes(file.wished)
             (staging / file.name).chmod(FILE_MODE)
@@ -187,7 +190,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _render(inventory: Inventory) -> Iterator[tuple[str, bytes]]:
+def _render(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of each generated file."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -199,12 +202,17 @@ def _render(inventory: Inventory) -> Iterator[tuple[str, bytes]]:
     )
     environment.filters["toml"] = toml_value
     environment.filters["json"] = json_value
-    shared = {"fleet": inventory, "method": METHODS[inventory.cipher], "key_file": SHARED_KEY}
-    yield "server.toml", environment.get_template("server.toml.j2").render(shared).encode()
+    environment.filters["alone"] = alone
+    fleet = keyring.inventory
+    shared = {"fleet": fleet, "method": METHODS[fleet.cipher], "shared_key": SHARED_KEY}
+    server = {"shared": keyring.shared, "private_keys": keyring.server_files}
+    yield "server.toml", environment.get_template("server.toml.j2").render(shared, **server).encode()
     yield "routes.json", environment.get_template("routes.json.j2").render(shared).encode()
     client = environment.get_template("client.toml.j2")
-    for member in inventory.members:
-        text = client.render(shared, member=member, settings=member.settings, lans=_lans(member))
+    for member in fleet.members:
+        private_keys = keyring.member_files.get(member.identity, ())
+        own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
+        text = client.render(shared, member=member, lans=_lans(member), **own)
         yield client_file(member.identity), text.encode()
 
 
@@ -230,3 +238,8 @@ def toml_value(value: object) -> str:
 def json_value(value: object) -> str:
     """Return a value as JSON writes it; what JSON does not know is written as its text."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def alone(values: Sequence[str]) -> str | Sequence[str]:
+    """Return the only value by itself, several as they are: how keys are written."""
+    return values[0] if len(values) == 1 else values

@@ -15,7 +15,7 @@ from netlab.errors import ExpectationFailed
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.topology import SERVER
-from rustun.ops.render import SHARED_KEY
+from rustun.ops.filenames import SHARED_KEY
 
 INVENTORY = Path(__file__).parents[2] / "inventory" / "demo.toml"
 

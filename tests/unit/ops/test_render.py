@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import stat
 import tomllib
 from ipaddress import ip_network
@@ -15,8 +16,9 @@ import pytest
 from rustun.config import load_client_config, load_server_config, read_routes
 from rustun.errors import ConfigError, HostError
 from rustun.ops import render
+from rustun.ops.filenames import STAGING, client_file
 from rustun.ops.inventory import Inventory, load_inventory
-from rustun.ops.render import client_file, plan_render, toml_value, write_plan
+from rustun.ops.render import plan_render, toml_value, write_plan
 from rustun.protocol.tiers import Tier
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
@@ -43,6 +45,16 @@ accept_routes = ["10.0.0.0/8"]
 offer_exit = true
 [cluster."a b".member.old]
 tier = "legacy"
+"""
+KEYED = """
+[fleet]
+name = "keyed"
+servers = [{ address = "vpn.example.org:9000" }]
+[cluster.a]
+network = "10.0.1.0/24"
+[cluster.a.member.m]
+key = [1]
+[cluster.a.member.own]
 """
 
 
@@ -145,12 +157,15 @@ def test_a_key_is_made_once_and_guarded(tmp_path: Path) -> None:
 
 def test_what_the_parsers_refuse_never_replaces_good_files(tmp_path: Path) -> None:
     """A server would find a broken file at its next start."""
-    write_plan(plan_render(load_inventory(DEMO), tmp_path / "out"))
+    keyed = inventory(tmp_path, KEYED)
+    write_plan(plan_render(keyed, tmp_path / "out"))
+    members = tmp_path / "out" / "secrets" / "members"
+    shutil.copyfile(members / "own.key", members / "m@2.key")
+    (members / "m@2.key").chmod(0o600)
     before = snapshot(tmp_path / "out")
-    text = DEMO.read_text().replace('cipher = "aes256"', 'cipher = "chacha20"\nminimum_tier = "key"')
-    with pytest.raises(ConfigError, match="minimum_tier") as caught:
-        write_plan(plan_render(inventory(tmp_path, text), tmp_path / "out"))
-    assert caught.value.problems[0].file == str(tmp_path / "out" / "server.toml")
+    with pytest.raises(ConfigError, match="public_key") as caught:
+        write_plan(plan_render(inventory(tmp_path, KEYED.replace("[1]", "[1, 2]")), tmp_path / "out"))
+    assert caught.value.problems[0].file == str(tmp_path / "out" / "routes.json")
     assert snapshot(tmp_path / "out") == before
 
 
@@ -167,7 +182,7 @@ def test_no_room_leaves_old_files_whole(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(HostError, match="No space left on device"):
         write_plan(changed)
     assert snapshot(tmp_path / "out") == before
-    assert not (tmp_path / "out" / render.STAGING).exists()
+    assert not (tmp_path / "out" / STAGING).exists()
 
 
 def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
@@ -184,10 +199,10 @@ def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     """One crash would stop every later run."""
-    (tmp_path / render.STAGING).mkdir()
-    (tmp_path / render.STAGING / "server.toml").write_text("half")
+    (tmp_path / STAGING).mkdir()
+    (tmp_path / STAGING / "server.toml").write_text("half")
     write_plan(plan_render(load_inventory(DEMO), tmp_path))
-    assert not (tmp_path / render.STAGING).exists()
+    assert not (tmp_path / STAGING).exists()
     load_server_config(tmp_path / "server.toml")
 
 

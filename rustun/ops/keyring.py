@@ -1,0 +1,139 @@
+"""Which keys a fleet needs, in which files they are, and what is public of them.
+
+Rules of this module
+  1. Private and shared keys are in secrets/, one a file. What is there is used; what is missing is made in memory and
+     becomes a file only when the plan is carried out. Nothing there is ever overwritten or removed.
+  2. A server has key pairs, and so has each member of the key tier: one, or the old and the new one in a rotation.
+     The inventory says their numbers (`key`, `server_key`).
+  3. Whoever brought a public key keeps the private one: none is made, and the configuration names the place beside
+     itself where it has to be.
+  4. There is a shared key where a member or `minimum_tier` lies below the key tier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from rustun.config.findings import Complaint
+from rustun.config.keys import Secret
+from rustun.errors import ConfigError, Problem
+from rustun.ops.filenames import (
+    SECRETS,
+    SHARED_KEY,
+    member_key_file,
+    own_member_key_file,
+    own_server_key_file,
+    server_key_file,
+)
+from rustun.ops.fleet import Inventory, Member, Server
+from rustun.ops.keyfiles import new_key_pair, new_shared_key, public_key_of
+from rustun.protocol.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """A fleet's keys.
+
+    Attributes:
+        inventory: the fleet with the public keys of everybody who has some.
+        shared: whether it has a shared key.
+        server_files: names of the server's private keys, none without a key tier.
+        member_files: the same for each member of the key tier, by identity.
+        missing: key files to be made, and what they will hold.
+    """
+
+    inventory: Inventory
+    shared: bool
+    server_files: tuple[str, ...]
+    member_files: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, Secret]
+
+    @property
+    def kept_by_owners(self) -> frozenset[str]:
+        """Names of private keys whose owners brought public ones; nothing here makes these files."""
+        names = (*self.server_files, *chain.from_iterable(self.member_files.values()))
+        return frozenset(name for name in names if not name.startswith(f"{SECRETS}/"))
+
+
+def gather(inventory: Inventory, folder: Path) -> Keyring:
+    """Return the keys of a fleet whose files are, or will be, in `folder`; nothing is written.
+
+    Raises:
+        ConfigError: key files that are there cannot be used; all of them.
+        OSError: the folder of keys cannot be looked into.
+    """
+    pairs = _Pairs(folder)
+    tiers = {inventory.minimum_tier, *(inventory.tier_of(member) for member in inventory.members)}
+    if shared := min(tiers) < Tier.KEY:
+        pairs.need_shared_key()
+    server_files = _server_files(inventory) if Tier.KEY in tiers else ()
+    keyed = (member for member in inventory.members if inventory.tier_of(member) is Tier.KEY)
+    member_files = {member.identity: _member_files(member) for member in keyed}
+
+    def with_keys(server: Server) -> Server:
+        return server if server.public_keys else replace(server, public_keys=pairs.public_keys(server_files))
+
+    def with_own_keys(member: Member) -> Member:
+        if member.public_keys or member.identity not in member_files:
+            return member
+        return replace(member, public_keys=pairs.public_keys(member_files[member.identity]))
+
+    servers = tuple(map(with_keys, inventory.servers))
+    clusters = tuple(replace(one, members=tuple(map(with_own_keys, one.members))) for one in inventory.clusters)
+    if pairs.problems:
+        raise ConfigError(tuple(pairs.problems))
+    complete = replace(inventory, servers=servers, clusters=clusters)
+    return Keyring(complete, shared, server_files, member_files, pairs.missing)
+
+
+def _server_files(inventory: Inventory) -> tuple[str, ...]:
+    brought = max((len(server.public_keys) for server in inventory.servers), default=0)
+    if brought:
+        return tuple(own_server_key_file(number) for number in range(1, brought + 1))
+    return tuple(server_key_file(number) for number in inventory.server_key)
+
+
+def _member_files(member: Member) -> tuple[str, ...]:
+    if member.public_keys:
+        return tuple(own_member_key_file(member.identity, number) for number, _ in enumerate(member.public_keys, 1))
+    return tuple(member_key_file(member.identity, number) for number in member.settings.key or ())
+
+
+class _Pairs:
+    """Reads the private keys that are in a folder and makes those that are not; always usable."""
+
+    def __init__(self, folder: Path) -> None:
+        self.missing: dict[str, Secret] = {}
+        self.problems: list[Problem] = []
+        self._folder = folder
+        self._public: dict[str, str] = {}
+        self._there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members")))
+
+    def need_shared_key(self) -> None:
+        if SHARED_KEY not in self._there:
+            self.missing[SHARED_KEY] = new_shared_key()
+
+    def public_keys(self, files: Sequence[str]) -> tuple[str, ...]:
+        """Return the public key of each file; of those that cannot be used none, but a problem."""
+        for name in files:
+            if name not in self._public:
+                self._read_or_make(name)
+        return tuple(self._public[name] for name in files if name in self._public)
+
+    def _read_or_make(self, name: str) -> None:
+        if name not in self._there:
+            self.missing[name], self._public[name] = new_key_pair()
+            return
+        try:
+            self._public[name] = public_key_of(self._folder / name)
+        except Complaint as complaint:
+            self.problems.append(Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy))
+
+
+def _names_below(folder: Path, below: Iterable[str]) -> Iterable[str]:
+    for name in below:
+        if (folder / name).is_dir():
+            yield from (f"{name}/{path.name}" for path in (folder / name).iterdir())
