@@ -45,6 +45,7 @@ def main() -> None:
       sudo rustun connect -s vpn.example.org:8080 -i bj-dev -c chacha20:KEY
     \b
     Before and after:
+      rustun keygen --out client.key
       rustun check server.toml routes.json
       rustun status
     \b
@@ -153,6 +154,44 @@ def check(files: tuple[Path, ...], as_json: bool, verbosity: int) -> None:
         return command.check(files, as_json=as_json)
 
     sys.exit(run_command("rustun check", verbosity, work))
+
+
+@main.command(short_help="Make keys, or show the public key of a private one.")
+@click.argument("file", type=FILE, required=False)
+@click.option("--out", type=FILE, metavar="FILE", help="Write the key to a new file, mode 0600; print its public key.")
+@click.option("--public", is_flag=True, help="Print the public key of the private key in FILE or on standard input.")
+@click.option("--psk", is_flag=True, help="Make a pre-shared key, which a member and the server both have.")
+@json_option
+@verbose_option
+def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json: bool, verbosity: int) -> None:
+    """Make keys for members and servers: X25519 in Base64, as WireGuard has them.
+
+    A private key stays on its host (private_key_file). The public one goes to the other side:
+    a member's into its entry of routes.json, the server's into the members' client.toml, as
+    public_key. FILE is for --public only; - is standard input.
+
+    \b
+    Examples:
+      rustun keygen --out /etc/rustun/client.key
+      rustun keygen --public /etc/rustun/client.key
+      rustun keygen --public < client.key
+      rustun keygen --psk --out bj-dev.psk
+    """
+    if public and (psk or out):
+        raise click.UsageError("--public makes nothing: it stands without --psk and --out")
+    if file and not public:
+        raise click.UsageError("FILE stands with --public only; a new key goes to --out FILE")
+    if public and file is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise click.UsageError("--public needs the private key: name its FILE, or pipe it in")
+
+    def work() -> int:
+        from rustun.cli import keygen as command
+
+        if public:
+            return command.show_public(file, as_json=as_json)
+        return command.generate(out, psk=psk, as_json=as_json)
+
+    sys.exit(run_command("rustun keygen", verbosity, work))
 
 
 @main.command(short_help="Show what runs on this host.")

@@ -7,7 +7,6 @@ they are noted once for each covering prefix.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
@@ -17,6 +16,7 @@ from rustun.backends.base import Prefix
 from rustun.config.addresses import ADDRESS_BITS
 from rustun.config.findings import Findings
 from rustun.config.json_entries import EntryCutter, Span
+from rustun.config.keys import encode_key
 from rustun.config.member import Member
 from rustun.printable import quoted
 
@@ -68,8 +68,8 @@ class Claims:
             holder = self._keys.setdefault(key, member)
             if holder is not member:
                 reason = f"public_key is that of {quoted(holder.identity)} at {_place(holder, member)}"
-                written = base64.b64encode(key).decode("ascii")  # the one spelling of it that an entry may have
-                self._report(member, span, "public_key", reason, "make a key pair of its own for each member", written)
+                remedy = "make a key pair of its own for each member"
+                self._report(member, span, "public_key", reason, remedy, encode_key(key))
         for number, claim in enumerate(_claims(member, span), start=1):
             self._claim(claim)
             if not number % CLAIMS_PER_STEP:

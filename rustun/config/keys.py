@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from rustun.config.findings import Complaint
 from rustun.printable import printable
 
@@ -71,6 +73,22 @@ class PrivateKey:
     def raw(self) -> bytes:
         """Return the 32 bytes; the caller keeps them out of logs and messages."""
         return parse_private_key(self.secret.reveal())
+
+    @property
+    def public(self) -> str:
+        """Return the public key in Base64."""
+        return public_key_of(self.secret)
+
+
+def new_private_key() -> Secret:
+    """Return a new X25519 private key in Base64."""
+    return Secret(encode_key(X25519PrivateKey.generate().private_bytes_raw()))
+
+
+def public_key_of(private_key: Secret) -> str:
+    """Return the public key of a Base64 private key, in Base64. Raises: Complaint: it is not a private key."""
+    private = X25519PrivateKey.from_private_bytes(parse_private_key(private_key.reveal()))
+    return encode_key(private.public_key().public_bytes_raw())
 
 
 def read_private_key(path: Path) -> PrivateKey:
@@ -148,6 +166,11 @@ def parse_public_key(text: str) -> bytes:
     return key
 
 
+def encode_key(key: bytes) -> str:
+    """Return the one spelling of a key that files have."""
+    return base64.b64encode(key).decode("ascii")
+
+
 def _decode(what: str, text: str) -> bytes:
     remedy = "32 bytes in Base64: 44 characters, the last one ="
     try:
@@ -156,6 +179,6 @@ def _decode(what: str, text: str) -> bytes:
         raise Complaint(f"{what} is not Base64", remedy) from None
     if len(key) != KEY_BYTES:
         raise Complaint(f"{what} has {len(key)} bytes, not {KEY_BYTES}", remedy)
-    if base64.b64encode(key).decode("ascii") != text:
+    if encode_key(key) != text:
         raise Complaint(f"{what} is not spelled as Base64 spells it", "copy it again; its last letter was changed")
     return key
