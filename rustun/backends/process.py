@@ -1,4 +1,4 @@
-"""Rights of this process over itself: what it must not leave behind."""
+"""What a process with keys takes from itself before it reads the first of them (prctl(2))."""
 
 from __future__ import annotations
 
@@ -8,17 +8,37 @@ import resource
 from typing import Final
 
 PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
+PR_SET_NO_NEW_PRIVS: Final = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def harden() -> None:
+    """Forbid core dumps, and gaining rights by running another program, to this process and its children for good.
+
+    Raises: OSError when the kernel refuses, which Linux never does.
+    """
+    forbid_core_dumps()
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def forbid_core_dumps() -> None:
     """Make sure that no memory of this process, with its keys, is written to a core file or read by a same-user tracer.
 
-    The limit alone is not enough: where core_pattern is a pipe the kernel ignores it (core(5)).
+    The limit alone is not enough: where core_pattern is a pipe the kernel ignores it (core(5)). A change of user undoes
+    the second half where fs.suid_dumpable is 1 (proc(5)), so whoever changes the user calls this again.
 
     Raises: OSError when the kernel refuses, which Linux never does.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def prctl(option: int, value: int) -> int:
+    """Return what prctl(2) answers to an option with one value. Raises: OSError."""
+    answer = int(_libc.prctl(option, value, 0, 0, 0))
+    if answer < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+    return answer

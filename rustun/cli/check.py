@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rustun.backends.process import forbid_core_dumps
+from rustun.backends.rights import acting_as, find_account
 from rustun.cli.failures import summary
 from rustun.config import check_files
 from rustun.errors import ConfigError
@@ -14,7 +16,8 @@ from rustun.errors import ConfigError
 
 def check(files: tuple[Path, ...], *, as_json: bool) -> int:
     """Print every problem, warning and note of the files and return 0, or 78 when one cannot be used."""
-    problems = check_files(files)
+    forbid_core_dumps()  # key files are read
+    problems = check_files(files, as_user=lambda user: acting_as(find_account(user)))
     if as_json:
         print(json.dumps({"schema": 1, "problems": [asdict(problem) for problem in problems]}, indent=2))
     else:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 from rustun.admin.control import client_socket
 from rustun.backends.cpu import aes_is_fast
 from rustun.backends.host_network import LinuxHostNetwork
-from rustun.backends.process import forbid_core_dumps
+from rustun.backends.process import harden
 from rustun.backends.sockets import LinuxNetwork
 from rustun.cli.running import Command
 from rustun.client.client import TunnelClient
@@ -46,7 +46,7 @@ def connect(
 
     Raises: RustunError when it cannot start, or must not go on.
     """
-    forbid_core_dumps()  # before the first key is read
+    harden()  # before the first key is read
     options = ClientOptions(**typed)
     config = read_settings(config_file, options)
     command = Command("client", verbosity, log_format)

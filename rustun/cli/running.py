@@ -86,15 +86,23 @@ class Command:
             text = str(replace(problem, level="error"))  # without its level: the log shows one of its own
             self.log.event(level, "config", text)
 
-    def run(self, service: Service, control_path: Callable[[], Path], *, control_required: bool) -> None:
+    def run(
+        self,
+        service: Service,
+        control_path: Callable[[], Path],
+        *,
+        control_required: bool,
+        when_bound: Callable[[], None] | None = None,
+    ) -> None:
         """Start the service and return when it was stopped.
 
         Args:
             service: started here, stopped here.
             control_path: asked once the service is up (a client's default path holds its device's name).
             control_required: without a place for the control socket: fail, or only warn.
+            when_bound: called once, when everything is bound, before anything of a peer is read.
 
-        Raises: RustunError, what `start` raised or what `fail` was told; everything is closed by then.
+        Raises: RustunError, what `start` or `when_bound` raised or `fail` was told; everything is closed by then.
         """
         self._service = service
         self.reactor.on_signal(signal.SIGTERM, lambda: self._stop("stopped by SIGTERM"))
@@ -104,6 +112,8 @@ class Command:
             service.start()
             spare_the_collector()
             self._open_control(service, control_path(), control_required)
+            if when_bound is not None:
+                when_bound()
             if not self._ended:
                 self.reactor.run()
         finally:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,22 +17,28 @@ from rustun.config.client import load_client_config
 from rustun.config.files import MAX_ROUTES_BYTES, decode, read_bytes
 from rustun.config.findings import config_error
 from rustun.config.routes import RoutesFile, read_routes
-from rustun.config.server import load_server_config
+from rustun.config.server import load_server_config, read_first_steps
 from rustun.config.toml import parse_toml
 from rustun.errors import ConfigError, Problem
 
+AsUser = Callable[[str], AbstractContextManager[None]]
 _JSON: Final = re.compile(r"\s*(\{|\[[ \t]*([{\]\r\n]|$))")  # TOML closes a bracket on its line
 _SERVER_KEYS: Final = frozenset({"server_config", "route_config", "limit_config", "queue_config", "admin_config"})
 _CLIENT_KEYS: Final = frozenset({"identity", "servers", "tunnel_config", "host_config"})
 _INVENTORY_KEYS: Final = frozenset({"fleet", "cluster", "lab"})
 
 
-def check_files(paths: Iterable[Path], now: datetime | None = None) -> tuple[Problem, ...]:
+def check_files(
+    paths: Iterable[Path],
+    now: datetime | None = None,
+    as_user: AsUser = lambda user: nullcontext(),
+) -> tuple[Problem, ...]:
     """Return everything that is wrong with, or worth knowing about, server.toml, routes.json and client.toml files.
 
     Args:
         paths: what kind a file is, its content tells. A server.toml brings the routes file that it names.
         now: with a time zone, for `expires_at`; None: the present.
+        as_user: makes this process a server's `user` for a while, so that what is read is what the server can read.
 
     Returns: problems in the order of the files and their lines, each once.
     """
@@ -36,20 +46,28 @@ def check_files(paths: Iterable[Path], now: datetime | None = None) -> tuple[Pro
     found: dict[Problem, None] = {}
     for path in paths:
         try:
-            found.update(dict.fromkeys(_check(path, now)))
+            found.update(dict.fromkeys(_check(path, now, as_user)))
         except ConfigError as error:
             found.update(dict.fromkeys(error.problems))
     return tuple(found)
 
 
-def _check(path: Path, now: datetime) -> Iterator[Problem]:
+def _check(path: Path, now: datetime, as_user: AsUser) -> Iterable[Problem]:
     kind = _kind(path)
     if kind == "routes":
-        yield from _judged(read_routes(path), path, now)
-    elif kind == "client":
-        yield from load_client_config(path).notes
-    else:
-        yield from _check_server(path, now)
+        return _judged(read_routes(path), path, now)
+    if kind == "client":
+        return load_client_config(path).notes
+    user = read_first_steps(path).user
+    if not user:
+        return _check_server(path, now)
+    with as_user(user):
+        found = list(_check_server(path, now))
+    if os.geteuid() not in (0, pwd.getpwnam(user).pw_uid):
+        reason = f'whether "{user}" may read keys and members is not proven: only root can try it'
+        remedy = f"run: sudo rustun check {shlex.quote(str(path))}"
+        found.append(Problem(str(path), 0, "server_config.user", reason, remedy, "note"))
+    return found
 
 
 def _check_server(path: Path, now: datetime) -> Iterator[Problem]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import shlex
 import stat
 from pathlib import Path
 from typing import Final
@@ -25,7 +28,8 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     except FileNotFoundError:
         raise config_error(file, "there is no such file", f"looked from {os.getcwd()}; check the spelling") from None
     except PermissionError:
-        raise config_error(file, "this user may not read it", f"run: sudo chown {os.geteuid()} {file}") from None
+        who = f"user {user_name(os.geteuid())}"
+        raise config_error(file, f"{who} may not read it", permission_remedy(path)) from None
     except (OSError, ValueError) as error:
         raise config_error(file, f"cannot be opened: {_words(error)}", "check the path") from error
     try:
@@ -34,6 +38,43 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise config_error(file, f"cannot be read: {_words(error)}", "check the disk and the path") from error
     finally:
         os.close(descriptor)
+
+
+def permission_remedy(path: Path) -> str:
+    """Return the command that takes away what first keeps this user from reading `path`."""
+    real = Path(os.path.realpath(path))
+    for folder in reversed(real.parents):
+        if not os.access(folder, os.X_OK, effective_ids=True):
+            return _grant(folder, "x")
+    return _grant(real, "r")
+
+
+def _grant(path: Path, bit: str) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "check the path"
+    place = shlex.quote(str(path))
+    if status.st_uid == os.geteuid():
+        return f"run: chmod u+{bit} {place}"
+    if status.st_gid in (os.getegid(), *os.getgroups()):
+        return f"run: sudo chmod g+{bit} {place}"
+    return f"run: sudo chgrp {_group_name(os.getegid())} {place} && sudo chmod g+{bit} {place}"
+
+
+def user_name(uid: int) -> str:
+    """Return what a user is called on this host, the number where it has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _read_opened(file: str, descriptor: int, max_bytes: int) -> bytes:

@@ -1,8 +1,10 @@
 """Keys: how they are written, and the files that hold them.
 
 Rules of this module
-  1. A key file is a regular file of this user or root that nobody else may read; files that the service manager put
-     below $CREDENTIALS_DIRECTORY are guarded by it (systemd.exec(5), "Credentials").
+  1. A key file is a regular file of this user or root that nobody else may read, in folders where nobody else may put
+     another in its place; files that the service manager put below $CREDENTIALS_DIRECTORY are guarded by it
+     (systemd.exec(5), "Credentials"). "This user" is the effective one: a server that changes its user does so before
+     it reads its keys, so that it can read them again.
   2. X25519 keys are Base64 of 32 bytes, as WireGuard users know them, and have one spelling: twins that decode to the
      same key, values not below 2^255 - 19 and points of small order (RFC 7748, section 6.1) are refused.
   3. What is read from a key file stands in no message.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from rustun.config.files import permission_remedy, user_name
 from rustun.config.findings import Complaint
 from rustun.printable import printable
 
@@ -108,6 +112,9 @@ def read_key_file(path: Path) -> Secret:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise Complaint(f"there is no key file {shown}", f"looked from {os.getcwd()}; check the spelling") from None
+    except PermissionError:
+        who = f"user {user_name(os.geteuid())}"
+        raise Complaint(f"key file {shown} may not be read by {who}", _key_remedy(path)) from None
     except (OSError, ValueError) as error:
         words = (error.strerror or str(error)) if isinstance(error, OSError) else "no file can have this name"
         raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
@@ -131,20 +138,45 @@ def read_key_file(path: Path) -> Secret:
     return Secret(text)
 
 
+def _key_remedy(path: Path) -> str:
+    """A key that this user may not open has to belong to it: mode 0600 admits nobody else."""
+    return _command("sudo", "chown", user_name(os.geteuid()), path) if path.exists() else permission_remedy(path)
+
+
 def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise Complaint(f"key file {shown} is not a regular file", "name a file")
+    real = path.resolve()
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and path.resolve().is_relative_to(Path(credentials).resolve()):
+    if credentials and real.is_relative_to(Path(credentials).resolve()):
         return
     if status.st_uid not in (0, os.geteuid()):
-        raise Complaint(
-            f"key file {shown} belongs to user {status.st_uid}, who could exchange it",
-            f"run: sudo chown {os.geteuid()} {shown}",
-        )
+        who = f"user {user_name(status.st_uid)}, who could exchange it"
+        remedy = _command("sudo", "chown", user_name(os.geteuid()), path)
+        raise Complaint(f"key file {shown} belongs to {who}", remedy)
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
-        raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", f"run: chmod 600 {shown}")
+        raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", _command("chmod", "600", path))
+    for folder in real.parents:
+        _judge_folder(shown, folder, nearest=folder == real.parent)
+
+
+def _judge_folder(shown: str, folder: Path, *, nearest: bool) -> None:
+    """Refuse a folder in which another user could rename a file of their own over the key.
+
+    A sticky folder (/tmp) lets nobody rename what belongs to others. Write permission of a group counts in the folder
+    of the file itself, unless it is this process's own group (umask 002 of users with a group to themselves) or root's.
+    """
+    status = folder.stat()
+    of_group = nearest and status.st_gid not in (0, os.getegid())
+    open_to = "o" * bool(status.st_mode & stat.S_IWOTH) + "g" * bool(of_group and status.st_mode & stat.S_IWGRP)
+    if open_to and not status.st_mode & stat.S_ISVTX:
+        what = f"key file {shown} lies below {printable(str(folder), 200)}, where others may put another in its place"
+        raise Complaint(what, _command("chmod", f"{open_to}-w", folder))
+
+
+def _command(*words: str | Path) -> str:
+    return f"run: {shlex.join(str(word) for word in words)}"
 
 
 def parse_private_key(text: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pwd
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,13 +16,15 @@ from rustun.config.keys import PrivateKey, Secret, read_private_key
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
 from rustun.config.toml import Table, read_toml
 from rustun.errors import Problem
-from rustun.printable import printable
+from rustun.printable import printable, quoted
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
 DEFAULT_SOCKET: Final = "/run/rustun/server.sock"
 MAX_SOCKET_BYTES: Final = 107  # sun_path without its final zero byte
 CIPHERS: Final = ("auto", "aes256", "chacha20")
+# useradd(8) takes these everywhere; a name that begins with "-" would be an option of the commands that remedies show.
+USER_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,255}\$?")
 _TIERS: Final = tuple(str(tier) for tier in sorted(Tier, reverse=True))
 
 
@@ -50,6 +54,23 @@ class ServerConfig:
     notes: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FirstSteps:
+    """What a server has to know before it changes its user; `user` is empty where none is named, or not rightly."""
+
+    user: str
+    socket: Path
+
+
+def read_first_steps(path: Path) -> FirstSteps:
+    """Read of a server.toml what is needed before the first key; what is wrong there `load_server_config` tells.
+
+    Raises: ConfigError: not readable, or not TOML.
+    """
+    top = read_toml(path)
+    return FirstSteps(_read_user(top.table("server_config")), _read_socket(top.table("admin_config")))
+
+
 def load_server_config(path: Path) -> ServerConfig:
     """Read and judge a server.toml; key files that it names are read too.
 
@@ -59,20 +80,18 @@ def load_server_config(path: Path) -> ServerConfig:
     folder = path.parent
     server = top.table("server_config")
     listen = _read_listen(server)
-    user = server.text("user", _user, "")
+    user = _read_user(server)
     crypto = read_crypto(top, folder)
     routes_file = _read_routes_file(top.table("route_config"), folder)
     security = read_security(top, crypto, folder)
     limits = read_numbers(top.table("limit_config"), LimitConfig)
     queues = read_numbers(top.table("queue_config"), QueueConfig)
     admin = top.table("admin_config")
-    socket = admin.text("socket", parse_socket, Path(DEFAULT_SOCKET))
+    socket = _read_socket(admin)
     for table in (server, admin):
         table.close()
     _ignore_conf_agent(top)
     top.close()
-    if user:
-        server.report("user", "is not acted on by this version: the server keeps its user", "", "warning")
     notes = top.findings.finish()
     method, key = (crypto.method, crypto.key) if crypto else (None, None)
     return ServerConfig(path, listen, method, key, routes_file, security, limits, queues, socket, user, notes)
@@ -89,16 +108,36 @@ def _read_listen(server: Table) -> tuple[Endpoint, ...]:
     return listen
 
 
-def _user(text: str) -> str:
-    if text and not text.isprintable() or ":" in text or "/" in text:
+def _read_user(server: Table) -> str:
+    return server.text("user", parse_user, "")
+
+
+def parse_user(text: str) -> str:
+    """Return the name of a user of this host, empty for none. Raises: Complaint: no name, unknown, or root."""
+    if not text:
+        return ""
+    if not USER_NAME.fullmatch(text):
         raise Complaint(f'"{printable(text)}" is not a user name', "as in /etc/passwd")
+    try:
+        uid = pwd.getpwnam(text).pw_uid
+    except KeyError:
+        made = f"run: sudo useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {text}"
+        raise Complaint(f'there is no user "{text}" on this host', made) from None
+    if uid == 0:
+        raise Complaint(f'"{text}" is root', "name a user without rights, or leave user out to stay root")
     return text
 
 
+def _read_socket(admin: Table) -> Path:
+    return admin.text("socket", parse_socket, Path(DEFAULT_SOCKET))
+
+
 def parse_socket(text: str) -> Path:
-    """Return the path of a Unix socket. Raises: Complaint: empty, or longer than the kernel takes."""
-    if not text or "\0" in text:
+    """Return the path of a Unix socket. Raises: Complaint: empty, unprintable, or longer than the kernel takes."""
+    if not text:
         raise Complaint("is empty", f'write "{DEFAULT_SOCKET}"')
+    if not text.isprintable():
+        raise Complaint(f"{quoted(text)} holds a control or invisible character", f'write "{DEFAULT_SOCKET}"')
     size = len(text.encode("utf-8"))
     if size > MAX_SOCKET_BYTES:
         raise Complaint(f"is {size} bytes long; a socket's path has at most {MAX_SOCKET_BYTES}", "choose a shorter one")

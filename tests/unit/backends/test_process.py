@@ -9,12 +9,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
+def said(script: str) -> str:
+    """Return what a process of its own prints."""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def test_no_core_and_not_dumpable() -> None:
     """A crash writes keys into a core file, or a pipe of the host's, or another process of the user reads them."""
     script = (
-        "import ctypes, resource; from rustun.backends.process import forbid_core_dumps; forbid_core_dumps();"
-        "PR_GET_DUMPABLE = 3;"
-        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))"
+        "import resource; from rustun.backends.process import harden, prctl; harden();"
+        "PR_GET_DUMPABLE = 3; print(resource.getrlimit(resource.RLIMIT_CORE), prctl(PR_GET_DUMPABLE, 0))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "(0, 0) 0\n"
+    assert said(script) == "(0, 0) 0\n"
+
+
+def test_no_new_privileges() -> None:
+    """Code that got into a server makes itself root by running a set-user-ID program."""
+    script = "from rustun.backends.process import harden, prctl; harden(); PR_GET_NNP = 39; print(prctl(PR_GET_NNP, 0))"
+    assert said(script) == "1\n"
