@@ -26,6 +26,7 @@ from rustun.printable import quoted
 MAX_PORT: Final = 65535
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
 _IPV4_LIKE: Final = re.compile(r"[0-9.]+")
+_ZONE: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # of a link-local address: the name of an interface (RFC 4007)
 
 # IP version -> (prefix length, leading bits, what is wrong with every address and prefix inside)
 NEVER_CARRIED: Final = {
@@ -119,7 +120,10 @@ def _looks_numeric(host: str) -> bool:
 
 
 def _address(text: str) -> Address:
+    zone = text.partition("%")[2]
     try:
+        if zone and not _ZONE.fullmatch(zone):
+            raise ValueError(zone)
         return ip_address(text)
     except ValueError:
         family = "IPv6" if ":" in text else "IPv4"
@@ -133,6 +137,8 @@ def parse_prefix(text: str) -> Prefix:
         prefix: Prefix = IPv6Network(text) if ":" in text else IPv4Network(text)
     except ValueError:
         raise _not_a_prefix(text) from None
+    if "%" in text:
+        raise Complaint(f"{quoted(text)} names an interface, which means nothing to others", "take the % part out")
     what = never_carried(prefix.version, prefix.prefixlen, int(prefix.network_address))
     if what:
         raise Complaint(f"{quoted(text)} is {what}: a tunnel never carries it", "take it out")
@@ -200,7 +206,7 @@ def parse_interface6(text: str) -> IPv6Interface:
         raise Complaint(f"{quoted(text)} is not an IPv6 address with a length", "as in fd00:1::1/64") from None
     if "/" not in text:
         raise Complaint(f"{quoted(text)} has no length", f"write {interface.ip}/64")
-    what = "scoped" if interface.ip.scope_id else never_carried(6, 128, int(interface.ip))
+    what = "scoped" if "%" in text else never_carried(6, 128, int(interface.ip))
     if what:
         raise Complaint(f"{quoted(text)} is {what}", "a member needs an address of its own, as fd00:1::1/64")
     return interface

@@ -31,17 +31,24 @@ Prefix = IPv4Network | IPv6Network
 
 
 def parse_prefix(value: str) -> Prefix:
-    """Read a prefix that a peer sent. Raises ProtocolError for host bits or anything that is no prefix."""
+    """Read a prefix that a peer sent. Raises ProtocolError for host bits, a zone or anything that is no prefix."""
     try:
-        return ip_network(value)
+        return ip_network(_without_zone(value))
     except ValueError:
         raise ProtocolError(f"not a prefix: {value[:64]!r}") from None
+
+
+def _without_zone(value: str) -> str:
+    """Return the text; ValueError for fd00::%eth0 and the like: a second spelling, of any characters (RFC 4007)."""
+    if "%" in value:
+        raise ValueError("names a zone")
+    return value
 
 
 def _check_interface(value: str) -> str:
     if value:
         try:
-            ip_interface(value)
+            ip_interface(_without_zone(value))
         except ValueError:
             raise ProtocolError(f"not an address: {value[:64]!r}") from None
     return value

@@ -131,3 +131,23 @@ def test_a_peer_cannot_say_who_it_is() -> None:
     for message in MESSAGES:
         if not isinstance(message, Config):
             assert not {"identity", "cluster", "address"} & message.fields().keys()
+
+
+@pytest.mark.parametrize("zone", ["eth0", "\x1b[31m", " "])
+def test_nothing_that_a_peer_names_has_a_zone(zone: str) -> None:
+    """A server routes a client's own LAN into the tunnel by a second spelling, or writes on its operator's terminal."""
+    entry = {"identity": "a", "name": "", "address": "10.0.0.1", "address6": "", "prefixes": []}
+    page = {"type": "directory", "generation": 1, "base": 0, "page": 0, "pages": 1, "gone": []}
+    config = {"type": "config", "name": "", "address": "10.0.0.1/24", "address6": "", "prefixes": [], "mapping": {}}
+    bad = f"fd00:1::%{zone}"
+    for message in (
+        {**page, "members": [{**entry, "prefixes": [f"{bad}/64"]}]},
+        {**page, "members": [{**entry, "address6": bad}]},
+        {**config, "prefixes": [f"{bad}/64"]},
+        {**config, "address6": f"{bad}/64"},
+        {**config, "mapping": {f"{bad}/64": "fd00:2::/64"}},
+    ):
+        with pytest.raises(ProtocolError):
+            decode(json.dumps(message).encode(), 60_000)
+    decode(json.dumps({**page, "members": [entry]}).encode(), 60_000)
+    decode(json.dumps(config).encode(), 60_000)
