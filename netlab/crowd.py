@@ -23,8 +23,9 @@ from typing import Any, Final
 
 from rustun.protocol.control import Ping, encode
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
-from rustun.protocol.handshake import SHARED, Hello, Initiator, Refusal, shared_psk
+from rustun.protocol.handshake import Hello, Initiator, Refusal
 from rustun.protocol.records import Cipher, RecordSealer
+from rustun.protocol.suites import SHARED, Credentials, shared_psk
 
 MEMBERS_PER_CLUSTER: Final = 50
 FIRST_SOURCE: Final = IPv4Address("127.1.0.1")
@@ -62,7 +63,7 @@ def join(port: int, psk: bytes, number: int) -> socket.socket:
     """Connect one of the crowd and prove its keys. Raises OSError or ProtocolError when the server will not have it."""
     stream = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS, (str(FIRST_SOURCE + number), 0))
     hello = Hello(identity(number), "crowd", (Cipher.AES256, Cipher.CHACHA20), frozenset(), KEEPALIVE_SECONDS, 1500)
-    initiator = Initiator(SHARED, psk, hello, os.urandom(32))
+    initiator = Initiator(Credentials(SHARED, psk), hello, os.urandom(32))
     stream.sendall(initiator.first_frame)
     *_, length = HEADER.unpack(_exactly(stream, HEADER_BYTES))
     answer = initiator.receive(_exactly(stream, length))

@@ -31,6 +31,7 @@ from rustun.backends.base import (
     Timer,
     TunDevice,
 )
+from rustun.client.attempts import Attempts
 from rustun.client.backoff import Backoff
 from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
@@ -41,25 +42,17 @@ from rustun.client.report import client_status
 from rustun.client.seed_session import ClientSeedSession, seed_entries
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.config.client import ClientConfig
-from rustun.errors import ConfigError, HostError, Problem, ProtocolError, RefusedError, RightsError, RustunError
+from rustun.errors import HostError, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
-from rustun.protocol.ciphers import seed_cipher
 from rustun.protocol.codec import RecordCodec
-from rustun.protocol.handshake import SHARED, Hello, shared_psk
+from rustun.protocol.handshake import Hello
 from rustun.protocol.record_choice import record_ciphers
 from rustun.protocol.rekey import RekeyClient
-from rustun.protocol.tiers import Tier
 
-NO_KEY_TIER: Final = Problem(
-    "client.toml",
-    0,
-    "security_config.private_key_file",
-    "the key tier is not part of this version",
-    "take it out and write crypto_config, or wait: nothing weaker is used in its place",
-)
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
+NEXT_KEY_SECONDS: Final = 0.1  # before the same server is tried with the next of several keys
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -72,7 +65,6 @@ class TunnelClient:
         random_bytes: a source of unpredictable bytes, such as os.urandom.
         log: where events go.
         aes_is_fast: whether this host has AES instructions; decides what cipher "auto" likes best.
-    Raises: ConfigError when the configuration asks for the key tier.
     Attributes:
         on_failure: called with the error that should end the process.
         retry_refused: whether a refusal is no end.
@@ -90,13 +82,10 @@ class TunnelClient:
         *,
         aes_is_fast: bool,
     ) -> None:
-        if config.tier is Tier.KEY:
-            raise ConfigError((NO_KEY_TIER,))
         self.config = config
         self.on_failure: Callable[[RustunError], None] = _raise
         self.retry_refused = False
         self.state = "connecting"
-        self.server = config.servers[0].endpoint
         self.remote: Endpoint | None = None
         self.session: ClientSession | None = None
         self.peers = Peers(config.identity)
@@ -123,13 +112,15 @@ class TunnelClient:
         self._apply_planned = False
         self._outside: tuple[Address, ...] = ()
         self._device_timer: Timer | None = None
-        key = config.key.reveal() if config.key is not None else ""
-        legacy = config.tier is Tier.LEGACY
-        self._seed_cipher = seed_cipher(config.method, key) if legacy and config.method is not None else None
-        self._psk = b"" if legacy else shared_psk(key)
+        self._attempts = Attempts(config)
         self._ciphers = record_ciphers(config.cipher, config.method, aes_is_fast=aes_is_fast)
 
     # --- start and end -----------------------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Endpoint:
+        """The server that is tried or in use, as it was configured."""
+        return self._attempts.present.server
 
     @property
     def tun_name(self) -> str:
@@ -220,7 +211,7 @@ class TunnelClient:
                 self._failed(str(error))
                 return
         self.state = "connecting"
-        self._connector.begin(self.server)
+        self._connector.begin(self._attempts.present.server)
 
     def _on_resolved(self, found: list[Endpoint]) -> None:
         """Keep the way to the server outside also where it has changed since it was pinned."""
@@ -241,7 +232,7 @@ class TunnelClient:
             config.keepalive_interval,
             config.tun_mtu,
         )
-        secret = self._seed_cipher or self._psk
+        secret = self._attempts.present.secret
         return begin_handshake(self._reactor, self._buffers, stream, secret, hello, self._random_bytes, on_done)
 
     # --- what came of it ---------------------------------------------------------------------------------------------
@@ -314,8 +305,8 @@ class TunnelClient:
             RecordCodec(welcome.cipher, keys, is_client=True, now=self._reactor.now()),
             owner,
             accepted.held,
-            tier=Tier.SHARED,
-            rekey=RekeyClient(SHARED, self._psk, keys.handshake_hash),
+            tier=accepted.credentials.suite.tier,
+            rekey=RekeyClient(accepted.credentials, keys.handshake_hash),
             peers=self.peers,
         )
 
@@ -328,7 +319,7 @@ class TunnelClient:
             self._wait(wait_seconds or self._backoff.next_wait(), reason)
 
     def _failed(self, reason: str) -> None:
-        self._wait(self._backoff.next_wait(), reason)
+        self._wait(NEXT_KEY_SECONDS if self._attempts.next() else self._backoff.next_wait(), reason)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._cancel_try()

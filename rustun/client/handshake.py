@@ -22,7 +22,6 @@ from rustun.protocol.codec import SeedCodec
 from rustun.protocol.frames import HEADER_BYTES, MAX_PAYLOAD_BYTES, FrameReader, FrameType
 from rustun.protocol.handshake import (
     MAX_REPLY_BYTES,
-    SHARED,
     Hello,
     Initiator,
     Refusal,
@@ -30,6 +29,7 @@ from rustun.protocol.handshake import (
     Welcome,
 )
 from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply
+from rustun.protocol.suites import Credentials
 
 HANDSHAKE_SECONDS: Final = 10.0  # twice what the server allows itself
 CLOSED_SILENTLY: Final = "closed without a word: wrong key, wrong server key, tier or limit?"
@@ -39,6 +39,7 @@ CLOSED_SILENTLY: Final = "closed without a word: wrong key, wrong server key, ti
 class NoiseAccepted:
     """The server took us, on a Noise tier."""
 
+    credentials: Credentials
     welcome: Welcome
     keys: SessionKeys
     held: bytes
@@ -145,7 +146,7 @@ def begin_handshake(
     reactor: Reactor,
     buffers: Buffers,
     stream: Stream,
-    secret: SeedCipher | bytes,
+    secret: SeedCipher | Credentials,
     hello: Hello,
     random_bytes: Callable[[int], bytes],
     on_done: Callable[[Outcome], None],
@@ -153,16 +154,16 @@ def begin_handshake(
     """Begin the handshake of the tier that this client speaks.
 
     Args:
-        secret: the shared tier's key of 32 bytes, or the cipher of the seed's wire.
+        secret: credentials of a Noise tier, or the cipher of the seed's wire.
         hello: what to say of ourselves; the seed's wire takes the identity alone.
         random_bytes: for the ephemeral key, or the nonces.
         on_done: as for ClientHandshake, like the others.
     Raises: ProtocolError when the identity does not fit the first message.
     """
-    if isinstance(secret, bytes):
-        initiator = Initiator(SHARED, secret, hello, random_bytes(32))
-        first_frame, answer_type, max_answer_bytes = initiator.first_frame, SHARED.reply_type, MAX_REPLY_BYTES
-        open_answer = partial(_open_shared, initiator, hello, str(stream.remote))
+    if isinstance(secret, Credentials):
+        initiator = Initiator(secret, hello, random_bytes(32), random_bytes(12))
+        first_frame, answer_type, max_answer_bytes = initiator.first_frame, secret.suite.reply_type, MAX_REPLY_BYTES
+        open_answer = partial(_open_noise, secret, initiator, hello, str(stream.remote))
     else:
         codec = SeedCodec(secret, random_bytes)
         first_frame = codec.seal_message(FrameType.SEED_HANDSHAKE, SeedHandshake(hello.identity).encode())
@@ -180,13 +181,15 @@ def begin_handshake(
     )
 
 
-def _open_shared(initiator: Initiator, hello: Hello, server: str, frame: bytes, held: bytes) -> Outcome:
+def _open_noise(
+    credentials: Credentials, initiator: Initiator, hello: Hello, server: str, frame: bytes, held: bytes
+) -> Outcome:
     answer = initiator.receive(frame[HEADER_BYTES:])
     if isinstance(answer, Refusal):
         return refusal_error(answer, hello.identity, server)
     if answer.cipher not in hello.ciphers or initiator.keys is None:
         raise ProtocolError("the server chose a cipher that was not offered")
-    return NoiseAccepted(answer, initiator.keys, held)
+    return NoiseAccepted(credentials, answer, initiator.keys, held)
 
 
 def _open_seed(codec: SeedCodec, buffers: Buffers, frame: bytes, held: bytes) -> Outcome:

@@ -5,8 +5,10 @@ Rules of this module
   2. The prologue binds label, protocol version, tier and the 8 header bytes of message 1: a changed header, a retyped
      frame or another tier ends in a message that does not open.
   3. Until message 1 has opened, the responder answers nothing at all; after that a refusal by policy is sealed.
-  4. Randomness comes from the caller: one fresh X25519 private key, 32 bytes, for each handshake and each side.
-  5. Any ProtocolError leaves the object dead.
+  4. Randomness comes from the caller: one fresh X25519 private key, 32 bytes, for each handshake and each side, and
+     the envelope's nonce.
+  5. In the key tier message 1 travels in an envelope (envelope.py), which the server opens before this module is asked.
+  6. Any ProtocolError leaves the object dead.
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from rustun.errors import ProtocolError
+from rustun.protocol.envelope import Envelope
 from rustun.protocol.fields import integer, strings, text
-from rustun.protocol.frames import HEADER_BYTES, VERSION, FrameType, header
+from rustun.protocol.frames import HEADER_BYTES, VERSION, header
 from rustun.protocol.noise import NoiseHandshake
 from rustun.protocol.records import Cipher
 from rustun.protocol.strict_json import dumps, loads_object
-from rustun.protocol.tiers import Tier
+from rustun.protocol.suites import Credentials, Suite
 
 PROTOCOL_LABEL: Final = b"rustun noise v1"
 MAX_INIT_BYTES: Final = 512  # payload of message 1: what a stranger can make a server hold
@@ -33,30 +34,6 @@ OFFLOADS: Final = frozenset({"csum", "tso4", "tso6", "uso"})
 MIN_MTU: Final = 576  # RFC 791: what every IPv4 host takes
 MAX_MTU: Final = 65000
 MAX_KEEPALIVE_SECONDS: Final = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """What tells one Noise tier from the other on the wire."""
-
-    tier: Tier
-    protocol_name: str
-    init_type: FrameType
-    reply_type: FrameType
-    init_overhead_bytes: int  # what Noise adds to message 1's payload
-
-
-SHARED: Final = Suite(
-    Tier.SHARED, "Noise_NNpsk0_25519_ChaChaPoly_SHA256", FrameType.SHARED_INIT, FrameType.SHARED_REPLY, 32 + 16
-)
-
-
-def shared_psk(key: str) -> bytes:
-    """Stretch a configured key string to the shared tier's 32 bytes; takes about 0.1 s and 32 MiB, so once at start.
-
-    scrypt (RFC 7914) with N = 2^15, r = 8, p = 1 and a fixed salt: both ends must come to the same bytes.
-    """
-    return Scrypt(salt=b"rustun shared key v1", length=32, n=1 << 15, r=8, p=1).derive(key.encode())
 
 
 class RefusalCode(StrEnum):
@@ -203,10 +180,10 @@ class Initiator:
     """The client's side of one handshake.
 
     Args:
-        suite: the tier.
-        psk: 32 bytes.
+        credentials: what this client brings; key tier: the server's public key among it.
         hello: what to say of ourselves.
         ephemeral: a fresh X25519 private key, 32 random bytes.
+        envelope_nonce: 12 fresh random bytes; key tier only.
 
     Attributes:
         first_frame: message 1, header included.
@@ -214,20 +191,18 @@ class Initiator:
     Raises: ProtocolError when the Hello does not fit into 512 bytes: an identity too long.
     """
 
-    def __init__(self, suite: Suite, psk: bytes, hello: Hello, ephemeral: bytes) -> None:
+    def __init__(self, credentials: Credentials, hello: Hello, ephemeral: bytes, envelope_nonce: bytes = b"") -> None:
+        suite = credentials.suite
         payload = hello.encode()
         length = len(payload) + suite.init_overhead_bytes
         if length > MAX_INIT_BYTES:
             raise ProtocolError(f"the first message would take {length} bytes, at most {MAX_INIT_BYTES} are allowed")
         init_header = header(suite.init_type, length)
-        self._noise = NoiseHandshake(
-            suite.protocol_name,
-            initiator=True,
-            prologue=_prologue(suite, init_header),
-            psk=psk,
-            ephemeral_private=ephemeral,
-        )
-        self.first_frame = init_header + self._noise.write_message(payload)
+        self._noise = credentials.begin(_prologue(suite, init_header), ephemeral, initiator=True)
+        message = self._noise.write_message(payload)
+        if credentials.remote_static is not None:
+            message = Envelope(credentials.remote_static).seal(init_header, message, envelope_nonce)
+        self.first_frame = init_header + message
         self.keys: SessionKeys | None = None
 
     def receive(self, message: bytes) -> Welcome | Refusal:
@@ -240,26 +215,36 @@ class Initiator:
 class Responder:
     """The server's side of one handshake: `receive`, then `answer` once.
 
-    Args: as for Initiator; `ephemeral` is the server's own.
+    Args:
+        credentials: what the server brings; key tier: the member's psk follows by `set_psk`, its public key by itself.
+        ephemeral: the server's own, as for Initiator.
     """
 
-    def __init__(self, suite: Suite, psk: bytes, ephemeral: bytes) -> None:
-        self._suite = suite
-        self._psk = psk
+    def __init__(self, credentials: Credentials, ephemeral: bytes) -> None:
+        self._credentials = credentials
         self._ephemeral = ephemeral
         self._noise: NoiseHandshake | None = None
 
     def receive(self, frame: bytes) -> Hello:
-        """Open message 1, header included. Raises ProtocolError: close without a byte."""
+        """Open message 1, header included, out of its envelope. Raises ProtocolError: close without a byte."""
         init_header, message = frame[:HEADER_BYTES], frame[HEADER_BYTES:]
-        self._noise = NoiseHandshake(
-            self._suite.protocol_name,
-            initiator=False,
-            prologue=_prologue(self._suite, init_header),
-            psk=self._psk,
-            ephemeral_private=self._ephemeral,
-        )
-        return Hello.decode(self._noise.read_message(message))
+        prologue = _prologue(self._credentials.suite, init_header)
+        self._noise = self._credentials.begin(prologue, self._ephemeral, initiator=False)
+        hello = Hello.decode(self._noise.read_message(message))
+        self._credentials = self._credentials.with_remote(self._noise.remote_static, self._credentials.psk)
+        return hello
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the session's rekeys need; complete once message 1 was opened and the psk is right."""
+        return self._credentials
+
+    def set_psk(self, psk: bytes) -> None:
+        """Use this member's own pre-shared key, 32 bytes; between `receive` and `answer`, key tier only."""
+        if self._noise is None:
+            raise ProtocolError("no first message was received")
+        self._noise.set_psk(psk)
+        self._credentials = self._credentials.with_remote(self._credentials.remote_static, psk)
 
     def answer(self, answer: Welcome | Refusal) -> tuple[bytes, SessionKeys]:
         """Return message 2, header included, and the keys that follow from it."""
@@ -268,4 +253,4 @@ class Responder:
         message = self._noise.write_message(answer.encode())
         if len(message) > MAX_REPLY_BYTES:
             raise ProtocolError(f"the answer would take {len(message)} bytes, at most {MAX_REPLY_BYTES} are allowed")
-        return header(self._suite.reply_type, len(message)) + message, session_keys(self._noise)
+        return header(self._credentials.suite.reply_type, len(message)) + message, session_keys(self._noise)

@@ -11,17 +11,23 @@
 Rules of this module
   1. Only a client begins; a server may ask (RekeyAsk). Any message out of this order is a ProtocolError.
   2. The handshake is the tier's own pattern, its prologue the hash of the handshake before, so rekeys form a chain.
-  3. Streams keep order, so each switch is one exact point per direction.
+  3. Key tier: both sides use the static keys that the session began with; another one ends it.
+  4. Streams keep order, so each switch is one exact point per direction.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from rustun.errors import ProtocolError
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import RekeyInit, RekeyReply, RekeySwitch
-from rustun.protocol.handshake import SessionKeys, Suite, session_keys
+from rustun.protocol.handshake import SessionKeys, session_keys
 from rustun.protocol.noise import NoiseHandshake
 from rustun.protocol.records import REKEY_AFTER_SECONDS, REKEY_AFTER_SHARE
+from rustun.protocol.suites import Credentials
+
+_LABEL: Final = b"rustun rekey v1"
 
 
 def rekey_is_due(codec: RecordCodec, now: float) -> bool:
@@ -34,9 +40,8 @@ def rekey_is_due(codec: RecordCodec, now: float) -> bool:
 class RekeyClient:
     """The client's side; one object serves all rekeys of a session."""
 
-    def __init__(self, suite: Suite, psk: bytes, handshake_hash: bytes) -> None:
-        self._suite = suite
-        self._psk = psk
+    def __init__(self, credentials: Credentials, handshake_hash: bytes) -> None:
+        self._credentials = credentials
         self._chain = handshake_hash
         self._noise: NoiseHandshake | None = None
 
@@ -47,7 +52,7 @@ class RekeyClient:
 
     def begin(self, ephemeral: bytes) -> RekeyInit:
         """Return the message that begins a rekey; `ephemeral` is 32 fresh random bytes."""
-        self._noise = _noise(self._suite, self._psk, self._chain, ephemeral, initiator=True)
+        self._noise = self._credentials.begin(_LABEL + self._chain, ephemeral, initiator=True)
         return RekeyInit(self._noise.write_message(b""))
 
     def receive(self, reply: RekeyReply) -> SessionKeys:
@@ -63,9 +68,8 @@ class RekeyClient:
 class RekeyServer:
     """The server's side; one object serves all rekeys of a session."""
 
-    def __init__(self, suite: Suite, psk: bytes, handshake_hash: bytes) -> None:
-        self._suite = suite
-        self._psk = psk
+    def __init__(self, credentials: Credentials, handshake_hash: bytes) -> None:
+        self._credentials = credentials
         self._chain = handshake_hash
         self._awaiting_switch: SessionKeys | None = None
 
@@ -73,8 +77,10 @@ class RekeyServer:
         """Open a client's message and return the answer and the keys to seal with after it. Raises ProtocolError."""
         if self._awaiting_switch is not None:
             raise ProtocolError("a second rekey before the first was switched to")
-        noise = _noise(self._suite, self._psk, self._chain, ephemeral, initiator=False)
+        noise = self._credentials.begin(_LABEL + self._chain, ephemeral, initiator=False)
         noise.read_message(init.noise)
+        if noise.remote_static != self._credentials.remote_static:
+            raise ProtocolError("a rekey with another key than the session's")
         reply = RekeyReply(noise.write_message(b""))
         self._chain = noise.handshake_hash
         self._awaiting_switch = session_keys(noise)
@@ -86,13 +92,3 @@ class RekeyServer:
         if keys is None:
             raise ProtocolError(f"{message.type} without a rekey under way")
         return keys
-
-
-def _noise(suite: Suite, psk: bytes, chain: bytes, ephemeral: bytes, *, initiator: bool) -> NoiseHandshake:
-    return NoiseHandshake(
-        suite.protocol_name,
-        initiator=initiator,
-        prologue=b"rustun rekey v1" + chain,
-        psk=psk,
-        ephemeral_private=ephemeral,
-    )

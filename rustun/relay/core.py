@@ -1,15 +1,14 @@
-"""What all sessions of one relay share: clusters, limits, buffers, counters, and the rules of who replaces whom.
+"""What all sessions of one relay share: clusters, members, limits, buffers, counters.
 
 Rules of this module
-  1. Takeover (docs/protocol.md, section 7): a lower tier never takes a higher one's place. Shared tier: the one that
-     is there keeps its place if it answers within a second. Legacy: the newest wins.
+  1. Every change of members or keys is applied to every living session at once, proved or not (revocation.py).
   2. All queues together hold `queued_bytes_total` at the most; the longest loses first.
   3. `session_ended` is called once by each session's `close`, and withdraws it everywhere.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -18,28 +17,28 @@ from rustun.config.limits import LimitConfig, QueueConfig
 from rustun.config.member import Member
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
-from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
 from rustun.relay.egress import Egress
 from rustun.relay.noise_session import NoiseSession
+from rustun.relay.policy import Policy
+from rustun.relay.revocation import why_it_ends
 from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
 from rustun.relay.switch import Switch
+from rustun.relay.takeover import Takeover
 
 if TYPE_CHECKING:
     from rustun.config.routes import RoutesFile
 
-INCUMBENT_SECONDS: Final = 1.0  # how long a session on the shared tier has to answer when another one claims its place
 NEWS_SECONDS: Final = 1.0
 FIRST_NEWS_SECONDS: Final = 0.02  # gathers what happens together, such as a fleet coming back
-ALARM_SECONDS: Final = 60.0
-SECRET_FIELDS: Final = ("public_keys", "tier", "psk_file")
 
 
 class RelayCore:
     """The shared state of a relay.
 
     Attributes:
+        policy: who may come in, and who may stay.
         clusters: by name; one without members and sessions is forgotten.
         sessions: all living sessions, confirmed or not, in order of beginning.
         drops, closes: counted by reason, of sessions that have ended.
@@ -52,8 +51,10 @@ class RelayCore:
         queues: QueueConfig,
         random_bytes: Callable[[int], bytes],
         log: EventLog,
+        policy: Policy,
     ) -> None:
         self.reactor = reactor
+        self.policy = policy
         self.limits = limits
         self.queues = queues
         self.random_bytes = random_bytes
@@ -64,12 +65,12 @@ class RelayCore:
         self.turn_seconds = queues.turn_ms / 1000
         self.clusters: dict[str, Cluster] = {}
         self.members: dict[str, Member] = {}  # every entry by identity, disabled ones too
-        self.sessions: dict[RelaySession, None] = {}
+        self.sessions: dict[NoiseSession | SeedSession, None] = {}
         self.drops: Counter[str] = Counter()
         self.closes: Counter[str] = Counter()
         self.last_seen: dict[str, tuple[float, str]] = {}  # identity -> (when its session ended, why)
         self.queued_bytes = 0
-        self._takeovers: dict[str, deque[float]] = {}
+        self.takeover = Takeover(self, self._give_place)
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -86,7 +87,8 @@ class RelayCore:
         }
         self.members = after
         for session in list(self.sessions):
-            self._apply_to_session(session, before[session.identity], after.get(session.identity))
+            if after.get(session.identity) != before[session.identity]:
+                self._apply_to_session(session)
         by_cluster: dict[str, list[Member]] = {name: [] for name in touched}
         for member in routes.members:
             if member.enabled and member.cluster in by_cluster:
@@ -97,14 +99,20 @@ class RelayCore:
             self._plan_news(cluster)
             if not members:
                 del self.clusters[name]
-        for identity in (self.last_seen.keys() | self._takeovers.keys()) - after.keys():
+        for identity in before.keys() - after.keys():
             self.last_seen.pop(identity, None)
-            self._takeovers.pop(identity, None)
+            self.takeover.forget(identity)
 
-    def _apply_to_session(self, session: RelaySession, before: Member, after: Member | None) -> None:
-        if after == before:
-            return
-        reason = _why_it_ends(session, before, after)
+    def apply_policy(self, policy: Policy) -> None:
+        """Take new keys and rules: end the sessions whose keys are not in force any more, leave the rest alone."""
+        policy.take_over_from(self.policy)
+        self.policy = policy
+        for session in list(self.sessions):
+            self._apply_to_session(session)
+
+    def _apply_to_session(self, session: NoiseSession | SeedSession) -> None:
+        after = self.members.get(session.identity)
+        reason = why_it_ends(session, after, self.policy)
         if reason or after is None:
             self.log.event("info", "session-ended-by-routes", reason, identity=session.identity)
             session.close(reason, say=reason)
@@ -115,46 +123,12 @@ class RelayCore:
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
-    def session_began(self, session: RelaySession) -> None:
+    def session_began(self, session: NoiseSession | SeedSession) -> None:
         """Take a new session in; its member has not been proved yet on the Noise tiers."""
         self.sessions[session] = None
+        self.takeover.began(session)
         if isinstance(session, SeedSession):
-            self.claim(session)
-
-    def claim(self, session: NoiseSession | SeedSession) -> None:
-        """A session asks for its identity's place: give it, refuse it, or first ask the one that has it."""
-        incumbent = session.cluster.sessions.get(session.identity)
-        if incumbent is None:
-            self._give_place(session)
-        elif incumbent.tier > session.tier:
-            session.close("place-taken", say="a session of a higher tier is up")
-        elif incumbent.tier == Tier.SHARED and session.tier == Tier.SHARED and isinstance(incumbent, NoiseSession):
-            asked_at = self.reactor.now()
-            incumbent.ping()
-            self.reactor.call_at(asked_at + INCUMBENT_SECONDS, lambda: self._decide(session, incumbent, asked_at))
-        else:
-            self._supersede(session, incumbent)
-
-    def _decide(self, session: NoiseSession | SeedSession, incumbent: RelaySession, asked_at: float) -> None:
-        if session.closed:
-            return
-        present = session.cluster.sessions.get(session.identity)
-        if present is None:
-            self._give_place(session)
-        elif present is incumbent and incumbent.heard_at <= asked_at:
-            self._supersede(session, incumbent)
-        else:
-            session.close("place-taken", say="another session of this identity is up and answers")
-
-    def _supersede(self, session: NoiseSession | SeedSession, incumbent: RelaySession) -> None:
-        incumbent.close("superseded", say="another session took this member's place")
-        now = self.reactor.now()
-        recent = self._takeovers.setdefault(session.identity, deque(maxlen=self.limits.takeovers_per_minute + 1))
-        recent.append(now)
-        if len(recent) == recent.maxlen and now - recent[0] < ALARM_SECONDS:
-            message = "more takeovers than usual: two hosts may use one identity"
-            self.log.event("warning", "takeover-alarm", message, identity=session.identity)
-        self._give_place(session)
+            self.takeover.claim(session)
 
     def _give_place(self, session: NoiseSession | SeedSession) -> None:
         session.cluster.add_session(session)
@@ -172,7 +146,8 @@ class RelayCore:
 
     def session_ended(self, session: RelaySession, reason: str) -> None:
         """Withdraw a session that has just closed."""
-        self.sessions.pop(session, None)
+        self.sessions.pop(session, None)  # type: ignore[call-overload]
+        self.takeover.ended(session)
         self.closes[reason] += 1
         self.drops.update(session.traffic.drops)
         if session.cluster.remove_session(session):
@@ -182,16 +157,6 @@ class RelayCore:
             "info", "session-closed", f"{session.identity}: {reason}", cluster=session.cluster.name,
             remote=session.stream.remote,
         )  # fmt: skip
-
-    @property
-    def alarms(self) -> list[str]:
-        """What an operator should look at now, one line each."""
-        now = self.reactor.now()
-        return [
-            f"{identity}: {len(recent)} takeovers within a minute; two hosts may use one identity"
-            for identity, recent in self._takeovers.items()
-            if len(recent) == recent.maxlen and now - recent[0] < ALARM_SECONDS
-        ]
 
     # --- news --------------------------------------------------------------------------------------------------------
 
@@ -235,18 +200,3 @@ class RelayCore:
     def report_fault(self, error: Exception, identity: str) -> None:
         """Say in the log that something unexpected happened in our own code."""
         self.log.event("error", "internal-error", describe_bug(error), identity=identity)
-
-
-def _why_it_ends(session: RelaySession, before: Member, after: Member | None) -> str:
-    """Return why a changed entry ends its session, or nothing when the session may go on."""
-    if after is None:
-        return "removed"
-    if not after.enabled:
-        return "disabled"
-    if after.cluster != before.cluster:
-        return "moved"
-    if any(getattr(after, name) != getattr(before, name) for name in SECRET_FIELDS):
-        return "re-keyed"
-    if isinstance(session, SeedSession):  # its wire has no word for a changed configuration: it has to come again
-        return "reconfigured"
-    return ""

@@ -32,7 +32,7 @@ from rustun.protocol.frames import RECORD_TYPES, FrameReader, FrameType
 from rustun.protocol.handshake import Hello
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS
 from rustun.protocol.rekey import RekeyServer
-from rustun.protocol.tiers import Tier
+from rustun.protocol.suites import Credentials
 from rustun.relay.cluster import Cluster
 from rustun.relay.directory import Cursor
 from rustun.relay.session import RelaySession, Wire
@@ -49,7 +49,8 @@ class NoiseSession(RelaySession):
 
     Args: as for RelaySession, and
         hello: what the member said of itself.
-        tier, codec, rekey: what the handshake left.
+        credentials: that the handshake was made with; once they are not in force any more, the session ends.
+        codec, rekey: what the handshake left.
     Attributes:
         on_proved: called when the member has proved its keys, and when the session ends.
     """
@@ -62,7 +63,7 @@ class NoiseSession(RelaySession):
         cluster: Cluster,
         hello: Hello,
         *,
-        tier: Tier,
+        credentials: Credentials,
         codec: RecordCodec,
         rekey: RekeyServer,
     ) -> None:
@@ -72,7 +73,7 @@ class NoiseSession(RelaySession):
             member,
             cluster,
             Wire(
-                tier,
+                credentials.suite.tier,
                 codec,
                 FrameReader(RECORD_TYPES),
                 hello.offloads,
@@ -81,6 +82,7 @@ class NoiseSession(RelaySession):
             ),
         )
         self.codec = codec
+        self.credentials = credentials
         self.hello = hello
         self._rekey = rekey
         self.on_proved: Callable[[], None] = _nothing
@@ -180,7 +182,7 @@ class NoiseSession(RelaySession):
             self._claimed = True
             self._leave_the_strangers()
             self._answer(message)
-            self.core.claim(self)
+            self.core.takeover.claim(self)
             return
         self._answer(message)
 

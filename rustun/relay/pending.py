@@ -20,13 +20,14 @@ from rustun.errors import ProtocolError
 from rustun.link.inbox import Inbox
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.frames import FrameReader, FrameType
-from rustun.protocol.handshake import SHARED, Hello, Refusal, RefusalCode, Responder, Welcome
+from rustun.protocol.handshake import Hello, Refusal, RefusalCode, Responder, Welcome
 from rustun.protocol.record_choice import choose_cipher
+from rustun.protocol.records import Cipher
 from rustun.protocol.rekey import RekeyServer
 from rustun.protocol.seed_messages import SeedHandshake
+from rustun.protocol.suites import Credentials
 from rustun.protocol.tiers import Tier
 from rustun.relay.noise_session import NoiseSession
-from rustun.relay.policy import Policy
 from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
 
@@ -41,7 +42,6 @@ class PendingConnection:
 
     Args:
         core: what sessions of this relay share.
-        policy: who may come in, and how.
         stream: the connection.
         allow_handshake: takes one token of the source's handshake budget.
         on_frame: called when a whole first frame has come.
@@ -51,7 +51,6 @@ class PendingConnection:
     def __init__(
         self,
         core: RelayCore,
-        policy: Policy,
         stream: Stream,
         *,
         allow_handshake: Callable[[], bool],
@@ -59,7 +58,6 @@ class PendingConnection:
         on_done: Callable[[PendingConnection], None],
     ) -> None:
         self._core = core
-        self._policy = policy
         self.stream = stream
         self._allow_handshake = allow_handshake
         self._on_frame = on_frame
@@ -67,7 +65,7 @@ class PendingConnection:
         self._closed = False
         self._session: RelaySession | None = None  # what came of it; not proved yet
         self.deadline = core.reactor.now() + core.limits.handshake_seconds
-        reader = FrameReader(policy.first_types, core.limits.first_frame_bytes)
+        reader = FrameReader(core.policy.first_types, core.limits.first_frame_bytes)
         self._inbox = Inbox(stream, reader, core.buffers)
         core.reactor.watch(stream, self._on_readable, None)
 
@@ -118,31 +116,47 @@ class PendingConnection:
         frame = bytes(view)
         self._inbox.end()
         self._on_frame(self)
+        policy = self._core.policy
+        credentials = policy.shared if frame_type == FrameType.SHARED_INIT else None
+        if frame_type == FrameType.KEY_INIT:
+            opened = policy.open_envelope(frame)
+            if opened is None:  # a stranger: costs no budget, which would be that of honest clients of the same source
+                self.close("envelope")
+                return
+            credentials, frame = opened
         if not self._allow_handshake():
             self.close("handshake-budget")
-            return
-        if frame_type == FrameType.SEED_HANDSHAKE:
-            self._begin_seed(frame)
+        elif credentials is not None:
+            self._begin_noise(frame, credentials)
         else:
-            self._begin_shared(frame)
+            self._begin_seed(frame)
 
-    # --- shared tier -------------------------------------------------------------------------------------------------
+    # --- the Noise tiers ---------------------------------------------------------------------------------------------
 
-    def _begin_shared(self, frame: bytes) -> None:
+    def _begin_noise(self, frame: bytes, credentials: Credentials) -> None:
         if self._inbox.held:
             raise ProtocolError("bytes behind the first message, before it was answered")
-        psk = self._policy.psk
-        responder = Responder(SHARED, psk, self._core.random_bytes(32))
+        core, policy = self._core, self._core.policy
+        tier = credentials.suite.tier
+        responder = Responder(credentials, core.random_bytes(32))
         hello = responder.receive(frame)
-        member = self._core.members.get(hello.identity)
-        refusal = self._policy.refusal(member, Tier.SHARED, self._core.reactor.wall_clock())
-        cipher = choose_cipher(hello.ciphers, self._policy.ciphers)
+        member = core.members.get(hello.identity)
+        if tier is Tier.KEY:
+            known = member is None or not member.public_keys  # who has no key here is told so, sealed for its own
+            if not known and not policy.knows_key(member, responder.credentials.remote_static):
+                raise ProtocolError("a known identity with a key that is not its own")
+            responder.set_psk(policy.psk_of(member))
+        refusal = policy.refusal(member, tier, core.reactor.wall_clock())
+        cipher = choose_cipher(hello.ciphers, policy.ciphers)
         if refusal is None and cipher is None:
-            allowed = " or ".join(self._policy.ciphers)
+            allowed = " or ".join(policy.ciphers)
             refusal = Refusal(RefusalCode.METHOD, f"this server is set to {allowed}")
         if refusal is not None or member is None or cipher is None:
             self._refuse(responder, hello, refusal)
-            return
+        else:
+            self._welcome(responder, hello, member, cipher)
+
+    def _welcome(self, responder: Responder, hello: Hello, member: Member, cipher: Cipher) -> None:
         address6 = str(member.private_ip6) if member.private_ip6 is not None else ""
         welcome = Welcome(cipher, str(member.interface), address6, member.name[:128], __version__)
         answer, keys = responder.answer(welcome)
@@ -150,16 +164,15 @@ class PendingConnection:
             self.close("connection-lost")
             return
         self._let_go()
-        now = self._core.reactor.now()
         self._session = session = NoiseSession(
             self._core,
             self.stream,
             member,
             self._core.clusters[member.cluster],
             hello,
-            tier=Tier.SHARED,
-            codec=RecordCodec(cipher, keys, is_client=False, now=now),
-            rekey=RekeyServer(SHARED, psk, keys.handshake_hash),
+            credentials=responder.credentials,
+            codec=RecordCodec(cipher, keys, is_client=False, now=self._core.reactor.now()),
+            rekey=RekeyServer(responder.credentials, keys.handshake_hash),
         )
         session.on_proved = lambda: self._on_done(self)
         self._core.session_began(session)
@@ -177,15 +190,15 @@ class PendingConnection:
     # --- the seed's wire ---------------------------------------------------------------------------------------------
 
     def _begin_seed(self, frame: bytes) -> None:
-        cipher = self._policy.seed_cipher
+        cipher = self._core.policy.seed_cipher
         if cipher is None:
             raise ProtocolError("the seed's wire is not served here")
         codec = SeedCodec(cipher, self._core.random_bytes)
         handshake = SeedHandshake.decode(codec.open_message(memoryview(frame), self._core.buffers.plain))
-        if not self._policy.nonce_is_new(frame):
+        if not self._core.policy.nonce_is_new(frame):
             raise ProtocolError("a handshake that was seen before")
         member = self._core.members.get(handshake.identity)
-        refusal = self._policy.refusal(member, Tier.LEGACY, self._core.reactor.wall_clock())
+        refusal = self._core.policy.refusal(member, Tier.LEGACY, self._core.reactor.wall_clock())
         if refusal is not None or member is None:
             reason = refusal.reason if refusal is not None else ""
             self._core.log.event("warning", "refused", reason, identity=handshake.identity, remote=self.stream.remote)
@@ -194,7 +207,7 @@ class PendingConnection:
         self._accept_seed(member)
 
     def _accept_seed(self, member: Member) -> None:
-        cipher = self._policy.seed_cipher
+        cipher = self._core.policy.seed_cipher
         if cipher is None:
             raise ProtocolError("the seed's wire is not served here")
         held = self._inbox.held
@@ -205,7 +218,8 @@ class PendingConnection:
             member,
             self._core.clusters[member.cluster],
             cipher=cipher,
-            cipher_name=self._policy.method_name,
+            cipher_name=self._core.policy.method_name,
+            secret=self._core.policy.seed_secret,
             held=held,
         )
         self._core.session_began(session)

@@ -33,7 +33,7 @@ def server_status(server: RelayServer) -> dict[str, object]:
         "members": len(core.members),
         "online": len(online),
         "pending": len(server.pending),
-        "alarms": core.alarms + _routes_alarms(server),
+        "alarms": core.takeover.alarms + _routes_alarms(server),
         "routes": {
             "file": str(server.roster.path),
             "loaded_at": server.loaded_at,

@@ -15,9 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends.base import Stream
+from rustun.config.keys import Secret
 from rustun.config.member import Member
 from rustun.errors import ProtocolError
-from rustun.protocol.ciphers import SeedCipher
+from rustun.protocol.ciphers import SeedCipher, SeedMethod
 from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, SeedCodec
 from rustun.protocol.frames import MAX_PAYLOAD_BYTES, SEED_SESSION_TYPES, FrameReader, FrameType
 from rustun.protocol.seed_messages import SeedHandshakeReply, SeedKeepAlive, SeedPeerDetail
@@ -28,11 +29,12 @@ from rustun.relay.session import RelaySession, Wire
 if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
+SeedSecret = tuple[SeedMethod | None, Secret | None]  # method and key
 SEED_MTU: Final = MAX_PACKET_IN_RECORD_BYTES  # the seed's wire announces none; what a run can hold is taken
 
 
 class SeedSession(RelaySession):
-    """One member's session on the seed's wire; arguments as for RelaySession."""
+    """One member's session on the seed's wire; arguments as for RelaySession, and the secret that it is sealed with."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class SeedSession(RelaySession):
         *,
         cipher: SeedCipher,
         cipher_name: str,
+        secret: SeedSecret,
         held: bytes,
     ) -> None:
         codec = SeedCodec(cipher, core.random_bytes)
@@ -62,6 +65,7 @@ class SeedSession(RelaySession):
             held,
         )
         self.cipher_name = cipher_name
+        self.secret = secret
         self._seed_codec = codec
         self._room = MAX_PAYLOAD_BYTES - cipher.overhead_bytes
         self._told = SeedKeepAlive()  # where the member says that it can be reached, for others on this wire

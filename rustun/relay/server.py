@@ -58,13 +58,13 @@ class RelayServer:
         aes_is_fast: bool,
     ) -> None:
         self.config = config
-        self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log)
+        policy = Policy(config, aes_is_fast=aes_is_fast)
+        self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log, policy)
         self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes)
         self.listeners: list[Listener] = []
         self._reactor = reactor
         self._network = network
         self._log = log
-        self._policy = Policy(config, aes_is_fast=aes_is_fast)
         limits = config.limits
         self.pending: PendingPool[PendingConnection] = PendingPool(
             limits.pending_connections, limits.pending_per_source, limits.pending_per_site
@@ -152,7 +152,6 @@ class RelayServer:
             return
         pending = PendingConnection(
             self.core,
-            self._policy,
             stream,
             allow_handshake=lambda: self._handshakes.take(sources[0], self._reactor.now()),
             on_frame=self.pending.has_spoken,

@@ -239,6 +239,11 @@ class RelaySession(ABC):
         else:
             egress.end = self._seal_run(run, packets, egress.sealed, egress.end)
 
+    def inherit(self, other: RelaySession) -> None:
+        """Take over what waits for another session of the same member, which is about to close; ours is empty."""
+        self.queue, other.queue = other.queue, self.queue
+        self._outbox.want_turn()
+
     def _enqueue(self, sender: RelaySession, run: bytes, packets: int) -> None:
         before = self.queue.bytes
         for loser, lost in self.queue.put(sender, run, packets):

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rustun.errors import ProtocolError
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.frames import HEADER_BYTES, FrameReader, FrameType, encode_frame
-from rustun.protocol.handshake import SHARED, Hello, Initiator, Responder, Welcome
+from rustun.protocol.handshake import Hello, Initiator, Responder, Welcome
 from rustun.protocol.packet import DropReason, examine, flow_key
 from rustun.protocol.records import Cipher, RecordOpener, RecordSealer
+from rustun.protocol.suites import SHARED, Credentials
 
 ALLOWED = frozenset({FrameType.DATA, FrameType.CONTROL})
 KEY = bytes(range(32))
@@ -90,13 +91,16 @@ def test_unprotected_payloads_open_within_their_length(method: SeedMethod, paylo
 @example(b"")
 def test_strangers_first_messages_are_refused(data: bytes) -> None:
     """Anybody who can reach the port could end the server."""
-    assert refused(lambda: Responder(SHARED, KEY, KEY).receive(data))
+    assert refused(lambda: Responder(Credentials(SHARED, KEY), KEY).receive(data))
 
 
 @given(st.integers(0, 600), st.integers(1, 255), st.booleans())
 def test_an_altered_handshake_is_refused_by_either_side(position: int, flip: int, first: bool) -> None:
     """Somebody on the path could steer what two peers agree on."""
-    initiator, responder = Initiator(SHARED, KEY, HELLO, bytes([1]) * 32), Responder(SHARED, KEY, bytes([2]) * 32)
+    initiator, responder = (
+        Initiator(Credentials(SHARED, KEY), HELLO, bytes([1]) * 32),
+        Responder(Credentials(SHARED, KEY), bytes([2]) * 32),
+    )
     message = bytearray(initiator.first_frame)
     if first:
         message[position % len(message)] ^= flip

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-import rustun.client.client
-import rustun.relay.policy
-from rustun.protocol.handshake import shared_psk
+import rustun.protocol.suites
+from rustun.protocol.suites import shared_psk
 from tests.simulation.world import Entry, World
 
 stretched = cache(shared_psk)  # 0.1 s each, and every world has the same key
@@ -19,8 +18,7 @@ stretched = cache(shared_psk)  # 0.1 s each, and every world has the same key
 
 @pytest.fixture(autouse=True)
 def _stretch_keys_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rustun.client.client, "shared_psk", stretched)
-    monkeypatch.setattr(rustun.relay.policy, "shared_psk", stretched)
+    monkeypatch.setattr(rustun.protocol.suites, "shared_psk", stretched)
 
 
 MakeWorld = Callable[..., World]

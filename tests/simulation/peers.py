@@ -1,21 +1,25 @@
 """Peers that no client is: raw bytes, and a hand on every record of a session.
 
 RawPeer    a connection that sends whatever a test wants
-NoisePeer  a client of the shared tier by hand: a handshake, records in any order, rekeys that go wrong
-NoiseServer  a server of the shared tier by hand, for our client
+NoisePeer  a client of the world's Noise tier by hand: a handshake, records in any order, rekeys that go wrong
+NoiseServer  a server of that tier by hand, for our client
 """
 
 from __future__ import annotations
 
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import Message, Ping, Pong, decode, encode
+from rustun.protocol.envelope import Envelope
 from rustun.protocol.frames import HEADER_BYTES, FrameType
-from rustun.protocol.handshake import OFFLOADS, SHARED, Hello, Initiator, Refusal, Responder, Welcome
+from rustun.protocol.handshake import OFFLOADS, Hello, Initiator, Refusal, Responder, Welcome
 from rustun.protocol.packet import ITEM
 from rustun.protocol.records import Cipher
 from rustun.protocol.rekey import RekeyClient, RekeyServer
+from rustun.protocol.suites import KEY as KEY_SUITE
+from rustun.protocol.suites import NO_PSK, SHARED, Credentials, public_key
+from rustun.protocol.tiers import Tier
 from tests.simulation.conftest import stretched
-from tests.simulation.world import KEY, SERVER, World
+from tests.simulation.world import KEY, SERVER, World, private_key
 
 CONNECT_S = 0.01
 
@@ -92,21 +96,35 @@ def item(packet: bytes, flags: int = 0, segment_bytes: int = 0) -> bytes:
     return ITEM.pack(flags, segment_bytes, len(packet)) + packet
 
 
+def credentials(world: World, identity: str) -> Credentials:
+    """Return what an honest member of this world proves itself with."""
+    if world.tier is Tier.KEY:
+        return Credentials(KEY_SUITE, NO_PSK, private_key(identity), public_key(private_key("server")))
+    return proof(KEY)
+
+
+def proof(key: str | Credentials) -> Credentials:
+    """Return credentials as they are, or those of a shared key."""
+    return key if isinstance(key, Credentials) else Credentials(SHARED, stretched(key))
+
+
 class NoisePeer(RawPeer):
-    """A client of the shared tier, driven by hand; answers nothing by itself.
+    """A client of a Noise tier, driven by hand; answers nothing by itself.
 
     Args:
         world: where.
         first: what it says of itself, or an identity.
-        key: the shared key.
+        key: the shared key, or what to prove in the key tier; that of the identity in a world of that tier.
         connected: False leaves everything to `shake_hands`.
     """
 
-    def __init__(self, world: World, first: Hello | str, key: str = KEY, *, connected: bool = True) -> None:
+    def __init__(
+        self, world: World, first: Hello | str, key: str | Credentials = KEY, *, connected: bool = True
+    ) -> None:
         super().__init__(world)
         self.first = hello(first) if isinstance(first, str) else first
-        self._psk = stretched(key)
-        self.initiator = Initiator(SHARED, self._psk, self.first, world.random_bytes(32))
+        self.credentials = credentials(world, self.first.identity) if key == KEY else proof(key)
+        self.initiator = Initiator(self.credentials, self.first, world.random_bytes(32), world.random_bytes(12))
         self._read = 0
         self._messages: list[Message] = []
         self.items: list[bytes] = []
@@ -117,14 +135,14 @@ class NoisePeer(RawPeer):
         """Send the first message and open the answer."""
         self.send(self.initiator.first_frame)
         frame = self._take_frame()
-        assert frame is not None and frame[5] == FrameType.SHARED_REPLY, f"no answer; {self.ended or 'open'}"
+        assert frame is not None and frame[5] == self.credentials.suite.reply_type, f"no answer; {self.ended or 'open'}"
         answer = self.initiator.receive(frame[HEADER_BYTES:])
         if isinstance(answer, Welcome):
             keys = self.initiator.keys
             assert keys is not None
             self.keys = keys
             self.codec = RecordCodec(answer.cipher, keys, is_client=True, now=self.world.reactor.now())
-            self.rekey = RekeyClient(SHARED, self._psk, keys.handshake_hash)
+            self.rekey = RekeyClient(self.credentials, keys.handshake_hash)
         return answer
 
     def confirm(self) -> None:
@@ -176,7 +194,7 @@ class NoisePeer(RawPeer):
 
 
 class NoiseServer:
-    """A server of the shared tier, driven by hand, at the usual address; it takes one connection.
+    """A server of the world's tier, driven by hand, at the usual address; it takes one connection.
 
     Attributes:
         ended: whether the client has closed.
@@ -197,11 +215,17 @@ class NoiseServer:
     def welcome(self) -> None:
         """Answer the client's first message, as a server does."""
         world = self.world
-        responder = Responder(SHARED, stretched(KEY), world.random_bytes(32))
-        self.hello = responder.receive(self._take_frame())
+        if world.tier is Tier.KEY:
+            own = Credentials(KEY_SUITE, static=private_key("server"))
+            first = Envelope(public_key(private_key("server"))).open(self._take_frame())
+            assert first is not None
+        else:
+            own, first = proof(KEY), self._take_frame()
+        responder = Responder(own, world.random_bytes(32))
+        self.hello = responder.receive(first)
         answer, keys = responder.answer(Welcome(self.hello.ciphers[0], "10.0.1.1/24", "", "", "0"))
         self.codec = RecordCodec(self.hello.ciphers[0], keys, is_client=False, now=world.reactor.now())
-        self.rekey = RekeyServer(SHARED, stretched(KEY), keys.handshake_hash)
+        self.rekey = RekeyServer(responder.credentials, keys.handshake_hash)
         self.send(answer)
 
     def say(self, *messages: Message) -> None:

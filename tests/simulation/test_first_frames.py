@@ -13,7 +13,8 @@ import pytest
 
 from rustun.protocol.control import Ping, Pong, encode
 from rustun.protocol.frames import HEADER_BYTES, MAGIC, FrameType, encode_frame
-from rustun.protocol.handshake import SHARED, Initiator
+from rustun.protocol.handshake import Initiator
+from rustun.protocol.suites import SHARED, Credentials
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld, stretched
 from tests.simulation.peers import NoisePeer, RawPeer, hello, item
@@ -36,7 +37,7 @@ FOREIGN = {
 
 def first_message(world: World, identity: str = "m0", key: str = KEY) -> bytes:
     """Return an honest first frame of the shared tier."""
-    return Initiator(SHARED, stretched(key), hello(identity), world.random_bytes(32)).first_frame
+    return Initiator(Credentials(SHARED, stretched(key)), hello(identity), world.random_bytes(32)).first_frame
 
 
 def assert_closed_without_a_byte(peer: RawPeer) -> None:

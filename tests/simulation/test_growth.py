@@ -68,7 +68,7 @@ def test_who_is_no_member_any_more_is_forgotten(make_world: MakeWorld) -> None:
     world.run(1.0)
     assert not world.core.sessions
     assert not world.core.last_seen
-    assert not world.core._takeovers
+    assert not world.core.takeover._recent
 
 
 def test_members_outlive_a_relay_that_stood_still(make_world: MakeWorld) -> None:

@@ -21,12 +21,12 @@ from rustun.protocol.control import (
     RekeySwitch,
 )
 from rustun.protocol.frames import HEADER_BYTES, encode_frame
-from rustun.protocol.handshake import SHARED, Initiator, Welcome
+from rustun.protocol.handshake import Initiator, Welcome
 from rustun.protocol.records import Cipher
 from tests.ip_packets import udp_packet
-from tests.simulation.conftest import MakeWorld, stretched
+from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Change, Middleman
-from tests.simulation.peers import NoisePeer, NoiseServer, RawPeer, hello, item
+from tests.simulation.peers import NoisePeer, NoiseServer, RawPeer, hello, item, proof
 from tests.simulation.seed_peer import DATA, HANDSHAKE, SeedClient
 from tests.simulation.world import KEY, SERVER, Host, World, office
 
@@ -45,7 +45,7 @@ def overheard(make_world: MakeWorld) -> tuple[World, Middleman, Host, Host]:
 def test_row_8_every_bit_of_the_first_message_counts(make_world: MakeWorld) -> None:
     """Row 8. If this fails, a message that was altered on the way is answered, or opens."""
     world = make_world(office(1))
-    frame = Initiator(SHARED, stretched(KEY), hello("m0"), world.random_bytes(32)).first_frame
+    frame = Initiator(proof(KEY), hello("m0"), world.random_bytes(32)).first_frame
     peers = []
     for bit in range(len(frame) * 8):
         altered = bytearray(frame)
@@ -61,7 +61,7 @@ def test_row_8_every_bit_of_the_first_message_counts(make_world: MakeWorld) -> N
 def test_row_8_points_of_small_order(make_world: MakeWorld, point: bytes) -> None:
     """Row 8. If this fails, an attacker chooses the shared secret."""
     world = make_world(office(1))
-    frame = Initiator(SHARED, stretched(KEY), hello("m0"), world.random_bytes(32)).first_frame
+    frame = Initiator(proof(KEY), hello("m0"), world.random_bytes(32)).first_frame
     peer = RawPeer(world)
     peer.send(frame[:HEADER_BYTES] + point + frame[HEADER_BYTES + 32 :])
     assert peer.ended
@@ -107,7 +107,7 @@ def test_row_9_a_replayed_first_message_changes_nothing(make_world: MakeWorld, t
     other.send(udp_packet("10.0.1.2", "10.0.1.1", (2, 1), b"still here"))
     world.run()
     assert len(host.packets) == 1
-    assert not world.core.alarms
+    assert not world.core.takeover.alarms
     assert not len(world.server.pending)
     assert len(world.core.sessions) == 2
 

@@ -29,7 +29,7 @@ def test_row_24_shared_an_incumbent_that_answers_stays(make_world: MakeWorld) ->
     assert newcomer.client.next_try_at is not None
     assert newcomer.client.next_try_at - world.reactor.now() > 50.0, "told, so it waits a minute"
     assert first.client.reconnects == 0
-    assert not world.core.alarms
+    assert not world.core.takeover.alarms
 
 
 def test_row_24_shared_an_incumbent_that_is_gone_gives_way(make_world: MakeWorld) -> None:
@@ -128,12 +128,12 @@ def test_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> None:
     """If this fails, nobody learns that two hosts use one identity."""
     world = make_world(office(1), security=LEGACY)
     for number in range(5):
-        assert not world.core.alarms, number
+        assert not world.core.takeover.alarms, number
         SeedClient(world, "m0", world.method, KEY).shake_hands()
         world.run(5.0)
-    (alarm,) = world.core.alarms
+    (alarm,) = world.core.takeover.alarms
     assert alarm.startswith("m0: 4 takeovers")
     assert world.server.status()["alarms"] == [alarm]
     assert len(world.log.texts("takeover-alarm")) == 1
     world.run(61.0)
-    assert not world.core.alarms
+    assert not world.core.takeover.alarms

@@ -13,18 +13,24 @@ from __future__ import annotations
 import json
 import os
 import random
+from base64 import b64encode
 from collections import Counter
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rustun.backends.base import Endpoint
 from rustun.backends.memory import MemoryHostNetwork, MemoryNetwork, MemoryTun, VirtualReactor
 from rustun.backends.memory.host import NO_OFFLOAD
 from rustun.client.client import TunnelClient
 from rustun.config import load_server_config
-from rustun.config.client import ClientOptions, client_config_from_options
+from rustun.config.client import ClientConfig, ClientOptions, client_config_from_options, load_client_config
 from rustun.errors import RustunError
+from rustun.protocol.suites import public_key
+from rustun.protocol.tiers import Tier
 from rustun.relay.server import RelayServer
 from rustun.relay.session import RelaySession
 
@@ -69,16 +75,33 @@ class RecordedLog:
         return [message for _, found, message, _ in self.events if found == reason]
 
 
+def private_key(name: str, age: str = "") -> X25519PrivateKey:
+    """Return the key pair of a member, or of the "server"; `age` tells those of one name apart."""
+    return X25519PrivateKey.from_private_bytes(sha256(f"{name}/{age}".encode()).digest())
+
+
+def public_text(name: str, age: str = "") -> str:
+    """Return the public half as files write it."""
+    return b64encode(public_key(private_key(name, age))).decode()
+
+
+def keyed(entries: list[Entry]) -> list[Entry]:
+    """Return the entries, each with its member's public key unless it says a key or a tier itself."""
+    return [
+        one if "public_key" in one or "tier" in one else {**one, "public_key": public_text(one["identity"])}
+        for one in entries
+    ]
+
+
 class Host:
     """A host with a TunnelClient; the test plays its applications."""
 
-    def __init__(self, world: World, identity: str, options: ClientOptions) -> None:
+    def __init__(self, world: World, identity: str, config: ClientConfig) -> None:
         self.identity = identity
         self.network = world.new_host()
         self.host_network = MemoryHostNetwork(world.reactor)
         self.log = RecordedLog()
         self.failures: list[RustunError] = []
-        config = client_config_from_options(options)
         self.client = TunnelClient(
             config, world.reactor, self.network, self.host_network, world.random_bytes, self.log, aes_is_fast=True
         )
@@ -112,6 +135,7 @@ class World:
         folder: for server.toml and routes.json.
         entries: of routes.json.
         method: of crypto_config.
+        tier: of the members; the key tier's keys are made here (`private_key`), and the entries get them by themselves.
         security, limits, queues: what stands in these tables.
         seed: of everything random.
     """
@@ -122,12 +146,15 @@ class World:
         entries: list[Entry],
         *,
         method: str = "chacha20poly1305",
+        tier: Tier = Tier.SHARED,
         security: dict[str, object] | None = None,
         limits: dict[str, object] | None = None,
         queues: dict[str, object] | None = None,
         seed: int = 1,
     ) -> None:
         self.method = method
+        self.tier = tier
+        self.folder = folder
         self.reactor = VirtualReactor(seed)
         self.network = MemoryNetwork(self.reactor, seed, SERVER.host)
         self.faults = self.network.faults
@@ -135,10 +162,12 @@ class World:
         self.log = RecordedLog()
         self.hosts: list[Host] = []
         self.routes_file = folder / "routes.json"
-        self.write_routes(entries)
+        self.write_routes(keyed(entries) if tier is Tier.KEY else entries)
         self._made_hosts = 0
         self._config_file = folder / "server.toml"
         crypto = 'crypto_config = "plain"' if method == "plain" else f'[crypto_config]\n{method} = "{KEY}"'
+        if tier is Tier.KEY:
+            security = {"private_key_file": self.key_file("server").name, **(security or {})}
         tables = {"security_config": security or {}, "limit_config": limits or {}, "queue_config": queues or {}}
         text = [crypto, f'[server_config]\nlisten_addr = "{SERVER}"', '[route_config]\nroutes_file = "routes.json"']
         for name, values in tables.items():
@@ -181,14 +210,42 @@ class World:
         return self.network.host(str(ip_address(FIRST_HOST + self._made_hosts)))
 
     def host(self, identity: str, *, key: str = KEY, method: str = "", **options: Any) -> Host:
-        """Start a client on a host of its own; `options` as those of `rustun connect`."""
+        """Start a client on a host of its own; `options` as those of `rustun connect`.
+
+        In a world of the key tier it has the key of its identity, unless `method` or `key` is given.
+        """
+        if self.tier is Tier.KEY and not method and key == KEY:
+            return self.host_of(load_client_config(self.client_file(identity), ClientOptions(**options)))
         method = method or self.method
         crypto = "plain" if method == "plain" else f"{OPTION_NAMES[method]}:{key}"
         options = {"server": str(SERVER), "crypto": crypto, **options}
-        host = Host(self, identity, ClientOptions(identity=identity, **options))
+        return self.host_of(client_config_from_options(ClientOptions(identity=identity, **options)))
+
+    def host_of(self, config: ClientConfig) -> Host:
+        """Start a client with this configuration on a host of its own."""
+        host = Host(self, config.identity, config)
         self.hosts.append(host)
         host.client.start()
         return host
+
+    def client_file(self, identity: str, ages: tuple[str, ...] = ("",), server_ages: tuple[str, ...] = ("",)) -> Path:
+        """Write the client.toml of a member of the key tier, with one key or two of its own and of the server."""
+        path = self.folder / f"client-{identity}.toml"
+        keys = [self.key_file(identity, age).name for age in ages]
+        pinned = [public_text("server", age) for age in server_ages]
+        path.write_text(
+            f"identity = {json.dumps(identity)}\n"
+            f"servers = [{{ address = {json.dumps(str(SERVER))}, public_key = {json.dumps(pinned)} }}]\n"
+            f"[security_config]\nprivate_key_file = {json.dumps(keys)}\n"
+        )
+        return path
+
+    def key_file(self, name: str, age: str = "") -> Path:
+        """Write the private key of a member or of the "server" to its file and return the path."""
+        path = self.folder / f"{name}{age}.key"
+        path.touch(0o600)
+        path.write_text(b64encode(private_key(name, age).private_bytes_raw()).decode() + "\n")
+        return path
 
     def online(self, *identities: str, **options: Any) -> list[Host]:
         """Start clients and let time pass until all of them are online and know of each other."""

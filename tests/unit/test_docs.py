@@ -20,11 +20,12 @@ from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.control import Ping, RekeySwitch, encode
 from rustun.protocol.frames import FrameType, encode_frame
-from rustun.protocol.handshake import SHARED, Hello, Initiator, Refusal, RefusalCode, Responder, Welcome, shared_psk
+from rustun.protocol.handshake import Hello, Initiator, Refusal, RefusalCode, Responder, Welcome
 from rustun.protocol.packet import ITEM, DropReason
 from rustun.protocol.records import Cipher
 from rustun.protocol.rekey import RekeyClient, RekeyServer
 from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply, SeedKeepAlive
+from rustun.protocol.suites import SHARED, Credentials, shared_psk
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
@@ -69,17 +70,18 @@ def seed_examples() -> dict[str, bytes]:
 
 def shared_examples() -> dict[str, bytes]:
     psk = shared_psk(SHARED_KEY)
-    client, server = Initiator(SHARED, psk, HELLO, b"\x11" * 32), Responder(SHARED, psk, b"\x22" * 32)
+    credentials = Credentials(SHARED, psk)
+    client, server = Initiator(credentials, HELLO, b"\x11" * 32), Responder(credentials, b"\x22" * 32)
     server.receive(client.first_frame)
     reply, keys = server.answer(WELCOME)
     codec = RecordCodec(Cipher.AES256, keys, is_client=True, now=0.0)
-    refusing = Responder(SHARED, psk, b"\x22" * 32)
+    refusing = Responder(credentials, b"\x22" * 32)
     refusing.receive(client.first_frame)
     ping = codec.seal_control(encode(Ping(0)))
     item = ITEM.pack(0, 0, len(ECHO)) + ECHO
     data = bytearray(256)
     end = codec.seal_items(item, memoryview(data), 0)
-    rekey, answering = (role(SHARED, psk, keys.handshake_hash) for role in (RekeyClient, RekeyServer))
+    rekey, answering = (role(credentials, keys.handshake_hash) for role in (RekeyClient, RekeyServer))
     assert isinstance(rekey, RekeyClient) and isinstance(answering, RekeyServer)
     init = rekey.begin(b"\x33" * 32)
     rekey_reply, new_keys = answering.receive(init, b"\x44" * 32)
@@ -175,7 +177,7 @@ def test_the_number_of_prefixes_behind_a_member_is_documented() -> None:
     assert f"its `ciders`, at most {MAX_CIDERS}." in " ".join(PROTOCOL.read_text().split())
 
 
-REASON_FUNCTIONS = ("route", "judge", "_why_it_ends")  # what they return is counted, or is why a session ends
+REASON_FUNCTIONS = ("route", "judge", "why_it_ends")  # what they return is counted, or is why a session ends
 
 
 def reasons_in(path: Path) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 import sys
@@ -78,20 +77,6 @@ def test_a_key_file_that_others_can_read(tmp_path: Path) -> None:
     assert result.returncode == 78
     assert "chmod" in result.stderr
     assert KEY not in result.stderr
-
-
-def test_the_key_tier_is_refused_rather_than_weakened(tmp_path: Path) -> None:
-    """A client that was given keys goes on without them, so that anybody may play its server."""
-    (tmp_path / "client.key").write_text(base64.b64encode(bytes(range(1, 33))).decode() + "\n")
-    (tmp_path / "client.key").chmod(0o600)
-    public_key = base64.b64encode(bytes([9] + [0] * 31)).decode()
-    server = f'servers = [{{ address = "127.0.0.1:1", public_key = "{public_key}" }}]'
-    text = f'identity = "bj-dev"\n{server}\n[security_config]\nprivate_key_file = "client.key"\n'
-    (tmp_path / "client.toml").write_text(text)
-    result = connect("connect", "--config", "client.toml", folder=tmp_path)
-    assert result.returncode == 78, result.stderr
-    assert "the key tier is not part of this version" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_without_the_right_to_a_tun_device(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rustun.errors import ProtocolError
 from rustun.link.buffers import Buffers
 from rustun.protocol.handshake import Hello
 from rustun.protocol.records import Cipher
+from rustun.protocol.suites import SHARED, Credentials
 
 NAMED = Endpoint("relay.example", 8080)
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
@@ -46,7 +47,8 @@ class World:
 
     def _begin(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
         random_bytes = random.Random(1).randbytes
-        return begin_handshake(self.reactor, Buffers(), stream, bytes(32), HELLO, random_bytes, on_done)
+        secret = Credentials(SHARED, bytes(32))
+        return begin_handshake(self.reactor, Buffers(), stream, secret, HELLO, random_bytes, on_done)
 
     def _on_outcome(self, stream: Stream | None, outcome: Outcome) -> None:
         assert isinstance(outcome, str)

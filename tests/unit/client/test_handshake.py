@@ -22,9 +22,10 @@ from rustun.link.buffers import Buffers
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import SeedCodec
 from rustun.protocol.frames import FrameType, encode_frame
-from rustun.protocol.handshake import SHARED, Hello, Refusal, RefusalCode, Responder, SessionKeys, Welcome
+from rustun.protocol.handshake import Hello, Refusal, RefusalCode, Responder, SessionKeys, Welcome
 from rustun.protocol.records import Cipher
 from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply
+from rustun.protocol.suites import SHARED, Credentials
 
 SERVER = Endpoint("192.0.2.1", 8080)
 PSK = bytes(range(32))
@@ -46,7 +47,7 @@ class World:
         assert server is not None
         self.server = server
         self.outcomes: list[Outcome] = []
-        secret = CIPHER if legacy else PSK
+        secret = CIPHER if legacy else Credentials(SHARED, PSK)
         rng = random.Random(7)
         self.handshake = begin_handshake(
             self.reactor, Buffers(), self.stream, secret, hello, rng.randbytes, self.outcomes.append
@@ -77,7 +78,7 @@ class World:
 
 
 def shared_answer(world: World, answer: Welcome | Refusal = WELCOME, psk: bytes = PSK) -> tuple[bytes, SessionKeys]:
-    responder = Responder(SHARED, psk, bytes([5]) * 32)
+    responder = Responder(Credentials(SHARED, psk), bytes([5]) * 32)
     assert responder.receive(world.read()) == HELLO
     return responder.answer(answer)
 
@@ -165,7 +166,7 @@ def test_another_key_is_no_answer() -> None:
     world = World()
     first = world.read()
     with pytest.raises(ProtocolError):
-        Responder(SHARED, bytes(32), bytes([5]) * 32).receive(first)
+        Responder(Credentials(SHARED, bytes(32)), bytes([5]) * 32).receive(first)
     world.server.close()
     world.reactor.run_for(0.01)
     assert world.failure() == CLOSED_SILENTLY
@@ -223,9 +224,10 @@ def test_the_first_frame_survives_a_full_stream() -> None:
     reactor.run_for(0.01)
     server = listener.accept()
     assert server is not None
-    begin_handshake(reactor, Buffers(), stream, PSK, HELLO, random.Random(1).randbytes, lambda outcome: None)
+    secret = Credentials(SHARED, PSK)
+    begin_handshake(reactor, Buffers(), stream, secret, HELLO, random.Random(1).randbytes, lambda outcome: None)
     got, buffer = b"", bytearray(1000)
     for _ in range(200):
         reactor.run_for(0.01)
         got += bytes(buffer[: server.receive_into(memoryview(buffer)) or 0])
-    assert Responder(SHARED, PSK, bytes([5]) * 32).receive(got) == HELLO
+    assert Responder(Credentials(SHARED, PSK), bytes([5]) * 32).receive(got) == HELLO

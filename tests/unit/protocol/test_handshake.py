@@ -12,7 +12,6 @@ from rustun.protocol.frames import HEADER_BYTES, FrameType, header
 from rustun.protocol.handshake import (
     MAX_INIT_BYTES,
     MAX_REPLY_BYTES,
-    SHARED,
     Hello,
     Initiator,
     Refusal,
@@ -21,9 +20,9 @@ from rustun.protocol.handshake import (
     SessionKeys,
     Welcome,
     decode_answer,
-    shared_psk,
 )
 from rustun.protocol.records import Cipher
+from rustun.protocol.suites import SHARED, Credentials, shared_psk
 
 PSK = bytes(range(32))
 CLIENT_EPHEMERAL, SERVER_EPHEMERAL = bytes([1]) * 32, bytes([2]) * 32
@@ -32,11 +31,11 @@ WELCOME = Welcome(Cipher.AES256, "10.0.1.2/24", "fd00::2/64", "Development", "0.
 
 
 def initiator(psk: bytes = PSK) -> Initiator:
-    return Initiator(SHARED, psk, HELLO, CLIENT_EPHEMERAL)
+    return Initiator(Credentials(SHARED, psk), HELLO, CLIENT_EPHEMERAL)
 
 
 def responder(psk: bytes = PSK, ephemeral: bytes = SERVER_EPHEMERAL) -> Responder:
-    return Responder(SHARED, psk, ephemeral)
+    return Responder(Credentials(SHARED, psk), ephemeral)
 
 
 def answered(answer: Welcome | Refusal = WELCOME) -> tuple[Initiator, bytes, SessionKeys]:
@@ -122,7 +121,7 @@ def test_tiers_do_not_understand_each_other() -> None:
     """If this fails, the prologue does not bind the tier, and a message moves between tiers that share a pattern."""
     other = replace(SHARED, tier=next(tier for tier in type(SHARED.tier) if tier is not SHARED.tier))
     with pytest.raises(ProtocolError):
-        Responder(other, PSK, SERVER_EPHEMERAL).receive(initiator().first_frame)
+        Responder(Credentials(other, PSK), SERVER_EPHEMERAL).receive(initiator().first_frame)
 
 
 def test_the_whole_key_string_counts() -> None:
@@ -175,10 +174,10 @@ def test_nothing_is_answered_before_a_first_message() -> None:
 
 def test_messages_keep_their_limits() -> None:
     """If this fails, a long name makes frames that every peer refuses at the header, without a word of why."""
-    longest = Initiator(SHARED, PSK, replace(HELLO, identity="i" * 255), CLIENT_EPHEMERAL)
+    longest = Initiator(Credentials(SHARED, PSK), replace(HELLO, identity="i" * 255), CLIENT_EPHEMERAL)
     assert len(longest.first_frame) <= HEADER_BYTES + MAX_INIT_BYTES
     with pytest.raises(ProtocolError, match="at most 512"):
-        Initiator(SHARED, PSK, replace(HELLO, identity='"' * 255), CLIENT_EPHEMERAL)
+        Initiator(Credentials(SHARED, PSK), replace(HELLO, identity='"' * 255), CLIENT_EPHEMERAL)
     server = responder()
     server.receive(initiator().first_frame)
     with pytest.raises(ProtocolError, match=f"at most {MAX_REPLY_BYTES}"):

@@ -12,9 +12,10 @@ from rustun.protocol import records
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import Message, RekeyInit, RekeyReply, RekeySwitch, decode, encode
 from rustun.protocol.frames import FrameType
-from rustun.protocol.handshake import SHARED, SessionKeys
+from rustun.protocol.handshake import SessionKeys
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS, Cipher
 from rustun.protocol.rekey import RekeyClient, RekeyServer, rekey_is_due
+from rustun.protocol.suites import SHARED, Credentials
 
 PSK = bytes(range(32))
 FIRST_HASH = bytes([9]) * 32
@@ -22,7 +23,7 @@ FIRST_KEYS = SessionKeys(bytes([1]) * 32, bytes([2]) * 32, FIRST_HASH)
 
 
 def pair() -> tuple[RekeyClient, RekeyServer]:
-    return RekeyClient(SHARED, PSK, FIRST_HASH), RekeyServer(SHARED, PSK, FIRST_HASH)
+    return RekeyClient(Credentials(SHARED, PSK), FIRST_HASH), RekeyServer(Credentials(SHARED, PSK), FIRST_HASH)
 
 
 def one_rekey(client: RekeyClient, server: RekeyServer, number: int) -> SessionKeys:
@@ -52,7 +53,7 @@ def test_a_rekey_is_bound_to_the_handshake_before() -> None:
     """If this fails, a rekey message of another session, or of an earlier rekey, can be moved into this one."""
     client, server = pair()
     with pytest.raises(ProtocolError):
-        RekeyServer(SHARED, PSK, bytes(32)).receive(client.begin(bytes([1]) * 32), bytes([2]) * 32)
+        RekeyServer(Credentials(SHARED, PSK), bytes(32)).receive(client.begin(bytes([1]) * 32), bytes([2]) * 32)
     client, server = pair()
     init = client.begin(bytes([1]) * 32)
     reply, _ = server.receive(init, bytes([101]) * 32)
@@ -91,8 +92,8 @@ def test_altered_rekey_messages_are_refused() -> None:
         flip = bytes(at == position for at in range(48))
         altered = bytes(one ^ other for one, other in zip(init.noise, flip, strict=True))
         with pytest.raises(ProtocolError):
-            RekeyServer(SHARED, PSK, FIRST_HASH).receive(RekeyInit(altered), bytes([2]) * 32)
-        fresh = RekeyClient(SHARED, PSK, FIRST_HASH)
+            RekeyServer(Credentials(SHARED, PSK), FIRST_HASH).receive(RekeyInit(altered), bytes([2]) * 32)
+        fresh = RekeyClient(Credentials(SHARED, PSK), FIRST_HASH)
         fresh.begin(bytes([1]) * 32)
         altered = bytes(one ^ other for one, other in zip(reply.noise, flip, strict=True))
         with pytest.raises(ProtocolError):
@@ -102,9 +103,9 @@ def test_altered_rekey_messages_are_refused() -> None:
 
 def test_another_key_cannot_rekey() -> None:
     """If this fails, the record keys alone are enough to go on for ever."""
-    client = RekeyClient(SHARED, bytes(32), FIRST_HASH)
+    client = RekeyClient(Credentials(SHARED, bytes(32)), FIRST_HASH)
     with pytest.raises(ProtocolError):
-        RekeyServer(SHARED, PSK, FIRST_HASH).receive(client.begin(bytes([1]) * 32), bytes([2]) * 32)
+        RekeyServer(Credentials(SHARED, PSK), FIRST_HASH).receive(client.begin(bytes([1]) * 32), bytes([2]) * 32)
 
 
 def test_a_rekey_is_due_by_age_or_by_records(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,4 +117,6 @@ def test_no_secret_is_told(world: World) -> None:
     """If this fails, whoever may read the status learns the key."""
     text = json.dumps(whole_status(world)) + repr(world.server.config)
     assert "marked-secret" not in text
-    assert world.server._policy.psk.hex() not in text
+    shared = world.core.policy.shared
+    assert shared is not None
+    assert shared.psk.hex() not in text
