@@ -66,8 +66,13 @@ def change_user(file: Path, control: Path | None) -> Account | None:
 def find_config() -> Path:
     """Return the first server.toml in the usual places. Raises: ConfigError when there is none."""
     for place in USUAL_PLACES:
-        if place.exists():
-            return place
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # it may well be there: reading it tells what is wrong
+            pass
+        return place
     places = ", ".join(str(place) for place in USUAL_PLACES)
     reason = f"not found; looked for {places}"
     raise ConfigError((Problem("server.toml", 0, "", reason, "name it: rustun serve FILE; see rustun serve --help"),))

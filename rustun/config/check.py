@@ -53,7 +53,7 @@ def check_files(
 
 
 def _check(path: Path, now: datetime, as_user: AsUser) -> Iterable[Problem]:
-    kind = _kind(path)
+    file, kind = str(path), _kind(path)
     if kind == "routes":
         return _judged(read_routes(path), path, now)
     if kind == "client":
@@ -61,13 +61,12 @@ def _check(path: Path, now: datetime, as_user: AsUser) -> Iterable[Problem]:
     user = read_first_steps(path).user
     if not user:
         return _check_server(path, now)
-    with as_user(user):
-        found = list(_check_server(path, now))
     if os.geteuid() not in (0, pwd.getpwnam(user).pw_uid):
-        reason = f'whether "{user}" may read keys and members is not proven: only root can try it'
-        remedy = f"run: sudo rustun check {shlex.quote(str(path))}"
-        found.append(Problem(str(path), 0, "server_config.user", reason, remedy, "note"))
-    return found
+        reason = f"only root and {user} can tell whether the server may read its keys and members"
+        remedy = f"run: sudo rustun check {shlex.quote(file)}"
+        raise config_error(file, reason, remedy, key="server_config.user")
+    with as_user(user):
+        return tuple(_check_server(path, now))
 
 
 def _check_server(path: Path, now: datetime) -> Iterator[Problem]:

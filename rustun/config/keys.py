@@ -140,7 +140,8 @@ def read_key_file(path: Path) -> Secret:
 
 def _key_remedy(path: Path) -> str:
     """A key that this user may not open has to belong to it: mode 0600 admits nobody else."""
-    return _command("sudo", "chown", user_name(os.geteuid()), path) if path.exists() else permission_remedy(path)
+    in_reach = os.path.exists(path)  # Path.exists raises where a folder on the way is shut
+    return _command("sudo", "chown", user_name(os.geteuid()), path) if in_reach else permission_remedy(path)
 
 
 def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:

@@ -1,0 +1,218 @@
+"""`[server_config] user`: what a server that root started is afterwards, and what it can still do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from netlab import kernel
+from netlab.namespaces import NetworkNamespace
+from tests.netlab.accounts import ID, NAME, add_account
+from tests.netlab.ordinary_user import USER
+from tests.netlab.private_namespace import in_private_namespace
+from tests.netlab.running import ENVIRONMENT, HANG_S, KEY, RUSTUN, SERVER, Running, Site
+
+SERVER_TOML = f"""
+[server_config]
+listen_addr = "{SERVER}:81"
+user = "{NAME}"
+[crypto_config]
+chacha20poly1305_file = "shared.key"
+[route_config]
+routes_file = "routes.json"
+"""
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+O_CLOEXEC = os.O_CLOEXEC
+
+
+def facts(process: int) -> dict[str, list[str]]:
+    """Return what /proc says of a process, by name."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def run(*arguments: str, user: int | None = None) -> tuple[int, list[str]]:
+    """Run rustun to its end; return exit code and what it said."""
+    done = subprocess.run(
+        [*RUSTUN, *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+    assert "Traceback" not in done.stdout, done.stdout
+    return done.returncode, done.stdout.splitlines()
+
+
+@contextmanager
+def a_site() -> Iterator[Site]:
+    """A site whose server has files of its user, and is started in /run/rustun, which root made earlier."""
+    add_account()
+    with Site() as site:
+        os.umask(0o022)
+        write_members(site.folder, "m0")
+        (site.folder / "server.toml").write_text(SERVER_TOML)
+        write_key(site.folder / "shared.key", ID)
+        site.folder.chmod(0o755)
+        Path("/run/rustun").mkdir()
+        yield site
+
+
+def write_members(folder: Path, *identities: str) -> None:
+    members = [
+        {"cluster": "beijing", "identity": identity, "private_ip": f"10.0.1.{number}", "mask": "255.255.255.0"}
+        for number, identity in enumerate(identities, start=1)
+    ]
+    (folder / "routes.json").write_text(json.dumps(members))
+
+
+def write_key(path: Path, owner: int) -> None:
+    path.write_text(f"{KEY}\n")
+    path.chmod(0o600)
+    os.chown(path, owner, owner)
+
+
+def serve(site: Site, at: NetworkNamespace) -> Running:
+    return Running("server", Path("/run/rustun"), ["serve", str(site.folder / "server.toml")], at)
+
+
+@in_private_namespace
+def test_a_server_becomes_its_user_and_works() -> None:
+    """A hole in the server is a hole in the host; or one that gave up root cannot bind, reload, answer or tidy up."""
+    with a_site() as site:
+        server = serve(site, site.far)
+        try:
+            server.until_logged(f"runs as {NAME} (uid {ID}) without any capability, for good")
+            found = facts(server.process.pid)
+            assert (found["Uid"], found["Gid"]) == ([str(ID)] * 4, [str(ID)] * 4)
+            assert found["Groups"] == [str(ID), str(ID + 1)]
+            assert {name: int(found[name][0], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
+            assert (found["NoNewPrivs"], found["Threads"]) == (["1"], ["1"])
+            assert Path(f"/proc/{server.process.pid}/environ").stat().st_uid == 0  # not dumpable: proc(5)
+            client = site.connect("-s", f"{SERVER}:81")
+            client.until_online()
+            write_members(site.folder, "m0", "m1")
+            server.until(lambda status: status["members"] == 2)
+            (site.folder / "routes.json").chmod(0)
+            server.process.send_signal(signal.SIGHUP)
+            server.until_logged(f"user {NAME} may not read it; run: sudo chgrp {NAME} ")
+            assert facts(client.process.pid)["NoNewPrivs"] == ["1"]
+            socket = Path("/run/rustun/server.sock").stat()
+            assert (socket.st_uid, socket.st_mode & 0o777) == (ID, 0o600)
+            assert Path("/run/rustun").stat().st_mode & 0o7777 == 0o1775
+            assert server.end(signal.SIGTERM) == 0, server.log
+            assert not Path("/run/rustun/server.sock").exists()
+        finally:
+            server.kill()
+
+
+@in_private_namespace
+def test_nothing_open_is_inherited() -> None:
+    """A program that the process starts one day holds its sockets, keys and device."""
+    with a_site() as site:
+        server = serve(site, site.far)
+        try:
+            client = site.connect("-s", f"{SERVER}:81")
+            client.until_online()
+            for process in (server.process.pid, client.process.pid):
+                for entry in Path(f"/proc/{process}/fdinfo").iterdir():
+                    flags = re.search(r"^flags:\s*(\d+)$", entry.read_text(), re.MULTILINE)
+                    assert flags is not None
+                    assert int(entry.name) <= 2 or int(flags[1], 8) & O_CLOEXEC, os.readlink(
+                        f"/proc/{process}/fd/{entry.name}"
+                    )
+        finally:
+            server.kill()
+
+
+@in_private_namespace
+def test_the_commands_that_are_said_mend_it() -> None:
+    """Neither `check` nor the start says what the user may not read, or the command that is said does not help."""
+    with a_site() as site:
+        private, members = site.folder / "private", site.folder / "private" / "routes.json"
+        private.mkdir()
+        (site.folder / "routes.json").rename(members)
+        text = SERVER_TOML.replace('"routes.json"', f'"{members}"')
+        (site.folder / "server.toml").write_text(text.replace('"shared.key"', '"private/shared.key"'))
+        write_key(private / "shared.key", 0)
+        for path, mode in ((members, 0o600), (site.folder / "server.toml", 0o640), (private, 0o700)):
+            path.chmod(mode)
+        said = []
+        while (ended := run("check", str(site.folder / "server.toml")))[0] != 0:
+            refused = run("serve", str(site.folder / "server.toml"), "--control", "/run/rustun/s.sock")
+            assert refused[0] == 78, (refused, ended)
+            commands = [line.strip().removeprefix("run: ") for line in ended[1] if "run: " in line]
+            assert commands and commands[0] not in said, ended
+            said += commands
+            for command in commands:
+                subprocess.run(["sh", "-c", command.replace("sudo ", "")], check=True)
+        assert sorted(set(said)) == sorted(
+            [
+                f"sudo chgrp {NAME} {site.folder / 'server.toml'} && sudo chmod g+r {site.folder / 'server.toml'}",
+                f"sudo chgrp {NAME} {private} && sudo chmod g+x {private}",
+                f"sudo chown {NAME} {private / 'shared.key'}",
+                f"sudo chgrp {NAME} {members} && sudo chmod g+r {members}",
+            ]
+        )
+        server = serve(site, site.far)
+        try:
+            assert server.status()["members"] == 1
+        finally:
+            server.kill()
+
+
+@in_private_namespace
+def test_a_user_namespace_with_one_id() -> None:
+    """A server in a container without other ids does not start, or keeps root's capabilities there."""
+    with a_site() as site:
+        os.chown(site.folder / "shared.key", 0, 0)
+        site.folder.chmod(0o700)
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+            Path(f"/proc/self/{name}").write_text(text)
+        (site.folder / "server.toml").write_text(SERVER_TOML.replace(SERVER, "127.0.0.1"))
+        kernel.unshare(kernel.CLONE_NEWNET)
+        os.chdir(site.folder)
+        server = Running("server", site.folder, ["serve"])
+        try:
+            server.until_logged(f"dropped all capabilities; this user namespace has no id for {NAME}")
+            found = facts(server.process.pid)
+            assert {name: int(found[name][0], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
+            assert server.end(signal.SIGTERM) == 0, server.log
+        finally:
+            server.kill()
+
+
+@in_private_namespace
+def test_who_is_neither_root_nor_the_user() -> None:
+    """A server that cannot become its user runs as somebody else, who can read what it must not."""
+    with a_site() as site:
+        code, said = run("serve", str(site.folder / "server.toml"), user=USER)
+        assert (code, said) == (
+            77,
+            [
+                f'rustun serve: this process runs as user {USER} and cannot become "{NAME}", which server.toml names',
+                f"  start it as root or as {NAME}, or take user out of [server_config]",
+            ],
+        )
+        code, said = run("check", str(site.folder / "server.toml"), user=USER)
+        assert code == 78
+        assert f"only root and {NAME} can tell whether the server may read its keys and members" in said[0]
+        assert said[1] == f"  run: sudo rustun check {shlex.quote(str(site.folder / 'server.toml'))}"
+        (site.folder / "etc").mkdir(mode=0o700)
+        os.chdir(site.folder)
+        (site.folder / "server.toml").unlink()
+        code, said = run("serve", user=USER)
+        assert (code, said[0]) == (78, f"etc/server.toml: user {USER} may not read it")
