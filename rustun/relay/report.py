@@ -33,7 +33,7 @@ def server_status(server: RelayServer) -> dict[str, object]:
         "members": len(core.members),
         "online": len(online),
         "pending": len(server.pending),
-        "alarms": core.takeover.alarms + _routes_alarms(server),
+        "alarms": core.takeover.alarms + _file_alarms(server),
         "routes": {
             "file": str(server.roster.path),
             "loaded_at": server.loaded_at,
@@ -49,12 +49,16 @@ def server_status(server: RelayServer) -> dict[str, object]:
     }
 
 
-def _routes_alarms(server: RelayServer) -> list[str]:
-    if not server.roster.problems:
-        return []
-    count = len(server.roster.problems)
-    told = "1 problem" if count == 1 else f"{count} problems"
-    return [f"{server.roster.path} was refused: {told}; the last good members stay"]
+def _file_alarms(server: RelayServer) -> list[str]:
+    files = (
+        (server.config.path, server.settings.problems, "the server goes on as it was"),
+        (server.roster.path, server.roster.problems, "the last good members stay"),
+    )
+    return [
+        f"{path} was refused: {len(problems)} problem{'s' if len(problems) > 1 else ''}; {kept}"
+        for path, problems, kept in files
+        if problems
+    ]
 
 
 def _session(session: RelaySession, now: float) -> dict[str, object]:

@@ -27,6 +27,7 @@ from rustun.relay.policy import Policy
 from rustun.relay.report import server_status
 from rustun.relay.roster import Roster
 from rustun.relay.session import RelaySession
+from rustun.relay.settings import Settings
 
 SWEEP_SECONDS: Final = 0.5
 SWEEP_STEP: Final = 256  # sessions looked at between two turns of the loop, about 0.2 ms
@@ -57,9 +58,8 @@ class RelayServer:
         *,
         aes_is_fast: bool,
     ) -> None:
-        self.config = config
-        policy = Policy(config, aes_is_fast=aes_is_fast)
-        self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log, policy)
+        self.settings = Settings(config, reactor, log, self._on_policy, aes_is_fast=aes_is_fast)
+        self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log, self.settings.policy())
         self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes)
         self.listeners: list[Listener] = []
         self._reactor = reactor
@@ -86,8 +86,7 @@ class RelayServer:
     def start(self) -> None:
         """Read the members, bind, and begin to accept. Raises ConfigError, HostError or RightsError."""
         self.roster.load()
-        for problem in advise(self.config, self.roster.routes):
-            self._log.event("warning", "advice", str(problem))
+        self._advise()
         try:
             for endpoint in self.config.listen:
                 self.listeners.append(self._network.listen(endpoint))
@@ -114,8 +113,22 @@ class RelayServer:
         done()
 
     def reload(self) -> None:
-        """Read the members' file again now."""
+        """Read server.toml and the members' file again now."""
+        self.settings.reload()
         self.roster.reload()
+
+    @property
+    def config(self) -> ServerConfig:
+        """The configuration in force."""
+        return self.settings.config
+
+    def _on_policy(self, policy: Policy) -> None:
+        self.core.apply_policy(policy)
+        self._advise()
+
+    def _advise(self) -> None:
+        for problem in advise(self.config, self.roster.routes):
+            self._log.event("warning", "advice", str(problem))
 
     def status(self) -> dict[str, object]:
         """Return the server's part of the status document."""

@@ -1,0 +1,97 @@
+"""server.toml at run time: read again when the operator asks, taken whole or not at all.
+
+Rules of this module
+  1. Keys and tiers take effect at once: [security_config] and [crypto_config]. That is what a rotation of the server's
+     key needs, and it must not cost anybody a session.
+  2. Everything else needs a restart, and the log says so. Nothing is half in force.
+  3. A file that cannot be used changes nothing; `problems` says so until a better one was read.
+  4. Reading blocks and stretching a shared key takes 0.1 s, so both happen on a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Final
+
+from rustun.backends.base import Reactor
+from rustun.config import load_server_config
+from rustun.config.server import ServerConfig
+from rustun.errors import ConfigError
+from rustun.logs import EventLog, describe_bug
+from rustun.relay.policy import Policy
+
+TAKEN: Final = ("security", "method", "key", "notes")
+
+
+class Settings:
+    """The configuration in force.
+
+    Args:
+        config: as it was read for the start.
+        aes_is_fast: whether this host has AES instructions.
+        on_change: called with every new policy, after `config` has changed.
+    Attributes:
+        config: what is in force.
+        problems: why the file as it was last read was refused, one line each; empty when it is in force.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        reactor: Reactor,
+        log: EventLog,
+        on_change: Callable[[Policy], None],
+        *,
+        aes_is_fast: bool,
+    ) -> None:
+        self.config = config
+        self.problems: tuple[str, ...] = ()
+        self._reactor = reactor
+        self._log = log
+        self._on_change = on_change
+        self._aes_is_fast = aes_is_fast
+        self._reading = 0  # the number of the latest request: an earlier one that comes back late is not taken
+
+    def policy(self) -> Policy:
+        """Return the policy of the configuration in force; a shared key takes 0.1 s."""
+        return Policy(self.config, aes_is_fast=self._aes_is_fast)
+
+    def reload(self) -> None:
+        """Read the file again."""
+        self._reading += 1
+        number = self._reading
+        self._reactor.run_in_thread(self._read, lambda found: self._on_read(number, found))
+
+    def _read(self) -> tuple[ServerConfig, Policy]:
+        config = load_server_config(self.config.path)
+        return config, Policy(config, aes_is_fast=self._aes_is_fast)
+
+    def _on_read(self, number: int, found: tuple[ServerConfig, Policy] | Exception) -> None:
+        if number != self._reading:
+            return
+        if isinstance(found, ConfigError):
+            self.problems = tuple(str(problem) for problem in found.problems)
+            for problem in self.problems:
+                self._log.event("error", "config-refused", problem)
+            message = f"{self.config.path} is not in force: the server goes on as it was"
+            self._log.event("error", "config-refused", message)
+        elif isinstance(found, Exception):
+            self._log.event("error", "internal-error", describe_bug(found))
+        else:
+            self._take(*found)
+
+    def _take(self, config: ServerConfig, policy: Policy) -> None:
+        self.problems = ()
+        waiting = [name for name in _names(config) if getattr(config, name) != getattr(self.config, name)]
+        if waiting:
+            message = f"changes of {', '.join(waiting)} take effect when the server is started again"
+            self._log.event("warning", "config-waits", message)
+        self.config = replace(self.config, **{name: getattr(config, name) for name in TAKEN})
+        self._log.event("info", "config-loaded", f"keys and tiers of {config.path} are in force")
+        self._on_change(policy)
+
+
+def _names(config: ServerConfig) -> list[str]:
+    """Return the names of what a running server does not change."""
+    return [field.name for field in fields(config) if field.name not in TAKEN]
