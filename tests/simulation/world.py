@@ -165,17 +165,24 @@ class World:
         self.write_routes(keyed(entries) if tier is Tier.KEY else entries)
         self._made_hosts = 0
         self._config_file = folder / "server.toml"
+        self._tables = {"limit_config": limits or {}, "queue_config": queues or {}}
+        self.write_config(security)
+        self.start_server()
+
+    # --- the server --------------------------------------------------------------------------------------------------
+
+    def write_config(self, security: dict[str, object] | None = None, server_ages: tuple[str, ...] = ("",)) -> None:
+        """Write server.toml, with one key or two of the server in the key tier."""
+        method = self.method
         crypto = 'crypto_config = "plain"' if method == "plain" else f'[crypto_config]\n{method} = "{KEY}"'
-        if tier is Tier.KEY:
-            security = {"private_key_file": self.key_file("server").name, **(security or {})}
-        tables = {"security_config": security or {}, "limit_config": limits or {}, "queue_config": queues or {}}
+        if self.tier is Tier.KEY:
+            keys = [self.key_file("server", age).name for age in server_ages]
+            security = {"private_key_file": keys, **(security or {})}
+        tables = {"security_config": security or {}, **self._tables}
         text = [crypto, f'[server_config]\nlisten_addr = "{SERVER}"', '[route_config]\nroutes_file = "routes.json"']
         for name, values in tables.items():
             text.append(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
         self._config_file.write_text("\n".join(text))
-        self.start_server()
-
-    # --- the server --------------------------------------------------------------------------------------------------
 
     def start_server(self) -> None:
         """Start the relay; also a second time, after `stop_server` or `kill_server`."""
@@ -215,7 +222,7 @@ class World:
         In a world of the key tier it has the key of its identity, unless `method` or `key` is given.
         """
         if self.tier is Tier.KEY and not method and key == KEY:
-            return self.host_of(load_client_config(self.client_file(identity), ClientOptions(**options)))
+            return self.host_of(self.client_config(identity, ClientOptions(**options)))
         method = method or self.method
         crypto = "plain" if method == "plain" else f"{OPTION_NAMES[method]}:{key}"
         options = {"server": str(SERVER), "crypto": crypto, **options}
@@ -228,8 +235,15 @@ class World:
         host.client.start()
         return host
 
-    def client_file(self, identity: str, ages: tuple[str, ...] = ("",), server_ages: tuple[str, ...] = ("",)) -> Path:
-        """Write the client.toml of a member of the key tier, with one key or two of its own and of the server."""
+    def client_config(
+        self,
+        identity: str,
+        options: ClientOptions | None = None,
+        *,
+        ages: tuple[str, ...] = ("",),
+        server_ages: tuple[str, ...] = ("",),
+    ) -> ClientConfig:
+        """Write and read the client.toml of a member of the key tier, with one key or two of its own and the server."""
         path = self.folder / f"client-{identity}.toml"
         keys = [self.key_file(identity, age).name for age in ages]
         pinned = [public_text("server", age) for age in server_ages]
@@ -238,7 +252,7 @@ class World:
             f"servers = [{{ address = {json.dumps(str(SERVER))}, public_key = {json.dumps(pinned)} }}]\n"
             f"[security_config]\nprivate_key_file = {json.dumps(keys)}\n"
         )
-        return path
+        return load_client_config(path, options or ClientOptions())
 
     def key_file(self, name: str, age: str = "") -> Path:
         """Write the private key of a member or of the "server" to its file and return the path."""
