@@ -103,7 +103,7 @@ def give_up(account: Account) -> str:
     set_capabilities(())
     if permitted_capabilities() or _succeeds(lambda: set_capabilities({CAP_NET_ADMIN})):
         raise RightsError("capabilities came back after they were dropped", REPORT)
-    if os.geteuid() == ROOT:
+    if os.geteuid() == ROOT and not account.is_mapped:
         return f"dropped all capabilities; this user namespace has no id for {account.name}, so the user stays"
     if set(os.getresuid()) != {account.uid} or len(set(os.getresgid())) > 1:
         raise RightsError(f"only half of this process is {account.name}", REPORT)

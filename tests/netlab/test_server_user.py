@@ -8,12 +8,18 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
 
 from netlab import kernel
 from netlab.namespaces import NetworkNamespace
+from rustun.backends.capabilities import permitted_capabilities
+from rustun.backends.rights import Account, acting_as, find_account, give_up
+from rustun.errors import RightsError
 from tests.netlab.accounts import ID, NAME, add_account
 from tests.netlab.ordinary_user import USER
 from tests.netlab.private_namespace import in_private_namespace
@@ -193,6 +199,56 @@ def test_a_user_namespace_with_one_id() -> None:
             assert server.end(signal.SIGTERM) == 0, server.log
         finally:
             server.kill()
+
+
+@in_private_namespace
+def test_half_a_change_is_found_out() -> None:
+    """A server goes on that is root in one of its ids, from which the others come back."""
+    add_account()
+    account = find_account(NAME)
+    with pytest.raises(RightsError, match="only half"):
+        in_child(lambda: give_up(account))
+    with pytest.raises(RightsError, match="only half"):
+        in_child(lambda: give_up_as(ID, account))
+
+
+@in_private_namespace
+def test_acting_as_another_ends() -> None:
+    """`rustun check` judges the next file as the user of the one before, or this user's files as root would."""
+    add_account()
+    before = os.getresuid(), os.getresgid(), os.getgroups(), permitted_capabilities()
+    with TemporaryDirectory() as folder:
+        shut = Path(folder)
+        with acting_as(find_account(NAME)):
+            assert not os.access(shut, os.X_OK, effective_ids=True)
+            assert os.getgroups() == [ID, ID + 1]
+        with pytest.raises(ZeroDivisionError), acting_as(find_account(NAME)):
+            shut.stat(follow_symlinks=bool(1 / 0))
+    assert (os.getresuid(), os.getresgid(), os.getgroups(), permitted_capabilities()) == before
+
+
+def give_up_as(effective: int, account: Account) -> None:
+    os.seteuid(effective)
+    give_up(account)
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Do what cannot be undone in a process of its own; raise what it raised."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        try:
+            work()
+        except RightsError as error:
+            os.write(writer, str(error).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as words:
+        said = words.read()
+    os.waitpid(child, 0)
+    if said:
+        raise RightsError(said)
 
 
 @in_private_namespace
