@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rustun.admin.units import NOTHING, age, duration, round_trip, size
+from rustun.errors import HostError
 from rustun.printable import printable
 
 Document = Mapping[str, Any]
@@ -34,18 +35,22 @@ FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the ot
 
 
 def show_status(document: Document, console: Console) -> None:
-    """Print one status document: a headline, what needs attention, the details."""
-    if document.get("role") == "server":
-        _show_server(document, console)
-    else:
-        _show_client(document, console)
+    """Print one status document: a headline, what needs attention, the details.
+
+    Raises: HostError where a value is of another kind than this version knows; what was printed before stays.
+    """
+    try:
+        (_show_server if document.get("role") == "server" else _show_client)(document, console)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        reason = f"a part of the status is not what this version knows: {printable(str(error), MESSAGE_CHARACTERS)}"
+        raise HostError(reason, "use `rustun status --json`, or the version that runs there") from error
 
 
 def _show_server(document: Document, console: Console) -> None:
     alarms = document.get("alarms") or []
     words = [
         ", ".join(_word(address) for address in document.get("listen") or [NOTHING]),
-        f"{document.get('online', 0)} of {document.get('members', 0)} members online",
+        f"{_word(document.get('online', 0))} of {_word(document.get('members', 0))} members online",
         f"{len(alarms)} {'alarm' if len(alarms) == 1 else 'alarms'}",
     ]
     _show_head(document, words, console)
@@ -136,10 +141,10 @@ def _session(document: Document) -> str:
 
 def _traffic(document: Document) -> str:
     directions = [
-        f"{word} {size(document.get(f'{key}_bytes') or 0)} in {document.get(f'{key}_packets') or 0} packets"
+        f"{word} {size(document.get(f'{key}_bytes') or 0)} in {_word(document.get(f'{key}_packets') or 0)} packets"
         for word, key in (("received", "received"), ("sent", "sent"))
     ]
-    reconnects = f"reconnects {document.get('reconnects') or 0}"
+    reconnects = f"reconnects {_word(document.get('reconnects') or 0)}"
     return "   ".join([*directions, f"drops {_reasons(document.get('drops') or {})}", reconnects])
 
 
@@ -169,7 +174,7 @@ def _show_table(columns: tuple[str, ...], rows: list[list[str]], console: Consol
 
 
 def _reasons(drops: Mapping[str, object]) -> str:
-    return ", ".join(f"{count} {printable(reason)}" for reason, count in drops.items() if count) or NOTHING
+    return ", ".join(f"{_word(count)} {printable(reason)}" for reason, count in drops.items() if count) or NOTHING
 
 
 def _listed(values: list[object] | None) -> str:
