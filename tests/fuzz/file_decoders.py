@@ -16,7 +16,7 @@ from rustun.config.keys import parse_private_key, parse_psk, parse_public_key, r
 from rustun.config.mapping import parse_mapping
 from rustun.config.member import parse_moment
 from rustun.config.names import parse_device, parse_label, parse_name
-from rustun.config.server import parse_socket
+from rustun.config.server import parse_socket, parse_user, read_first_steps
 from rustun.errors import ConfigError
 from rustun.ops.inventory import load_inventory
 from tests.fuzz.decoders import Decoder
@@ -153,6 +153,7 @@ def word_decoder(read: Callable[[str], object], *examples: str) -> Decoder:
 
 FILES: Final = (
     file_decoder("config.load_server_config", "server.toml", SERVER_TOML, load_server_config),
+    file_decoder("config.read_first_steps", "first.toml", SERVER_TOML, read_first_steps),
     file_decoder("config.load_client_config", "client.toml", CLIENT_TOML, load_client_config),
     file_decoder("config.check_files, server.toml", "checked-server.toml", SERVER_TOML, checked),
     file_decoder("config.check_files, client.toml", "checked-client.toml", CLIENT_TOML, checked),
@@ -181,12 +182,13 @@ WORDS: Final = (
     word_decoder(parse_listen, "0.0.0.0:8080", "[::]:0"),
     word_decoder(parse_prefix, "192.168.1.0/24", "fd00:1::/64", "0.0.0.0/0"),
     word_decoder(parse_ipv4, "10.0.1.1"),
-    word_decoder(parse_mask, "255.255.255.0", "0.0.0.0"),
+    word_decoder(parse_mask.__wrapped__, "255.255.255.0", "0.0.0.0"),  # behind its cache
     word_decoder(parse_interface6, "fd00:1::1/64"),
     word_decoder(parse_name, "bj-dev", "北京"),
     word_decoder(parse_label, "Beijing office", ""),
     word_decoder(parse_device, "rustun0", "tun%d"),
     word_decoder(parse_moment, "2027-06-30", "2027-06-30T18:00:00Z", "2027-06-30T18:00:00+08:00"),
+    word_decoder(parse_user, "nobody", ""),
     word_decoder(parse_socket, "/run/rustun/server.sock"),
     Decoder("mapping.parse_mapping", (b"192.168.1.0/24=10.0.0.0/24",),
             as_text(lambda text: parse_mapping(*text.partition("=")[::2])), Complaint, True, 4096),

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.decoders import Decoder, counted_calls
 from tests.fuzz.file_decoders import FILES, KEY_FILES, WORDS, WRONG_FILES
+from tests.fuzz.handshake_decoders import HANDSHAKES
 from tests.fuzz.mutation import damaged
 from tests.fuzz.wire_decoders import MESSAGES, WIRE
 
-VALID: Final = (*WIRE, *MESSAGES, *FILES, *KEY_FILES, *WORDS)
+VALID: Final = (*WIRE, *HANDSHAKES, *MESSAGES, *FILES, *KEY_FILES, *WORDS)
 ALL: Final = (*VALID, *WRONG_FILES)
 
 

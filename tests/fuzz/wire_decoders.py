@@ -29,7 +29,7 @@ ENTRIES: Final = tuple(
     control.DirectoryEntry(f"m{number}", "A name", f"10.0.1.{number}", f"fd00:1::{number}", ("192.168.1.0/24",), True)
     for number in range(1, 4)
 )
-CONTROL: Final = (
+CONTROL: Final[tuple[control.Message, ...]] = (
     control.Ping(7, 1.5),
     control.Pong(7),
     control.Config("Office", "10.0.1.2/24", "fd00:1::2/64", ("192.168.1.0/24",), {"192.168.1.0/24": "10.9.9.0/24"}),
