@@ -56,6 +56,7 @@ def connect(
         command.log.event("warning", "key-in-argv", message)
     network, host = LinuxNetwork(), LinuxHostNetwork()
     client = TunnelClient(config, command.reactor, network, host, os.urandom, command.log, aes_is_fast=aes_is_fast())
+    client.settings.read = lambda: read_settings(config_file, options)
     client.on_failure = command.fail
     client.retry_refused = retry_refused
     command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
-from rustun import __version__
 from rustun.backends.base import (
     Address,
     Endpoint,
@@ -31,7 +30,6 @@ from rustun.backends.base import (
     Timer,
     TunDevice,
 )
-from rustun.client.attempts import Attempts
 from rustun.client.backoff import Backoff
 from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
@@ -41,14 +39,14 @@ from rustun.client.pump import Pump
 from rustun.client.report import client_status
 from rustun.client.seed_session import ClientSeedSession, seed_entries
 from rustun.client.session import ClientSession, Owner, Tools
+from rustun.client.settings import Settings
 from rustun.config.client import ClientConfig
 from rustun.errors import HostError, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.codec import RecordCodec
-from rustun.protocol.handshake import Hello
-from rustun.protocol.record_choice import record_ciphers
 from rustun.protocol.rekey import RekeyClient
+from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
@@ -82,7 +80,7 @@ class TunnelClient:
         *,
         aes_is_fast: bool,
     ) -> None:
-        self.config = config
+        self.settings = Settings(config, reactor, log, self._on_settings, aes_is_fast=aes_is_fast)
         self.on_failure: Callable[[RustunError], None] = _raise
         self.retry_refused = False
         self.state = "connecting"
@@ -112,15 +110,18 @@ class TunnelClient:
         self._apply_planned = False
         self._outside: tuple[Address, ...] = ()
         self._device_timer: Timer | None = None
-        self._attempts = Attempts(config)
-        self._ciphers = record_ciphers(config.cipher, config.method, aes_is_fast=aes_is_fast)
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
     @property
+    def config(self) -> ClientConfig:
+        """The configuration in force."""
+        return self.settings.config
+
+    @property
     def server(self) -> Endpoint:
         """The server that is tried or in use, as it was configured."""
-        return self._attempts.present.server
+        return self.settings.attempts.present.server
 
     @property
     def tun_name(self) -> str:
@@ -143,9 +144,19 @@ class TunnelClient:
         done()
 
     def reload(self) -> None:
-        """Give the present session up and connect anew, name resolution included."""
-        if self.session is not None:
-            self.session.close("asked to reconnect", say="reconnecting")
+        """Read the configuration again and connect anew, name resolution included.
+
+        In the key tier the present session serves until the new one stands; elsewhere it ends first, since the shared
+        tier lets nobody in whose place is taken.
+        """
+        self.settings.reload()
+
+    def _on_settings(self) -> None:
+        if self._stopped:
+            return
+        session = self.session
+        if session is not None and not (isinstance(session, ClientNoiseSession) and self.config.tier is Tier.KEY):
+            session.close("asked to reconnect", say="reconnecting")
         self._try()
 
     def status(self) -> dict[str, object]:
@@ -193,6 +204,10 @@ class TunnelClient:
 
     # --- one try -----------------------------------------------------------------------------------------------------
 
+    def _show(self, state: str) -> None:
+        """Tell what this client is doing; while a session serves, a try beside it does not count."""
+        self.state = "online" if self.session is not None else state
+
     def _cancel_try(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -210,8 +225,8 @@ class TunnelClient:
             except (HostError, RightsError) as error:
                 self._failed(str(error))
                 return
-        self.state = "connecting"
-        self._connector.begin(self._attempts.present.server)
+        self._show("connecting")
+        self._connector.begin(self.settings.attempts.present.server)
 
     def _on_resolved(self, found: list[Endpoint]) -> None:
         """Keep the way to the server outside also where it has changed since it was pinned."""
@@ -219,20 +234,12 @@ class TunnelClient:
         self._apply_host()
 
     def _on_connected(self, remote: Endpoint) -> None:
-        self.state = "handshaking"
+        self._show("handshaking")
         self.remote = remote
 
     def _begin_handshake(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
-        config = self.config
-        hello = Hello(
-            config.identity,
-            __version__,
-            self._ciphers,
-            self.tun.offloads if self.tun is not None else frozenset(),
-            config.keepalive_interval,
-            config.tun_mtu,
-        )
-        secret = self._attempts.present.secret
+        hello = self.settings.hello(self.tun.offloads if self.tun is not None else frozenset())
+        secret = self.settings.attempts.present.secret
         return begin_handshake(self._reactor, self._buffers, stream, secret, hello, self._random_bytes, on_done)
 
     # --- what came of it ---------------------------------------------------------------------------------------------
@@ -255,10 +262,20 @@ class TunnelClient:
         else:
             self.last_error = error.message
             self.on_failure(error)
-        self.state = "refused"
+        self._show("refused")
 
     def _begin_session(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> None:
         own, session = self._welcomed(stream, accepted)
+        if isinstance(self.session, ClientNoiseSession):
+            self.session.hand_over(lambda: self._go_online(stream, own, session))
+        else:
+            self._go_online(stream, own, session)
+
+    def _go_online(self, stream: Stream, own: OwnEntry, session: ClientSession) -> None:
+        if self._stopped or self.tun is None:
+            session.close("the device is gone")
+        if session.closed:
+            return
         self.session = session
         self._had_session = True
         self.state = "online"
@@ -319,15 +336,16 @@ class TunnelClient:
             self._wait(wait_seconds or self._backoff.next_wait(), reason)
 
     def _failed(self, reason: str) -> None:
-        self._wait(NEXT_KEY_SECONDS if self._attempts.next() else self._backoff.next_wait(), reason)
+        self._wait(NEXT_KEY_SECONDS if self.settings.attempts.next() else self._backoff.next_wait(), reason)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._cancel_try()
-        self.state = "waiting"
+        self._show("waiting")
         self.last_error = reason
         self.next_try_at = self._reactor.now() + seconds
         self._timer = self._reactor.call_at(self.next_try_at, self._try)
-        self._log.event("warning", "not-connected", f"{reason}; trying again in {seconds:.1f} s")
+        event = "not-connected" if self.session is None else "not-changed-over"
+        self._log.event("warning", event, f"{reason}; trying again in {seconds:.1f} s")
 
     # --- the host ----------------------------------------------------------------------------------------------------
 

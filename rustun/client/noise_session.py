@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from rustun.backends.base import Stream
@@ -28,6 +30,8 @@ from rustun.protocol.rekey import RekeyClient, rekey_is_due
 from rustun.protocol.tiers import Tier
 
 PLACE_LOST: Final = ("superseded", "place-taken")  # another session has our identity's place
+DRAIN_SECONDS: Final = 1.0  # how long packets wait in the device while one session hands over to the next
+LINGER_SECONDS: Final = 5.0  # how long a session that handed over is read, should the server not close it
 SUPERSEDED_WAIT_SECONDS: Final = 60.0  # two hosts with one identity would else throw each other out for ever
 
 
@@ -62,6 +66,8 @@ class ClientNoiseSession(ClientSession):
         self._peers = peers
         self._next_ping = 0
         self._pings: dict[int, float] = {}
+        self._last_ping: int | None = None  # behind everything that a retired session has sent
+        self._on_drained: Callable[[], None] = _nothing
 
     def begin(self) -> None:
         """Prove the keys with a first ping, then let packets flow."""
@@ -75,6 +81,26 @@ class ClientNoiseSession(ClientSession):
         self._say(Ping(self._next_ping, self.rtt_ms))
         self._next_ping += 1
 
+    def hand_over(self, drained: Callable[[], None]) -> None:
+        """Give way to a session that is about to begin, so that no packet is lost.
+
+        The device is not read until `drained` is called: when the server has handled all that was sent here, or after
+        DRAIN_SECONDS. What the server still sends here is delivered until it closes this session.
+        """
+        now = self.tools.reactor.now()
+        self._retired = True
+        self.tools.pump.pause()
+        self._on_drained = drained
+        self._owner = replace(self._owner, on_closed=lambda reason, seconds: self._drained())
+        self._last_ping = self._next_ping
+        self.send_keepalive()
+        self.tools.reactor.call_at(now + DRAIN_SECONDS, self._drained)
+        self.tools.reactor.call_at(now + LINGER_SECONDS, lambda: self.close("another session took over"))
+
+    def _drained(self) -> None:
+        on_drained, self._on_drained = self._on_drained, _nothing
+        on_drained()
+
     def _say(self, message: Message) -> None:
         self.send_control(lambda: self._record_codec.seal_control(encode(message)))
 
@@ -82,7 +108,7 @@ class ClientNoiseSession(ClientSession):
         self._outbox.transmit(self._record_codec.seal_control(encode(Goodbye("stopping", reason))))
 
     def _on_tick(self, now: float) -> None:
-        if rekey_is_due(self._record_codec, now):
+        if rekey_is_due(self._record_codec, now) and not self._retired:
             self._start_rekey()
 
     def _start_rekey(self) -> None:
@@ -99,6 +125,10 @@ class ClientNoiseSession(ClientSession):
             asked_at = self._pings.pop(message.id, None)
             if asked_at is not None:
                 self.rtt_ms = (now - asked_at) * 1e3
+            if message.id == self._last_ping:
+                self._drained()
+        elif isinstance(message, Directory | Config) and self._retired:
+            pass  # the session that took over hears the same
         elif isinstance(message, Directory):
             if self._peers.receive(message):
                 self._owner.on_directory()
@@ -130,3 +160,7 @@ class ClientNoiseSession(ClientSession):
         if message.code in PLACE_LOST:
             wait = SUPERSEDED_WAIT_SECONDS
         self.close(f"the server said goodbye: {message.reason}", wait_seconds=wait)
+
+
+def _nothing() -> None:
+    pass

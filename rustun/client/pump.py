@@ -91,11 +91,13 @@ class Pump:
             guard: makes a call, and ends the session if that fails: else the device would not be read any more.
             offloads: whether unfinished packets may travel; not on the seed's wire.
         """
+        had_session = self._transmit is not None
         self._codec = codec
         self._transmit = transmit
         self._guard = guard
         self._server_takes_offloads = offloads
-        self._throw_away_stale()
+        if not had_session:
+            self._throw_away_stale()
         self.resume()
 
     def detach(self) -> None:
@@ -205,13 +207,13 @@ class Pump:
 
     # --- downwards ---------------------------------------------------------------------------------------------------
 
-    def deliver(self, frame: memoryview) -> None:
-        """Open a data frame and write its packets to the device.
+    def deliver(self, codec: RecordCodec | SeedCodec, frame: memoryview) -> None:
+        """Open a data frame of a session's codec and write its packets to the device.
 
         Raises: ProtocolError when the frame or its items are not framed right.
         """
         plain = self._buffers.plain
-        end = self._codec.open_data(frame, plain, 0)
+        end = codec.open_data(frame, plain, 0)
         if end == 0:
             raise ProtocolError("an empty data record")
         try:

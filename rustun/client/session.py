@@ -4,7 +4,8 @@ Rules of this module
   1. Callbacks end in `_guard`: whatever goes wrong ends this session with a reason, and the client tries again.
   2. Control frames go ahead of everything that still waits in the TUN device; while the stream is full the device is
      not read (see pump.py).
-  3. `close` is the only end, harmless the second time; it unwatches before it closes.
+  3. A session that another one replaces is retired: it sends nothing of the device's any more and has no say about it.
+  4. `close` is the only end, harmless the second time; it unwatches before it closes.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class ClientSession(ABC):
         self._inbox = Inbox(stream, reader, tools.buffers, held)
         self._outbox = Outbox(tools.reactor, stream, self._on_readable, self._refill, self._on_lost)
         self._timer = tools.reactor.call_at(self.began_at, self._tick)
+        self._retired = False
         self._next_keepalive = self.began_at + owner.keepalive_seconds
 
     def begin(self) -> None:
@@ -136,7 +138,7 @@ class ClientSession(ABC):
             frame_type, frame = found
             self.heard_at = now
             if frame_type == data_type:
-                self.tools.pump.deliver(frame)
+                self.tools.pump.deliver(self._codec, frame)
             else:
                 self._on_control(frame_type, frame)
         self._inbox.end()
@@ -172,7 +174,7 @@ class ClientSession(ABC):
 
     def _transmit(self, frames: memoryview) -> None:
         self._outbox.transmit(frames)
-        if self._outbox.blocked and not self.closed:
+        if self._outbox.blocked and not self.closed and not self._retired:
             self.tools.pump.pause()
 
     def _refill(self) -> None:
@@ -183,7 +185,7 @@ class ClientSession(ABC):
             return
         while self._controls and not self._outbox.blocked and not self.closed:
             self._transmit_control(*self._controls.popleft())
-        if not self._outbox.blocked and not self.closed:
+        if not self._outbox.blocked and not self.closed and not self._retired:
             self.tools.pump.resume()
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -230,7 +232,8 @@ class ClientSession(ABC):
         if say and not self._outbox.blocked and self._codec.alive(self.tools.reactor.now()):
             self._say_goodbye(say)
         self._timer.cancel()
-        self.tools.pump.detach()
+        if not self._retired:
+            self.tools.pump.detach()
         self._outbox.close()
         self.stream.close()
         self._owner.on_closed(reason, wait_seconds)

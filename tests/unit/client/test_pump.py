@@ -61,7 +61,8 @@ class World:
         self._offloads = offloads
 
     def attach(self) -> None:
-        self.pump.attach(codec(is_client=True), self._transmit, lambda step: step(), offloads=self._offloads)
+        self.client = codec(is_client=True)
+        self.pump.attach(self.client, self._transmit, lambda step: step(), offloads=self._offloads)
 
     def _transmit(self, frames: memoryview) -> None:
         self.sends += 1
@@ -81,7 +82,7 @@ class World:
     def deliver(self, run: bytes) -> None:
         out = memoryview(bytearray(len(run) + RECORD_OVERHEAD_BYTES))
         self.server.seal_items(run, out, 0)
-        self.pump.deliver(out)
+        self.pump.deliver(self.client, out)
 
 
 # --- upwards ---------------------------------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ def test_packets_of_the_seeds_wire_are_delivered_too() -> None:
     out = memoryview(bytearray(500))
     end = sender.seal_items(item(packet), out, 0)
     assert FrameReader(SEED_SESSION_TYPES).next_frame(out, 0, end) == (3, end)
-    world.pump.deliver(out[:end])
+    world.pump.deliver(receiver, out[:end])
     assert world.tun.received == [(bytes(10), packet)]
 
 

@@ -1,0 +1,158 @@
+"""client.toml read again while packets flow: the new session stands before the old one goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rustun.client.noise_session import LINGER_SECONDS
+from rustun.config.client import load_client_config
+from rustun.protocol.tiers import Tier
+from tests.ip_packets import udp_packet
+from tests.simulation.conftest import MakeWorld
+from tests.simulation.world import Host, World, office, public_text
+
+SETTLE_S = 1.0
+PACKETS = 200
+
+
+def change_over(world: World, host: Host, ages: tuple[str, ...], server_ages: tuple[str, ...] = ("",)) -> None:
+    """Give a client new keys and let it read them."""
+    path = world.folder / f"client-{host.identity}.toml"
+    world.client_config(host.identity, ages=ages, server_ages=server_ages)
+    host.client.settings.read = lambda: load_client_config(path)
+    host.client.reload()
+
+
+def numbered(number: int, source: str, destination: str) -> bytes:
+    """Return the packet of that number."""
+    return udp_packet(source, destination, (1, 2), number.to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("latency_s", [0.0001, 0.02, 0.2])
+def test_a_member_is_re_keyed_without_losing_a_packet(make_world: MakeWorld, latency_s: float) -> None:
+    """If this fails, exchanging keys interrupts what a member is doing."""
+    entries = office(2)
+    entries[0]["public_key"] = [public_text("m0"), public_text("m0", "new")]
+    world = make_world(entries, tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    world.faults.latency_s = latency_s
+    old = world.session("m0")
+    there = [numbered(number, "10.0.1.1", "10.0.1.2") for number in range(PACKETS)]
+    back = [numbered(number, "10.0.1.2", "10.0.1.1") for number in range(PACKETS)]
+    for number in range(PACKETS):
+        if number == PACKETS // 4:
+            change_over(world, first, ("new",))
+        first.send(there[number])
+        second.send(back[number])
+        world.run(0.02)
+    world.run(SETTLE_S)
+    assert old.closed
+    assert world.session("m0") is not old
+    assert world.core.closes == {"superseded": 1}
+    assert second.packets == there, "all of them, once, in their order"
+    assert first.packets == back
+    assert first.client.reconnects == 0
+    world.run(LINGER_SECONDS)
+    assert first.client.state == "online"
+
+
+def test_what_is_still_under_way_on_the_old_session_arrives(make_world: MakeWorld) -> None:
+    """If this fails, packets that wait for a slow path are thrown away when keys are exchanged."""
+    entries = office(2)
+    entries[0]["public_key"] = [public_text("m0"), public_text("m0", "new")]
+    world = make_world(entries, tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    world.faults.latency_s, world.faults.buffer_bytes = 0.02, 20_000
+    there = [udp_packet("10.0.1.1", "10.0.1.2", (1, number), bytes(1000)) for number in range(150)]
+    first.send(*there)
+    world.run(0.001)
+    change_over(world, first, ("new",))
+    world.run(5.0)
+    assert world.core.closes == {"superseded": 1}
+    assert second.packets == there
+
+
+def test_what_waits_for_a_member_is_handed_to_its_new_session(make_world: MakeWorld) -> None:
+    """If this fails, packets that wait at the relay for a member are thrown away when it exchanges its keys."""
+    world = make_world(office(2), tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    world.faults.latency_s = 0.02
+    there = [udp_packet("10.0.1.2", "10.0.1.1", (1, number), bytes(1000)) for number in range(150)]
+    session = world.session("m0")
+    session._outbox.blocked = True  # as if its stream took nothing
+    second.send(*there)
+    world.run()
+    assert session.queue.packets == len(there)
+    session._outbox.blocked = False
+    change_over(world, first, ("",))
+    world.run(5.0)
+    assert first.packets == there
+
+
+def test_with_the_old_key_gone_the_new_session_stays(make_world: MakeWorld) -> None:
+    """If this fails, the last step of a rotation cuts off who has followed it."""
+    entries = office(1)
+    entries[0]["public_key"] = [public_text("m0"), public_text("m0", "new")]
+    world = make_world(entries, tier=Tier.KEY)
+    (host,) = world.online("m0")
+    change_over(world, host, ("new",))
+    world.run(SETTLE_S)
+    session = world.session("m0")
+    world.write_routes([{**entries[0], "public_key": public_text("m0", "new")}])
+    world.run(SETTLE_S)
+    assert world.session("m0") is session
+
+
+def test_keys_that_do_not_serve_leave_the_old_session(make_world: MakeWorld) -> None:
+    """If this fails, a client that was given its new key too early is cut off."""
+    world = make_world(office(2), tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    session = world.session("m0")
+    change_over(world, first, ("unknown",))
+    world.run(30.0)
+    assert world.session("m0") is session
+    assert first.client.state == "online"
+    packet = numbered(1, "10.0.1.1", "10.0.1.2")
+    first.send(packet)
+    world.run()
+    assert second.packets == [packet]
+    change_over(world, first, ("",))
+    world.run(SETTLE_S)
+    assert world.session("m0") is not session
+
+
+def test_a_broken_file_changes_nothing(make_world: MakeWorld) -> None:
+    """If this fails, a slip of the pen while reloading cuts a member off."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    session = world.session("m0")
+    host.client.settings.read = lambda: load_client_config(Path(world.folder / "nothing.toml"))
+    host.client.reload()
+    world.run(SETTLE_S)
+    assert world.session("m0") is session
+    assert "the client goes on as it was" in host.log.texts("config-refused")[-1]
+
+
+def test_a_client_that_stops_in_the_middle_leaves_nothing(make_world: MakeWorld) -> None:
+    """If this fails, a stop while keys are exchanged leaves a session that nobody ends."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    world.faults.latency_s = 0.2
+    change_over(world, host, ("",))
+    world.run(1.0)  # connected and answered; the old session is being drained
+    host.client.stop("enough", lambda: None)
+    world.run(SETTLE_S)
+    assert not world.core.sessions
+
+
+def test_the_shared_tier_ends_first(make_world: MakeWorld) -> None:
+    """If this fails, a client of the shared tier is refused by its own session."""
+    world = make_world(office(1))
+    (host,) = world.online("m0")
+    session = world.session("m0")
+    host.client.reload()
+    world.run(SETTLE_S)
+    assert session.closed
+    assert host.client.state == "online"
