@@ -35,13 +35,30 @@ from netlab.lab import Files, Laboratory
 from netlab.load import congestion_control
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
+from rustun.protocol.tiers import Tier
 
 INVENTORY: Final = CHECKOUT / "inventory" / "demo.toml"
 SEED: Final = 1
-CIPHERS: Final = {AES: "aes256", CHACHA: "chacha20", AES_SINGLE: "aes256", CHACHA_SINGLE: "chacha20", CROWD: "aes256"}
-OPTIONS: Final = {AES_SINGLE: ("--no-offload",), CHACHA_SINGLE: ("--no-offload",)}
 REPETITIONS, QUICK_REPETITIONS = 5, 1
 SECONDS, QUICK_SECONDS = 2.0, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What a variant's fleet is, beside the demo's members: record cipher, tier, further options of each client."""
+
+    cipher: str
+    tier: Tier = Tier.KEY
+    client_options: tuple[str, ...] = ()
+
+
+FLEETS: Final = {
+    AES: Fleet("aes256"),
+    CHACHA: Fleet("chacha20"),
+    AES_SINGLE: Fleet("aes256", client_options=("--no-offload",)),
+    CHACHA_SINGLE: Fleet("chacha20", client_options=("--no-offload",)),
+    CROWD: Fleet("aes256"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +126,15 @@ def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[s
     if PLAIN in wanted:
         spec = plain_spec(lab_spec(inventory), cluster)
         yield PLAIN, Laboratory(spec, Files(logs, logs, logs), plain=True)
-    for variant, cipher in CIPHERS.items():
+    for variant, fleet in FLEETS.items():
         if variant in wanted:
-            fleet = replace(inventory, name=f"bench-{variant}", cipher=cipher)
-            configured = configure(INVENTORY, fleet, build / fleet.name)
+            name = f"bench-{variant}"
+            theirs = replace(inventory, name=name, cipher=fleet.cipher, minimum_tier=fleet.tier)
+            configured = configure(INVENTORY, theirs, build / name)
             if variant == CROWD:
                 _add_crowd(configured.folder / "routes.json")
-            files = Files(configured.folder, logs / variant, Path("/run") / fleet.name)
-            yield variant, Laboratory(configured.spec, files, client_options=OPTIONS.get(variant, ()))
+            files = Files(configured.folder, logs / variant, Path("/run") / name)
+            yield variant, Laboratory(configured.spec, files, client_options=fleet.client_options)
 
 
 def _add_crowd(routes_file: Path) -> None:

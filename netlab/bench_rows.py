@@ -8,7 +8,6 @@ from typing import Final
 
 from netlab import measure
 from netlab.lab import Laboratory
-from rustun.ops.filenames import SHARED_KEY
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"
@@ -106,10 +105,7 @@ def _memory(lab: Laboratory, _seconds: float) -> Values:
 
 
 def _crowd(lab: Laboratory, _seconds: float) -> Values:
-    key_file = str(lab.files.configuration / SHARED_KEY)
-    found = measure.crowd(
-        lab, path_from(lab, SENDER), key_file=key_file, clients=CROWD_CLIENTS, echoes=ECHOES
-    )  # fmt: skip
+    found = measure.crowd(lab, path_from(lab, SENDER), clients=CROWD_CLIENTS, echoes=ECHOES)
     return {
         "KiB each": found.kibibytes_each,
         "dropped": found.dropped,

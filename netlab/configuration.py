@@ -1,8 +1,12 @@
-"""Make a laboratory's configuration files from an inventory, exactly as `gen-config` makes them for real hosts."""
+"""Make a laboratory's configuration files from an inventory, as `gen-config` makes them for real hosts.
+
+With one exception: members and servers that brought a public key keep the private one, so the laboratory has none. It
+makes key pairs for them, and all files go to a folder of its own, since they are not those of the real hosts.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -10,9 +14,10 @@ from netlab.errors import BadInput, EnvironmentLacks
 from netlab.spec import lab_spec
 from netlab.topology import LabSpec
 from rustun.errors import ConfigError, RustunError
-from rustun.ops.fleet import Inventory
+from rustun.ops.fleet import Inventory, Member
 from rustun.ops.inventory import load_inventory
 from rustun.ops.render import plan_render, write_plan
+from rustun.protocol.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,15 @@ def load(source: Path) -> Inventory:
 
 
 def configure(source: Path, inventory: Inventory, folder: Path) -> Configured:
-    """Generate the inventory's files into `folder`.
+    """Generate the inventory's files into `folder`, or beside it where keys are the laboratory's own.
 
     Raises:
         BadInput: the inventory makes files that rustun would refuse.
         EnvironmentLacks: the folder cannot be written.
     """
     started = monotonic()
+    if (rehearsed := with_keys_of_its_own(inventory)) != inventory:
+        inventory, folder = rehearsed, folder.with_name(f"{folder.name}-lab")
     try:
         plan = plan_render(inventory, folder)
         write_plan(plan)
@@ -54,3 +61,16 @@ def configure(source: Path, inventory: Inventory, folder: Path) -> Configured:
         raise EnvironmentLacks(error.message, error.remedy) from error
     spec = lab_spec(inventory)
     return Configured(source, inventory, spec, folder, len(plan.files), monotonic() - started)
+
+
+def with_keys_of_its_own(inventory: Inventory) -> Inventory:
+    """Return a fleet for which every key pair is generated: nobody in it brought a public key."""
+
+    def anew(member: Member) -> Member:
+        if not member.public_keys:
+            return member
+        return replace(member, public_keys=(), settings=replace(member.settings, tier=Tier.KEY))
+
+    servers = tuple(replace(server, public_keys=()) for server in inventory.servers)
+    clusters = tuple(replace(one, members=tuple(map(anew, one.members))) for one in inventory.clusters)
+    return replace(inventory, servers=servers, clusters=clusters)

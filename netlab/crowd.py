@@ -1,14 +1,16 @@
 """Thousands of idle members from one process: full handshakes over loopback, each from an address of its own.
 
-    python -m netlab.crowd PORT KEY_FILE CLIENTS SECONDS
+    python -m netlab.crowd PORT SERVER_PUBLIC_KEY CLIENTS SECONDS
 
 Prints {"online": N, "seconds": S} when all have proved their keys, stays for SECONDS without a word while it reads
-what comes, then prints {"dropped": N}: how many the server closed. It speaks the shared tier with the project's own
-protocol core and no client code, so what is measured is the server.
+what comes, then prints {"dropped": N}: how many the server closed. It speaks the key tier with the project's own
+protocol core and no client code, so what is measured is the server. The crowd's private keys follow from its numbers:
+they are worth nothing outside of the laboratory that lets the crowd in.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -21,11 +23,15 @@ from pathlib import Path
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from rustun.config.keys import encode_key, parse_public_key
 from rustun.protocol.control import Ping, encode
+from rustun.protocol.envelope import NONCE_BYTES
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
 from rustun.protocol.handshake import Hello, Initiator, Refusal
 from rustun.protocol.records import Cipher, RecordSealer
-from rustun.protocol.suites import SHARED, Credentials, shared_psk
+from rustun.protocol.suites import KEY, Credentials, public_key
 
 MEMBERS_PER_CLUSTER: Final = 50
 FIRST_SOURCE: Final = IPv4Address("127.1.0.1")
@@ -39,6 +45,11 @@ def identity(number: int) -> str:
     return f"crowd-{number}"
 
 
+def private_key(number: int) -> X25519PrivateKey:
+    """Return the private key of one of the crowd."""
+    return X25519PrivateKey.from_private_bytes(hashlib.sha256(identity(number).encode()).digest())
+
+
 def routes(clients: int) -> Iterator[dict[str, Any]]:
     """Yield routes.json entries of the crowd: tenants of 50 members, all with the same addresses."""
     for number in range(clients):
@@ -49,6 +60,7 @@ def routes(clients: int) -> Iterator[dict[str, Any]]:
             "private_ip": f"10.200.0.{place + 1}",
             "mask": "255.255.255.0",
             "gateway": "10.200.0.254",
+            "public_key": encode_key(public_key(private_key(number))),
             "ciders": [],
         }
 
@@ -59,11 +71,12 @@ def extend(routes_file: Path, clients: int) -> None:
     routes_file.write_text(json.dumps(entries, indent=1) + "\n")
 
 
-def join(port: int, psk: bytes, number: int) -> socket.socket:
+def join(port: int, server_key: bytes, number: int) -> socket.socket:
     """Connect one of the crowd and prove its keys. Raises OSError or ProtocolError when the server will not have it."""
     stream = socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS, (str(FIRST_SOURCE + number), 0))
     hello = Hello(identity(number), "crowd", (Cipher.AES256, Cipher.CHACHA20), frozenset(), KEEPALIVE_SECONDS, 1500)
-    initiator = Initiator(Credentials(SHARED, psk), hello, os.urandom(32))
+    credentials = Credentials(KEY, static=private_key(number), remote_static=server_key)
+    initiator = Initiator(credentials, hello, os.urandom(32), os.urandom(NONCE_BYTES))
     stream.sendall(initiator.first_frame)
     *_, length = HEADER.unpack(_exactly(stream, HEADER_BYTES))
     answer = initiator.receive(_exactly(stream, length))
@@ -120,11 +133,11 @@ def allow_descriptors() -> int:
 
 def main() -> None:
     """Join, say so, stay, report."""
-    port, key_file, clients, seconds = sys.argv[1:]
+    port, server_key, clients, seconds = sys.argv[1:]
     allow_descriptors()
-    psk = shared_psk(Path(key_file).read_text().strip())
+    key = parse_public_key(server_key)
     began = monotonic()
-    streams = [join(int(port), psk, number) for number in range(int(clients))]
+    streams = [join(int(port), key, number) for number in range(int(clients))]
     print(json.dumps({"online": len(streams), "seconds": monotonic() - began}), flush=True)
     print(json.dumps({"dropped": stay(streams, float(seconds))}), flush=True)
     for stream in streams:

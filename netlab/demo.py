@@ -25,6 +25,8 @@ from netlab.report import matrix_lines, throughput_lines
 from netlab.topology import LabSpec
 
 SOCKETS: Final = Path("/run/rustun")
+TIERS: Final = {"key": "key pairs", "shared": "one shared key", "legacy": "the seed's wire"}
+CIPHERS: Final = {"aes256": "AES-256-GCM", "chacha20": "ChaCha20-Poly1305", "chacha20poly1305": "ChaCha20-Poly1305"}
 SMALL_BYTES: Final = 100
 SMALL_RATE: Final = 100_000.0
 Say = Callable[[str], None]
@@ -104,7 +106,10 @@ def _start(lab: Laboratory, say: Say) -> None:
 
 def _session_kinds(lab: Laboratory) -> str:
     document: Document = lab.status("server") or {}
-    kinds = {f"{session['tier']} tier, {session['cipher']}" for session in document.get("sessions", ())}
+    kinds = {
+        f"{TIERS[session['tier']]}, {CIPHERS.get(session['cipher'], session['cipher'])}"
+        for session in document.get("sessions", ())
+    }
     return " and ".join(sorted(kinds))
 
 

@@ -12,6 +12,7 @@ from netlab.errors import ExpectationFailed
 from netlab.lab import Laboratory
 from netlab.processes import Measurement, processor_seconds, resident_bytes
 from netlab.topology import SERVER
+from rustun.config.server import load_server_config
 
 GRACE_SECONDS: Final = 15.0  # for interpreters to start and queues to drain, beyond the time that a load runs
 LOADED_INTERVAL_SECONDS: Final = 0.01  # between echoes under load
@@ -139,7 +140,7 @@ class Crowd:
     beside: Trips
 
 
-def crowd(lab: Laboratory, path: Path, *, key_file: str, clients: int, echoes: int) -> Crowd:
+def crowd(lab: Laboratory, path: Path, *, clients: int, echoes: int) -> Crowd:
     """Let `clients` idle members join the server over loopback, and ping along `path` before and beside them.
 
     Raises:
@@ -149,7 +150,7 @@ def crowd(lab: Laboratory, path: Path, *, key_file: str, clients: int, echoes: i
     before = trips(lab, path, echoes=echoes)
     server = lab.processes[SERVER].pid
     bytes_before = resident_bytes(server)
-    arguments = (_loopback_port(lab), key_file, str(clients), str(seconds))
+    arguments = (_loopback_port(lab), _server_key(lab), str(clients), str(seconds))
     members = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
     try:
         deadline = monotonic() + CROWD_JOIN_SECONDS
@@ -171,6 +172,11 @@ def _loopback_port(lab: Laboratory) -> str:
         if address in ("0.0.0.0", "[::]", "127.0.0.1"):
             return str(port)
     raise ExpectationFailed(f"the server is not to be reached over loopback; it listens on {', '.join(listening)}")
+
+
+def _server_key(lab: Laboratory) -> str:
+    """Return the server's public key in Base64."""
+    return load_server_config(lab.files.configuration / "server.toml").security.private_keys[0].public
 
 
 def resident_megabytes(lab: Laboratory) -> dict[str, float]:

@@ -25,7 +25,7 @@ def report_conflicts(inventory: Inventory, sources: Sources) -> None:
     """Report every contradiction at the entry that should change."""
     _report_identities(sources)
     _report_public_keys(inventory, sources)
-    _report_tiers(inventory, sources)
+    _report_key_tier(inventory, sources)
     for cluster in inventory.clusters:
         _report_addresses(cluster, sources)
         _report_prefixes(cluster, sources)
@@ -51,17 +51,20 @@ def _report_public_keys(inventory: Inventory, sources: Sources) -> None:
     if len({bool(server.public_keys) for server in inventory.servers}) > 1:
         remedy = "write it beside each server, or beside none: then one key pair is made for all of them"
         fleet.report("servers", "some have a public_key and some have none", remedy)
-    owners = {key: "the servers" for server in inventory.servers for key in server.public_keys}
+    owners: dict[str, Member | None] = {key: None for server in inventory.servers for key in server.public_keys}
     for member in inventory.members:
         table = _entry(sources, member).table
-        for number, key in enumerate(member.public_keys):
-            if key in owners or key in member.public_keys[:number]:
-                reason = f"{key} is also a key of {owners.get(key, 'this member')}"
-                table.report("public_key", reason, "each member needs a key pair of its own: rustun keygen")
-            owners.setdefault(key, f"{quoted(member.identity)} at {_entry(sources, member).place}")
+        keys = dict.fromkeys(member.public_keys)
+        if len(keys) < len(member.public_keys):
+            table.report("public_key", "names the same key twice", "keep one of them")
+        for key in keys:
+            if (owner := owners.setdefault(key, member)) is not member:
+                whose = f"{quoted(owner.identity)} at {_entry(sources, owner).place}" if owner else "the servers"
+                reason = f"{key} is also a key of {whose}"
+                table.report("public_key", reason, "each needs a key pair of its own: rustun keygen")
 
 
-def _report_tiers(inventory: Inventory, sources: Sources) -> None:
+def _report_key_tier(inventory: Inventory, sources: Sources) -> None:
     for member in inventory.members:
         table = _entry(sources, member).table
         if not member.public_keys:

@@ -9,7 +9,6 @@ Rules of this module
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
 import shutil
@@ -17,9 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from rustun.config.keys import Secret, read_private_key
+from rustun.config.keys import Secret
 from rustun.errors import HostError
 from rustun.ops.filenames import SECRETS, STAGING
 
@@ -29,25 +26,6 @@ KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the s
 def new_shared_key() -> Secret:
     """Return a new shared key: 192 random bits, 32 characters."""
     return Secret(secrets.token_urlsafe(KEY_RANDOM_BYTES))
-
-
-def new_key_pair() -> tuple[Secret, str]:
-    """Return a new X25519 private key and its public key, both in Base64."""
-    private = X25519PrivateKey.generate()
-    return Secret(_base64(private.private_bytes_raw())), _base64(private.public_key().public_bytes_raw())
-
-
-def public_key_of(path: Path) -> str:
-    """Return the public key of a private key's file, in Base64.
-
-    Raises: Complaint: the file is not what a private key's file has to be (rustun.config.keys).
-    """
-    private = X25519PrivateKey.from_private_bytes(read_private_key(path).raw())
-    return _base64(private.public_key().public_bytes_raw())
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:

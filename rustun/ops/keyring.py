@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 from rustun.config.findings import Complaint
-from rustun.config.keys import Secret
+from rustun.config.keys import Secret, new_private_key, public_key_of, read_private_key
 from rustun.errors import ConfigError, Problem
 from rustun.ops.filenames import (
     SECRETS,
@@ -29,7 +29,7 @@ from rustun.ops.filenames import (
     server_key_file,
 )
 from rustun.ops.fleet import Inventory, Member, Server
-from rustun.ops.keyfiles import new_key_pair, new_shared_key, public_key_of
+from rustun.ops.keyfiles import new_shared_key
 from rustun.protocol.tiers import Tier
 
 
@@ -125,10 +125,11 @@ class _Pairs:
 
     def _read_or_make(self, name: str) -> None:
         if name not in self._there:
-            self.missing[name], self._public[name] = new_key_pair()
+            self.missing[name] = new_private_key()
+            self._public[name] = public_key_of(self.missing[name])
             return
         try:
-            self._public[name] = public_key_of(self._folder / name)
+            self._public[name] = read_private_key(self._folder / name).public
         except Complaint as complaint:
             self.problems.append(Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy))
 

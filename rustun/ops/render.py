@@ -25,12 +25,13 @@ from typing import Final, Literal
 import jinja2
 
 from rustun.config.client import load_client_config
+from rustun.config.keys import new_private_key
 from rustun.config.routes import read_routes
 from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
 from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file
 from rustun.ops.fleet import Inventory, Member
-from rustun.ops.keyfiles import new_key_pair, write_key, write_key_files
+from rustun.ops.keyfiles import write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
@@ -153,8 +154,7 @@ def _replace_files(plan: RenderPlan) -> None:
     try:
         (staging / SECRETS).symlink_to(Path("..") / SECRETS)
         for name in plan.keyring.kept_by_owners:  # they are not here: stand-ins, for the parsers alone
-            private, _ = new_key_pair()
-            write_key(staging / name, private)
+            write_key(staging / name, new_private_key())
         for file in plan.changes:
             (staging / file.name).write_bytes(file.wished)
             (staging / file.name).chmod(FILE_MODE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ DEMO = Path(__file__).parents[2] / "inventory" / "demo.toml"
 TEXTS = [DEMO.read_bytes(), *(path.read_bytes() for path in sorted(GOLDEN.glob("*.toml")))]
 NAMES = st.text(min_size=1, max_size=6).filter(lambda name: name.isprintable() and name == name.strip())
 LANS = st.sampled_from(["192.168.1.0/24", "192.168.0.0/16", "fd00:a::/64", "0.0.0.0/0", "10.0.0.7/32", "172.16.0.1/12"])
+PUBLIC_KEYS = [base64.b64encode(bytes([first] * 32)).decode() for first in (1, 2, 255)]  # the last one is none
 MEMBERS = st.dictionaries(
     NAMES,
     st.fixed_dictionaries(
@@ -28,7 +30,9 @@ MEMBERS = st.dictionaries(
             "tags": st.lists(NAMES, max_size=2),
             "mtu": st.integers(500, 1600),
             "enabled": st.booleans(),
-            "tier": st.sampled_from(["shared", "legacy", "shred"]),
+            "tier": st.sampled_from(["key", "shared", "legacy", "shred"]),
+            "key": st.integers(0, 2) | st.lists(st.integers(1, 3), max_size=3),
+            "public_key": st.lists(st.sampled_from(PUBLIC_KEYS), max_size=2),
             "keepalive_interval": st.integers(0, 20),
         },
     ),

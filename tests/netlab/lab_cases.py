@@ -15,7 +15,6 @@ from netlab.errors import ExpectationFailed
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.topology import SERVER
-from rustun.ops.filenames import SHARED_KEY
 
 INVENTORY = Path(__file__).parents[2] / "inventory" / "demo.toml"
 
@@ -88,8 +87,7 @@ def a_crowd_joins_and_stays(folder: Path) -> None:
     crowd.extend(lab.files.configuration / "routes.json", 100)
     lab.start()
     path = measure.Path("bj-dev", "bj-office-gw", "10.0.1.1")
-    key_file = str(lab.files.configuration / SHARED_KEY)
-    found = measure.crowd(lab, path, key_file=key_file, clients=100, echoes=50)
+    found = measure.crowd(lab, path, clients=100, echoes=50)
     assert found.dropped == 0
     assert found.kibibytes_each < 64
     assert found.beside.lost == 0

@@ -33,7 +33,8 @@ def test_json_holds_the_facts_and_nothing_else(tmp_path: Path, capsys: pytest.Ca
     facts = json.loads(capsys.readouterr().out)
     assert (facts["schema"], facts["fleet"], facts["clusters"], facts["members"]) == (1, "demo", 2, 4)
     assert facts["written"] is True
-    assert facts["new_secrets"] == ["secrets/shared.key"]
+    members = ("bj-office-gw", "bj-dev", "sh-office-gw", "sh-db")
+    assert facts["new_secrets"] == ["secrets/server.key", *(f"secrets/members/{member}.key" for member in members)]
     assert {file["kind"] for file in facts["files"]} == {"new"}
 
 
@@ -43,8 +44,9 @@ def test_diffs_show_lines_and_no_key(tmp_path: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert '+    "identity": "bj-dev",' in out
     assert "--- /dev/null\n+++ b/server.toml\n" in out
-    key = (tmp_path / "build" / "demo" / "secrets" / "shared.key").read_text().strip()
-    assert key not in out
+    keys = [path.read_text().strip() for path in (tmp_path / "build" / "demo" / "secrets").rglob("*.key")]
+    assert len(keys) == 5
+    assert not any(key in out for key in keys)
 
 
 def test_a_broken_inventory_ends_with_two_and_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""rustun.ops.render and keyfiles: the same bytes each time, whole files, keys kept."""
+"""rustun.ops.render: the same bytes each time, whole files, keys kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rustun.config import load_client_config, load_server_config, read_routes
+from rustun.config.keys import PrivateKey, encode_key
 from rustun.errors import ConfigError, HostError
 from rustun.ops import render
 from rustun.ops.filenames import STAGING, client_file
@@ -65,6 +66,11 @@ def inventory(folder: Path, text: str) -> Inventory:
     return load_inventory(file)
 
 
+def publics(keys: tuple[PrivateKey, ...]) -> tuple[str, ...]:
+    """Return the public halves of key pairs."""
+    return tuple(key.public for key in keys)
+
+
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Return content and time of every file below a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -76,8 +82,8 @@ def test_generated_files_are_what_the_runtime_reads(tmp_path: Path) -> None:
     write_plan(plan_render(load_inventory(DEMO), tmp_path))
     server = load_server_config(tmp_path / "server.toml")
     assert [str(endpoint) for endpoint in server.listen] == ["0.0.0.0:8080", "[::]:8080"]
-    assert server.method == "aes256"
-    assert server.security.minimum_tier is Tier.SHARED
+    assert (server.method, server.key) == (None, None)
+    assert (server.security.minimum_tier, server.security.cipher) == (Tier.KEY, "aes256")
     routes = {member.identity: member for member in read_routes(tmp_path / "routes.json").members}
     assert list(routes) == ["bj-office-gw", "bj-dev", "sh-office-gw", "sh-db"]
     assert str(routes["sh-office-gw"].interface) == "10.0.2.1/24"
@@ -85,8 +91,10 @@ def test_generated_files_are_what_the_runtime_reads(tmp_path: Path) -> None:
     for identity in routes:
         client = load_client_config(tmp_path / client_file(identity))
         assert client.identity == identity
-        assert (client.method, client.key) == (server.method, server.key)
+        assert (client.tier, client.method, client.key) == (Tier.KEY, None, None)
+        assert tuple(encode_key(key) for key in routes[identity].public_keys) == publics(client.private_keys)
         assert str(client.servers[0].endpoint) == "198.18.0.1:8080"
+        assert tuple(map(encode_key, client.servers[0].public_keys)) == publics(server.security.private_keys)
 
 
 def test_every_setting_of_a_member_arrives(tmp_path: Path) -> None:
@@ -113,10 +121,10 @@ def test_every_setting_of_a_member_arrives(tmp_path: Path) -> None:
 def test_the_same_inventory_gives_the_same_bytes_and_touches_nothing(tmp_path: Path) -> None:
     """Every run would show changes in git, restart services and hide the one change that matters."""
     fleet = load_inventory(DEMO)
-    for folder in ("one", "two"):
-        write_plan(plan_render(fleet, tmp_path / folder))
+    write_plan(plan_render(fleet, tmp_path / "one"))
+    shutil.copytree(tmp_path / "one" / "secrets", tmp_path / "two" / "secrets")
+    write_plan(plan_render(fleet, tmp_path / "two"))
     one, two = snapshot(tmp_path / "one"), snapshot(tmp_path / "two")
-    del one["secrets/shared.key"], two["secrets/shared.key"]
     assert {name: data for name, (data, _) in one.items()} == {name: data for name, (data, _) in two.items()}
     before = snapshot(tmp_path / "one")
     plan = plan_render(fleet, tmp_path / "one")
@@ -129,30 +137,32 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     """Adding one member would rewrite, and so reload, everybody else's files."""
     write_plan(plan_render(load_inventory(DEMO), tmp_path / "out"))
     before = snapshot(tmp_path / "out")
-    changed = inventory(tmp_path, DEMO.read_text() + '[cluster.beijing.member.bj-new]\n')
+    changed = inventory(tmp_path, DEMO.read_text() + "[cluster.beijing.member.bj-new]\n")
     plan = plan_render(changed, tmp_path / "out")
     kinds = {file.name: file.kind for file in plan.changes}
     assert kinds == {"routes.json": "changed", "client-bj-new.toml": "new"}
     assert '+    "identity": "bj-new",\n' in plan.changes[0].diff()
     write_plan(plan)
     after = snapshot(tmp_path / "out")
-    assert {name for name in after if after[name] != before.get(name)} == {"routes.json", "client-bj-new.toml"}
+    written = {"routes.json", "client-bj-new.toml", "secrets/members/bj-new.key"}
+    assert {name for name in after if after[name] != before.get(name)} == written
 
 
-def test_a_key_is_made_once_and_guarded(tmp_path: Path) -> None:
-    """A second run would lock every member out, or others on the host could read the key."""
-    fleet = load_inventory(DEMO)
-    write_plan(plan_render(fleet, tmp_path))
-    key = tmp_path / "secrets" / "shared.key"
-    text = key.read_text()
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
-    assert len(text.strip()) == 32
-    (tmp_path / "server.toml").unlink()
-    write_plan(plan_render(fleet, tmp_path))
-    assert key.read_text() == text
-    for name, (data, _) in snapshot(tmp_path).items():
-        assert name == "secrets/shared.key" or text.strip().encode() not in data
+def test_keys_are_made_once_and_guarded(tmp_path: Path) -> None:
+    """A second run would lock every member out, or others on the host could read the keys."""
+    fleet = inventory(tmp_path, FULL)
+    write_plan(plan_render(fleet, tmp_path / "out"))
+    secrets = {name: data for name, (data, _) in snapshot(tmp_path / "out").items() if name.startswith("secrets/")}
+    assert set(secrets) == {"secrets/shared.key", "secrets/server.key"}
+    for name in secrets:
+        assert stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "out" / "secrets").stat().st_mode) == 0o700
+    assert len(secrets["secrets/shared.key"].strip()) == 32
+    (tmp_path / "out" / "server.toml").unlink()
+    write_plan(plan_render(fleet, tmp_path / "out"))
+    for name, (data, _) in snapshot(tmp_path / "out").items():
+        assert data == secrets.get(name, data)
+        assert name in secrets or not any(secret.strip() in data for secret in secrets.values())
 
 
 def test_what_the_parsers_refuse_never_replaces_good_files(tmp_path: Path) -> None:
@@ -181,7 +191,9 @@ def test_no_room_leaves_old_files_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "write_bytes", no_room)
     with pytest.raises(HostError, match="No space left on device"):
         write_plan(changed)
-    assert snapshot(tmp_path / "out") == before
+    after = snapshot(tmp_path / "out")
+    assert after.keys() - before.keys() == {"secrets/members/bj-new.key"}, "a key that was made is kept"
+    assert {name: after[name] for name in before} == before
     assert not (tmp_path / "out" / STAGING).exists()
 
 
@@ -224,8 +236,6 @@ def test_toml_values_read_back_as_they_were(value: object) -> None:
     assert tomllib.loads(f"x = {toml_value(value)}\n") == {"x": value}
 
 
-def test_identities_make_file_names(tmp_path: Path) -> None:
-    """An identity with a slash would be written outside the folder."""
-    assert client_file("a/../b") == "client-a%2f..%2fb.toml"
-    assert client_file("bj-dev") == "client-bj-dev.toml"
+def test_json_values_are_the_texts_of_what_json_does_not_know() -> None:
+    """A prefix in routes.json would end in a traceback."""
     assert json.loads(render.json_value(ip_network("10.0.0.0/8"))) == "10.0.0.0/8"

@@ -1,0 +1,34 @@
+"""netlab.configuration: the files of a laboratory, and keys for those who keep their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netlab.configuration import configure, load
+from rustun.config import load_client_config, load_server_config, read_routes
+from rustun.config.keys import encode_key, new_private_key, public_key_of
+
+FLEET = '[fleet]\nname = "f"\nservers = [{ address = "a.example:1" }]\n[cluster.c]\nnetwork = "10.0.0.0/24"\n'
+MEMBERS = "[cluster.c.member.m]\n[cluster.c.member.n]\n"
+
+
+def test_a_fleet_whose_keys_are_generated_is_taken_as_it_is(tmp_path: Path) -> None:
+    """The laboratory would rehearse other files than those of the real hosts."""
+    source = tmp_path / "f.toml"
+    source.write_text(FLEET + MEMBERS)
+    assert configure(source, load(source), tmp_path / "build").folder == tmp_path / "build"
+    assert configure(source, load(source), tmp_path / "build").inventory == load(source)
+
+
+def test_who_keeps_a_private_key_gets_one_for_the_laboratory(tmp_path: Path) -> None:
+    """A member with a key of its own could not be rehearsed, or its real files would name a key of the laboratory."""
+    source, own = tmp_path / "f.toml", public_key_of(new_private_key())
+    fleet = FLEET.replace("[cluster.c]", 'minimum_tier = "shared"\n[cluster.c]')
+    source.write_text(f'{fleet}[cluster.c.member.m]\npublic_key = "{own}"\n[cluster.c.member.n]\n')
+    made = configure(source, load(source), tmp_path / "build" / "f")
+    assert (made.folder, (tmp_path / "build" / "f").exists()) == (tmp_path / "build" / "f-lab", False)
+    [private] = load_client_config(made.folder / "client-m.toml").private_keys
+    member, other = read_routes(made.folder / "routes.json").members
+    assert [encode_key(key) for key in member.public_keys] == [private.public] != [own]
+    assert other.public_keys == ()
+    assert len(load_server_config(made.folder / "server.toml").security.private_keys) == 1
