@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from rustun.backends.base import Endpoint
 from rustun.backends.memory import MemoryStream
@@ -11,6 +12,7 @@ from tests.simulation.world import SERVER, World
 
 ADDRESS = Endpoint("192.0.2.66", 8080)
 Change = Callable[[bytes], list[bytes]]
+Direction = Literal["to_server", "to_client"]
 
 
 def pass_on(frame: bytes) -> list[bytes]:
@@ -38,6 +40,21 @@ class Middleman:
         self._listener = self._network.listen(ADDRESS)
         world.reactor.watch(self._listener, self._accept, None)
 
+    def send(self, direction: Direction, *frames: bytes) -> None:
+        """Send frames to one end of the newest connection, unless that end is gone."""
+        stream = self.links[-1][direction == "to_server"]
+        for frame in frames:
+            try:
+                stream.send(frame)
+            except ConnectionError:
+                return
+
+    def end(self, how: Literal["closed", "reset"]) -> None:
+        """End the newest connection towards both sides, as anybody on the path can."""
+        for stream in self.links[-1]:
+            self.world.reactor.unwatch(stream)
+            stream.close() if how == "closed" else stream.reset()
+
     def _accept(self) -> None:
         client = self._listener.accept()
         assert client is not None
@@ -45,15 +62,15 @@ class Middleman:
         self.links.append((client, server))
 
         def connected() -> None:
-            _Direction(self, client, server, self.from_client, "to_server")
-            _Direction(self, server, client, self.from_server, "to_client")
+            _OneWay(self, client, server, self.from_client, "to_server")
+            _OneWay(self, server, client, self.from_server, "to_client")
 
         self.world.reactor.watch(server, None, connected)
 
 
-class _Direction:
+class _OneWay:
     def __init__(
-        self, man: Middleman, source: MemoryStream, target: MemoryStream, seen: list[bytes], direction: str
+        self, man: Middleman, source: MemoryStream, target: MemoryStream, seen: list[bytes], direction: Direction
     ) -> None:
         self._reactor = man.world.reactor
         self._source = source

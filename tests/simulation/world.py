@@ -178,7 +178,8 @@ class World:
         if self.tier is Tier.KEY:
             keys = [self.key_file("server", age).name for age in server_ages]
             security = {"private_key_file": keys, **(security or {})}
-        tables = {"security_config": security or {}, **self._tables}
+        security = {"known_keys_file": "known-keys.json", **(security or {})}
+        tables = {"security_config": security, **self._tables}
         text = [crypto, f'[server_config]\nlisten_addr = "{SERVER}"', '[route_config]\nroutes_file = "routes.json"']
         for name, values in tables.items():
             text.append(f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
@@ -245,14 +246,16 @@ class World:
     ) -> ClientConfig:
         """Write and read the client.toml of a member of the key tier, with one key or two of its own and the server."""
         path = self.folder / f"client-{identity}.toml"
+        options = options or ClientOptions()
         keys = [self.key_file(identity, age).name for age in ages]
         pinned = [public_text("server", age) for age in server_ages]
+        address = options.server or str(SERVER)
         path.write_text(
             f"identity = {json.dumps(identity)}\n"
-            f"servers = [{{ address = {json.dumps(str(SERVER))}, public_key = {json.dumps(pinned)} }}]\n"
+            f"servers = [{{ address = {json.dumps(address)}, public_key = {json.dumps(pinned)} }}]\n"
             f"[security_config]\nprivate_key_file = {json.dumps(keys)}\n"
         )
-        return load_client_config(path, options or ClientOptions())
+        return load_client_config(path, options)
 
     def key_file(self, name: str, age: str = "") -> Path:
         """Write the private key of a member or of the "server" to its file and return the path."""
