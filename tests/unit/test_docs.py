@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rustun.backends.host_network import GSO_MAX_BYTES, TXQUEUELEN
 from rustun.backends.host_plan import MAX_ROUTES, ROUTE_PROTOCOL
@@ -19,13 +20,14 @@ from rustun.config.member import MAX_CIDERS
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.control import Ping, RekeySwitch, encode
+from rustun.protocol.envelope import Envelope
 from rustun.protocol.frames import FrameType, encode_frame
 from rustun.protocol.handshake import Hello, Initiator, Refusal, RefusalCode, Responder, Welcome
 from rustun.protocol.packet import ITEM, DropReason
 from rustun.protocol.records import Cipher
 from rustun.protocol.rekey import RekeyClient, RekeyServer
 from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply, SeedKeepAlive
-from rustun.protocol.suites import SHARED, Credentials, shared_psk
+from rustun.protocol.suites import KEY, NO_PSK, SHARED, Credentials, public_key, shared_psk
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
@@ -45,7 +47,7 @@ UNKNOWN = Refusal(RefusalCode.UNKNOWN_IDENTITY, "unknown identity")
 @cache
 def examples() -> dict[str, bytes]:
     """Return what the examples of docs/protocol.md have to show, by name."""
-    return {**seed_examples(), **shared_examples()}
+    return {**seed_examples(), **shared_examples(), **key_examples()}
 
 
 def seed_examples() -> dict[str, bytes]:
@@ -66,6 +68,25 @@ def seed_examples() -> dict[str, bytes]:
         codec = SeedCodec(seed_cipher(method, SEED_KEY), lambda size: NONCE[:size])
         found[f"seed-handshake-{method}"] = codec.seal_message(FrameType.SEED_HANDSHAKE, handshake)
     return found
+
+
+def key_examples() -> dict[str, bytes]:
+    own, remote = (X25519PrivateKey.from_private_bytes(bytes([byte]) * 32) for byte in (0x55, 0x66))
+    client = Initiator(Credentials(KEY, NO_PSK, own, public_key(remote)), HELLO, b"\x11" * 32, b"\x77" * 12)
+    server = Responder(Credentials(KEY, static=remote), b"\x22" * 32)
+    first = Envelope(public_key(remote)).open(client.first_frame)
+    assert first is not None
+    server.receive(first)
+    reply, keys = server.answer(WELCOME)
+    return {
+        "key-client-public": public_key(own),
+        "key-server-public": public_key(remote),
+        "key-init": client.first_frame,
+        "key-reply": reply,
+        "key-split-client-to-server": keys.client_to_server,
+        "key-split-server-to-client": keys.server_to_client,
+        "key-handshake-hash": keys.handshake_hash,
+    }
 
 
 def shared_examples() -> dict[str, bytes]:
