@@ -1,0 +1,214 @@
+"""A laboratory whose server and members have keys, with files that a test changes while everything runs.
+
+Rules of this module
+  1. The key of a name is made from the name and a number, so a process that is given both can prove it; number 0 is the
+     first, 1 the one that a rotation brings.
+  2. A file is replaced as a whole, by its name; a process never reads half of one.
+  3. Nothing starts by itself, except what a test starts; `close` has to find nothing left.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface, ip_network
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from netlab.lab import Files, Laboratory
+from netlab.topology import SERVER, LabSpec, MemberSpec, outside_addresses
+from rustun.protocol.suites import public_key
+
+PORT = 8080
+PATIENCE_S = 30.0  # only reached where something hangs
+Document = dict[str, Any]
+
+
+def key_of(name: str, number: int = 0) -> X25519PrivateKey:
+    """Return the key pair of a name."""
+    return X25519PrivateKey.from_private_bytes(hashlib.sha256(f"{name} {number}".encode()).digest())
+
+
+def public_of(name: str, number: int = 0) -> bytes:
+    """Return the public half."""
+    return public_key(key_of(name, number))
+
+
+def _base64(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@dataclass(frozen=True)
+class KeyedMember:
+    """An entry of routes.json; `keys` are numbers of this member's keys, `more` has further names of the entry."""
+
+    identity: str
+    cluster: str
+    address: str
+    ciders: tuple[str, ...] = ()
+    keys: tuple[int, ...] = (0,)
+    more: Mapping[str, object] = field(default_factory=dict)
+
+    def entry(self) -> dict[str, object]:
+        """Return the entry as it stands in routes.json."""
+        fixed = {"cluster": self.cluster, "identity": self.identity, "private_ip": self.address}
+        keys = [_base64(public_of(self.identity, number)) for number in self.keys]
+        return {
+            **fixed,
+            "mask": "255.255.255.0",
+            "private_ip6": f"fd00:1::{self.address.rpartition('.')[2]}/64",
+            "ciders": list(self.ciders),
+            **({"public_key": keys} if keys else {}),
+            **self.more,
+        }
+
+
+class KeyedLab:
+    """The wired machines and their files; use as a context.
+
+    Args:
+        folder: for files, taken by this laboratory alone.
+        members: each gets a machine.
+        others: entries of routes.json beside them, without machines.
+        more: what stands in server.toml beside the usual.
+    Attributes:
+        lab: the laboratory.
+        members: all entries by identity, as routes.json has them now.
+    """
+
+    def __init__(
+        self, folder: Path, members: Sequence[KeyedMember], others: Sequence[KeyedMember] = (), more: str = ""
+    ) -> None:
+        self.folder = folder
+        self._more = more
+        self.members = {member.identity: member for member in (*members, *others)}
+        self.server_address = str(outside_addresses(0)[0].ip)
+        specs = tuple(
+            MemberSpec(
+                one.identity, one.cluster, (ip_interface(f"{one.address}/24"),), tuple(map(ip_network, one.ciders)),
+                one.identity,
+            )
+            for one in members
+        )  # fmt: skip
+        self.lab = Laboratory(
+            LabSpec("keyed", (self.server_address,), specs), Files(folder, folder / "logs", Path("/run/keyed"))
+        )
+        for made in (self.lab.files.logs, self.lab.files.sockets):
+            made.mkdir()
+        self.write_server()
+        self.write_routes()
+        for member in members:
+            self.write_client(member.identity)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        left = self.lab.close()
+        assert error is not None or left == [], left
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def write_server(self, *keys: int) -> None:
+        """Write server.toml with these of the server's keys, newest last; the first one where none is named."""
+        self._write(
+            "server.toml",
+            f'[server_config]\nlisten_addr = "0.0.0.0:{PORT}"\n[route_config]\nroutes_file = "routes.json"\n'
+            f"[security_config]\nprivate_key_file = {self._key_files(SERVER, keys or (0,))}\n{self._more}",
+        )
+
+    def write_routes(self) -> None:
+        """Write routes.json as `members` are now."""
+        self._write("routes.json", json.dumps([member.entry() for member in self.members.values()], indent=1))
+
+    def change(self, identity: str, **changes: Any) -> None:
+        """Change an entry and write routes.json."""
+        self.members[identity] = replace(self.members[identity], **changes)
+        self.write_routes()
+
+    def remove(self, identity: str) -> None:
+        """Take an entry out and write routes.json."""
+        del self.members[identity]
+        self.write_routes()
+
+    def write_client(
+        self, identity: str, keys: Sequence[int] = (0,), server_keys: Sequence[int] = (0,), address: str = ""
+    ) -> None:
+        """Write a member's client file: its own keys, those of the server that it takes, and where the server is."""
+        pinned = json.dumps([_base64(public_of(SERVER, number)) for number in server_keys])
+        self._write(
+            f"{identity}.toml",
+            f'identity = "{identity}"\n'
+            f'[[servers]]\naddress = "{address or self.server_address}:{PORT}"\npublic_key = {pinned}\n'
+            f"[security_config]\nprivate_key_file = {self._key_files(identity, keys)}\n",
+        )
+
+    def _key_files(self, name: str, numbers: Sequence[int]) -> str:
+        files = []
+        for number in numbers:
+            files.append(f"{name}-{number}.key")
+            self._write(files[-1], _base64(key_of(name, number).private_bytes_raw()) + "\n")
+        return json.dumps(files)
+
+    def _write(self, name: str, text: str) -> None:
+        new = self.folder / f"{name}.new"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(text)
+        new.replace(self.folder / name)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def start(self, *identities: str) -> None:
+        """Start the server, unless it runs, and these clients; return when each has a session and its routes."""
+        if SERVER not in self.lab.processes:
+            self.lab.start_server()
+        for identity in identities:
+            self.lab.start_client(identity)
+        for identity in identities:
+            self.until(identity, lambda status: status["state"] == "online" and status["routes"])
+
+    def end(self, node: str, number: signal.Signals = signal.SIGTERM) -> int | None:
+        """End a node's process and return its exit code, negative after a signal."""
+        process = self.lab.processes.pop(node)
+        process.signal(number)
+        return process.reap(monotonic() + PATIENCE_S)
+
+    def status(self, node: str = SERVER) -> Document:
+        """Return a node's status document."""
+        found = self.lab.status(node)
+        assert found is not None, f"{node} does not answer"
+        return found
+
+    def until(self, node: str, holds: Callable[[Document], object]) -> Document:
+        """Return the first status document of a node that is as wanted."""
+        found: list[Document] = []
+
+        def look() -> bool:
+            document = self.lab.status(node)
+            found[:] = [document] if document is not None and holds(document) else []
+            return bool(found)
+
+        self.lab.wait_until(look, f"{node} is not as wanted: {self.lab.status(node)}", PATIENCE_S)
+        return found[0]
+
+    def until_logged(self, node: str, text: str) -> None:
+        """Return once a node's process has told people `text`."""
+        self.lab.wait_until(lambda: text in self.log(node), f"{node} does not say {text!r}", PATIENCE_S)
+
+    def log(self, node: str) -> str:
+        """Return all that a node's process has said."""
+        return (self.lab.files.logs / f"{node}.log").read_text()
+
+    def session(self, identity: str) -> Document | None:
+        """Return the server's view of a member's session, None where there is none."""
+        return next((one for one in self.status()["sessions"] if one["identity"] == identity), None)

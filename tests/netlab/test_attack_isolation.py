@@ -1,0 +1,163 @@
+"""Two clusters with the same addresses and the same LANs, and a hostile member of one of them.
+
+    red   red-gw  10.0.1.1, 192.168.1.0/24, 100.64.9.0/24    red-dev  10.0.1.2
+    blue  blue-gw 10.0.1.1, 192.168.1.0/24                   blue-dev 10.0.1.2    blue-evil 10.0.1.3 with valid keys
+
+A denial counts only with its twin: each kind of probe passes where it may, and behind the last one a marker arrives in
+both clusters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from netlab import measure
+from netlab.processes import Document, Measurement
+from tests.netlab.forgeries import (
+    ABSENT,
+    DEVICE,
+    EVIL,
+    GATEWAY,
+    MAPPED,
+    REAL,
+    WIDE,
+    all_forgeries,
+    numbers_in,
+    packed,
+)  # fmt: skip
+from tests.netlab.hostile import LEGACY_ME, ME, SEED_KEY
+from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.own_world import in_own_world
+from tests.netlab.traffic import Tap
+
+LAN = "192.168.1.0/24"
+HONEST = (
+    KeyedMember("red-gw", "red", GATEWAY, (LAN, "100.64.9.0/24")),
+    KeyedMember("red-dev", "red", DEVICE),
+    KeyedMember("blue-gw", "blue", GATEWAY, (LAN,)),
+    KeyedMember("blue-dev", "blue", DEVICE),
+)
+HOSTILE = KeyedMember(ME, "blue", EVIL, WIDE, more={"cider_mapping": {MAPPED: REAL}})
+OTHERS = (
+    KeyedMember("blue-off", "blue", ABSENT),
+    KeyedMember(LEGACY_ME, "blue", "10.0.1.8", keys=(), more={"tier": "legacy"}),
+)
+BLUE = {"blue-gw", "blue-dev", "blue-off", LEGACY_ME, ME}
+RED = ("red-gw", "red-dev")
+ATTACK_S = 30.0  # only reached where something hangs
+ECHOES = 10
+
+
+@contextmanager
+def two_clusters(folder: Path) -> Iterator[KeyedLab]:
+    """All honest members online."""
+    legacy = f'[crypto_config]\nchacha20poly1305 = "{SEED_KEY}"\n'
+    with KeyedLab(folder, (*HONEST, HOSTILE), OTHERS, more=legacy) as site:
+        site.start(*(member.identity for member in HONEST))
+        yield site
+
+
+@contextmanager
+def attack(site: KeyedLab, *arguments: str) -> Iterator[Document]:
+    """Let the hostile member carry out an attack, and stay until the context ends."""
+    process = Measurement(site.lab.namespaces[ME], arguments, "tests.netlab.hostile")
+    try:
+        yield process.line(monotonic() + ATTACK_S)
+    finally:
+        process.stop()
+
+
+def red_view(site: KeyedLab) -> dict[str, Any]:
+    """Return all that arrives in the red cluster, by the counters of both ends, and who is known of whom there.
+
+    What a member's kernel sends of its own accord (it looks for routers) is its own affair.
+    """
+    view: dict[str, Any] = {}
+    for identity in RED:
+        client, session = site.status(identity), site.session(identity)
+        assert session is not None
+        view |= {f"{identity} {name}": session[name] for name in ("sent_packets", "sent_bytes")}
+        names = ("received_packets", "received_bytes", "drops", "peers", "reconnects")
+        view |= {f"{identity} {name}": client[name] for name in names}
+    return view
+
+
+def marker(site: KeyedLab, cluster: str) -> None:
+    """Let echoes cross a cluster: what is silent there is not dead."""
+    way = measure.Path(f"{cluster}-dev", f"{cluster}-gw", GATEWAY)
+    assert measure.trips(site.lab, way, echoes=ECHOES).lost == 0, f"{cluster} is dead: its silence proves nothing"
+
+
+@in_own_world
+def test_forged_packets_reach_nobody(tmp_path: Path) -> None:
+    """A member sends in others' names, into other clusters, or makes a far kernel do what nobody checked."""
+    with two_clusters(tmp_path) as site, ExitStack() as stack:
+        spaces = site.lab.namespaces
+        taps = {one.identity: stack.enter_context(Tap(spaces[one.identity])) for one in HONEST}
+        marker(site, "red")
+        before = red_view(site)
+        delivered_before = {identity: len(tap.seen) for identity, tap in taps.items()}
+        with attack(site, "forge") as told:
+            sent = all_forgeries()
+            assert told["sent"] == len(sent)
+            assert set(told["knows"]) == BLUE, told
+            session = site.session(ME)
+            assert session is not None
+            expected = Counter(one.fate for one in sent if one.fate not in BLUE)
+            assert session["drops"] == dict(expected)
+            assert {"bad-source", "no-route", "offline", "to-sender", "bad-packet", "bad-offload"} < set(expected)
+            for identity in ("blue-dev", "blue-gw"):
+                check_arrivals(identity, taps[identity])
+        assert red_view(site) == before, "something of blue shows in red"
+        for identity in RED:
+            assert len(taps[identity].seen) == delivered_before[identity]
+        for cluster in ("blue", "red"):
+            marker(site, cluster)
+        after = red_view(site)
+        for name in (f"{identity} {what}" for identity in RED for what in ("sent_packets", "received_packets")):
+            assert after[name] == before[name] + ECHOES, name
+
+
+def check_arrivals(identity: str, tap: Tap) -> None:
+    """Wait for every forgery that is allowed here, compare addresses, and find no other one."""
+    allowed = {one.number: one for one in all_forgeries() if one.fate == identity}
+    assert tap.until(lambda seen: allowed.keys() <= numbers(tap)), f"at {identity}: {allowed.keys() - numbers(tap)}"
+    assert numbers(tap) == allowed.keys()
+    for seen in tap.seen:
+        for number in numbers_in(seen.packet):
+            one = allowed[number]
+            assert seen.addresses == (packed(one.source), packed(one.destination)), one
+
+
+def numbers(tap: Tap) -> set[int]:
+    """Return the numbers of all forgeries that a tap has seen."""
+    return {number for seen in list(tap.seen) for number in numbers_in(seen.packet)}
+
+
+@in_own_world
+def test_foreign_names_in_messages_change_nothing(tmp_path: Path) -> None:
+    """Row 16. Naming another member, in either tier, gives its place, its directory, or somebody else's news."""
+    with two_clusters(tmp_path) as site:
+        before = red_view(site)
+        with attack(site, "impersonate") as told:
+            outcomes = dict(told["outcomes"])
+            assert set(outcomes.values()) <= {"closed", "reset"}, outcomes
+            assert told["answered"], "a ping with unknown fields is a ping"
+            assert set(told["knows"]) == BLUE
+            closes = site.status()["closes"]
+            assert closes["handshake-failed"] == sum(what.startswith("handshake") for what in outcomes) == 2
+            assert closes["protocol-error"] == len(outcomes) - 2, closes
+        with attack(site, "keep_alive") as told:
+            assert told["answered"] == [LEGACY_ME]
+            assert set(told["knows"]) == BLUE - {LEGACY_ME}
+            session = site.session(LEGACY_ME)
+            assert session is not None
+            assert session["drops"] == {"foreign-identity": 4}
+        assert red_view(site) == before
+        marker(site, "blue")
+        marker(site, "red")
