@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rustun.config.advice import advise, expiries
+from rustun.config.advice import absences, advise
 from rustun.config.client import load_client_config
 from rustun.config.files import MAX_ROUTES_BYTES, decode, read_bytes
 from rustun.config.findings import config_error
+from rustun.config.known_keys import judge_known_keys
 from rustun.config.routes import RoutesFile, read_routes
 from rustun.config.server import load_server_config, read_first_steps
 from rustun.config.toml import parse_toml
@@ -78,12 +79,14 @@ def _check_server(path: Path, now: datetime) -> Iterator[Problem]:
         yield from error.problems
         return
     yield from _judged(routes, config.routes_file, now)
-    yield from advise(config, routes)
+    kept = judge_known_keys(routes, config)
+    yield from kept.notes
+    yield from advise(config, kept.routes)
 
 
 def _judged(routes: RoutesFile, path: Path, now: datetime) -> Iterator[Problem]:
     yield from routes.notes
-    yield from expiries(routes, str(path), now)
+    yield from absences(routes, str(path), now)
 
 
 def _kind(path: Path) -> str:

@@ -14,7 +14,7 @@ from rustun.backends.base import Endpoint, Prefix
 from rustun.config.addresses import parse_endpoint, parse_prefix
 from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
 from rustun.config.findings import Complaint, Findings
-from rustun.config.keys import PrivateKey, Secret, parse_psk, parse_public_key, read_key_file
+from rustun.config.keys import PrivateKey, Secret, encode_key, parse_psk, parse_public_key, read_key_file
 from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
@@ -289,10 +289,14 @@ def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
     if config.legacy and config.private_keys:
         findings.add(0, "legacy", "stands beside private_key_file", "the seed's wire has no keys: keep one of them")
     if config.tier is Tier.KEY:
+        own = {key.public for key in config.private_keys}
         for server in config.servers:
             if not server.public_keys:
                 reason = f"server {server.endpoint} has no public_key, so nobody could tell it from an impostor"
                 findings.add(0, "servers", reason, "write the server's public_key beside its address")
+            elif own.intersection(map(encode_key, server.public_keys)):
+                reason = f"server {server.endpoint} has this member's own public_key"
+                findings.add(0, "servers", reason, "write the server's: rustun check server.toml shows it there")
         if config.method is not None:
             findings.add(0, "crypto_config", "is not used: private_key_file chooses the key tier", "", "warning")
     elif config.method is None:

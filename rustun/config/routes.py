@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rustun.config.claims import Claims
 from rustun.config.files import MAX_ROUTES_BYTES, decode, read_bytes, too_long
@@ -18,6 +18,7 @@ from rustun.config.json_entries import EntryCutter, JsonError
 from rustun.config.member import Member, MemberReader
 from rustun.errors import Problem
 
+T = TypeVar("T")
 ENTRIES_PER_STEP: Final = 8  # an entry takes some 60 us
 
 
@@ -68,10 +69,14 @@ def read_routes(path: Path) -> RoutesFile:
 
     Raises: ConfigError: not readable, or with every problem of the file.
     """
-    steps = parse_routes(read_bytes(path, MAX_ROUTES_BYTES), str(path))
+    return at_once(parse_routes(read_bytes(path, MAX_ROUTES_BYTES), str(path)))
+
+
+def at_once(steps: Generator[None, None, T]) -> T:
+    """Return what a generator of short steps has as its value, where nobody waits between them."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            routes: RoutesFile = stop.value
-            return routes
+            value: T = stop.value
+            return value

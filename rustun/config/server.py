@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pwd
 import re
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from rustun.printable import printable, quoted
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
+STATE_FOLDER: Final = Path("/var/lib/rustun")
 DEFAULT_SOCKET: Final = "/run/rustun/server.sock"
 MAX_SOCKET_BYTES: Final = 107  # sun_path without its final zero byte
 CIPHERS: Final = ("auto", "aes256", "chacha20")
@@ -30,11 +33,22 @@ _TIERS: Final = tuple(str(tier) for tier in sorted(Tier, reverse=True))
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
-    """[security_config]; `cipher` is empty where it was not written."""
+    """[security_config].
+
+    Attributes:
+        cipher: empty where it was not written.
+        known_keys_file: where the server remembers its members' public keys (rustun.config.known_keys).
+    """
 
     private_keys: tuple[PrivateKey, ...]
     minimum_tier: Tier
     cipher: str
+    known_keys_file: Path
+
+    @property
+    def remembers_keys(self) -> bool:
+        """Whether that file is written: below the key tier an entry that lost its key would admit somebody."""
+        return self.minimum_tier < Tier.KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ def load_server_config(path: Path) -> ServerConfig:
     user = _read_user(server)
     crypto = read_crypto(top, folder)
     routes_file = _read_routes_file(top.table("route_config"), folder)
-    security = read_security(top, crypto, folder)
+    security = read_security(top, crypto, folder, routes_file)
     limits = read_numbers(top.table("limit_config"), LimitConfig)
     queues = read_numbers(top.table("queue_config"), QueueConfig)
     admin = top.table("admin_config")
@@ -165,7 +179,7 @@ def _read_routes_file(table: Table, folder: Path) -> Path:
     return here if found_here else beside
 
 
-def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityConfig:
+def read_security(top: Table, crypto: Crypto | None, folder: Path, routes_file: Path) -> SecurityConfig:
     """Return [security_config] of a server.toml, judged against its crypto_config."""
     table = top.table("security_config")
     private_keys = read_private_keys(table, folder)
@@ -174,14 +188,33 @@ def read_security(top: Table, crypto: Crypto | None, folder: Path) -> SecurityCo
     usual = Tier.LEGACY if insecure else Tier.KEY if has_keys else Tier.SHARED
     minimum = Tier(table.choice("minimum_tier", _TIERS, str(usual)))
     cipher = table.choice("cipher", CIPHERS, "")
+    known_keys_file = table.text("known_keys_file", lambda text: _named(folder, text), _usual_file(routes_file))
     table.close()
     _judge_tiers(top, table, crypto, minimum, has_keys)
-    return SecurityConfig(private_keys, minimum, cipher)
+    return SecurityConfig(private_keys, minimum, cipher, known_keys_file)
+
+
+def _named(folder: Path, text: str) -> Path:
+    if not text or "\0" in text:
+        raise Complaint("is empty" if not text else "holds a NUL byte", "name a file, or leave it out")
+    return folder / text
+
+
+def _usual_file(routes_file: Path) -> Path:
+    """Return where a server remembers the keys of one routes.json, apart from those of every other on this host."""
+    name = hashlib.sha256(os.fsencode(routes_file.absolute())).hexdigest()[:16]
+    return STATE_FOLDER / f"known-keys-{name}.json"
 
 
 def read_private_keys(table: Table, folder: Path) -> tuple[PrivateKey, ...]:
-    """Return what the files below `private_key_file` hold, one or two of them."""
-    return table.texts("private_key_file", lambda text: read_private_key(folder / text), most=2)
+    """Return what the files below `private_key_file` hold, one or two of them; their public keys are noted."""
+
+    def read(text: str) -> PrivateKey:
+        key = read_private_key(folder / text)
+        table.report("private_key_file", f"the public key of {quoted(text)} is {key.public}", "", "note", text)
+        return key
+
+    return table.texts("private_key_file", read, most=2)
 
 
 def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier, has_keys: bool) -> None:

@@ -108,9 +108,7 @@ class Policy:
 
     def wanted_tier(self, member: Member) -> Tier:
         """Return the lowest tier that a member may use."""
-        if member.public_keys:
-            return Tier.KEY
-        return Tier.LEGACY if self._insecure else member.tier or self._minimum
+        return Tier.KEY if member.public_keys else member.tier or self._minimum
 
     def nonce_is_new(self, frame: bytes) -> bool:
         """Remember the nonce of a seed handshake; False when it was seen before. xor and plain have none."""

@@ -5,7 +5,8 @@ Rules of this module
   2. It is read a step at a time between other work: a file of 10,000 members pauses nobody.
   3. A file that cannot be used changes nothing. The last good set stays, and `problems` and `not_in_force` say what
      the operator believes to be true and is not.
-  4. A file that could not even be read is tried again at each look: a host that had no descriptor left changes nothing
+  4. An entry that has lost its public key keeps it until the operator says otherwise (rustun.config.known_keys).
+  5. A file that could not even be read is tried again at each look: a host that had no descriptor left changes nothing
      of the file's metadata when it has one again.
 """
 
@@ -21,9 +22,10 @@ from typing import Final
 from rustun.backends.base import Reactor, Timer
 from rustun.config.files import MAX_ROUTES_BYTES, read_bytes
 from rustun.config.member import Member
-from rustun.config.routes import RoutesFile, parse_routes, read_routes
+from rustun.config.routes import RoutesFile, at_once, parse_routes
 from rustun.errors import ConfigError
 from rustun.logs import EventLog
+from rustun.relay.known_keys import KnownKeys
 
 TURN_SECONDS: Final = 0.001  # of reading between two turns of the loop: 10,000 members take 0.6 s of them
 STEPS_PER_TURN: Final = 16
@@ -39,6 +41,7 @@ class Roster:
     Args:
         path: of routes.json.
         on_change: called with every new good set.
+        known_keys: what is remembered of the members' public keys.
     Attributes:
         routes: the set in force.
         loaded_at: when it was loaded, unix seconds.
@@ -46,8 +49,16 @@ class Roster:
         not_in_force: identities that are still members although the refused file no longer names them.
     """
 
-    def __init__(self, path: Path, reactor: Reactor, log: EventLog, on_change: Callable[[RoutesFile], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reactor: Reactor,
+        log: EventLog,
+        on_change: Callable[[RoutesFile], None],
+        known_keys: KnownKeys,
+    ) -> None:
         self.path = path
+        self.known_keys = known_keys
         self._reactor = reactor
         self._log = log
         self._on_change = on_change
@@ -64,7 +75,7 @@ class Roster:
     def load(self) -> None:
         """Read the file at once, for the start. Raises: ConfigError."""
         self._seen = self._signature()
-        self._accept(read_routes(self.path))
+        self._accept(at_once(self._read(read_bytes(self.path, MAX_ROUTES_BYTES))))
 
     def watch(self) -> None:
         """Look at the file from now on."""
@@ -75,6 +86,7 @@ class Roster:
         if self._timer is not None:
             self._timer.cancel()
         self._steps = None
+        self.known_keys.stop()
 
     def reload(self) -> None:
         """Read the file again, whether it looks changed or not."""
@@ -99,16 +111,20 @@ class Roster:
             self._data = read_bytes(self.path, MAX_ROUTES_BYTES)
         except ConfigError as error:
             self._steps = None  # an older content that is still being read is outdated too
-            self._seen = None  # rule 4
+            self._seen = None  # rule 5
             if self._unreadable != str(error):
                 self._unreadable = str(error)
                 self._refuse(error, readable=False)
             return
         self._unreadable = ""
         busy = self._steps is not None
-        self._steps = parse_routes(self._data, str(self.path))
+        self._steps = self._read(self._data)
         if not busy:
             self._reactor.call_soon(self._step)
+
+    def _read(self, data: bytes) -> Generator[None, None, RoutesFile]:
+        routes = yield from parse_routes(data, str(self.path))
+        return (yield from self.known_keys.keep(routes, str(self.path)))
 
     def _step(self) -> None:
         steps, self._steps = self._steps, None  # should a step fail as nobody foresaw, the next change begins anew

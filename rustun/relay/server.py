@@ -11,6 +11,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,6 +22,7 @@ from rustun.errors import HostError, RightsError
 from rustun.logs import EventLog
 from rustun.relay.admission import PendingPool, SourceBudget, source_keys
 from rustun.relay.core import RelayCore
+from rustun.relay.known_keys import KnownKeys
 from rustun.relay.noise_session import NoiseSession
 from rustun.relay.pending import PendingConnection
 from rustun.relay.policy import Policy
@@ -60,7 +62,9 @@ class RelayServer:
     ) -> None:
         self.settings = Settings(config, reactor, log, self._on_policy, aes_is_fast=aes_is_fast)
         self.core = RelayCore(reactor, config.limits, config.queues, random_bytes, log, self.settings.policy())
-        self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes)
+        security = config.security
+        known_keys = KnownKeys(security.known_keys_file, reactor, log, durable=security.remembers_keys)
+        self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes, known_keys)
         self.listeners: list[Listener] = []
         self._reactor = reactor
         self._network = network
@@ -123,12 +127,14 @@ class RelayServer:
         return self.settings.config
 
     def _on_policy(self, policy: Policy) -> None:
+        self.roster.known_keys.make_durable(self.config.security.remembers_keys)
         self.core.apply_policy(policy)
         self._advise()
 
     def _advise(self) -> None:
         for problem in advise(self.config, self.roster.routes):
-            self._log.event("warning", "advice", str(problem))
+            level = "info" if problem.level == "note" else "warning"
+            self._log.event(level, "advice", str(replace(problem, level="error")))  # the log shows the level itself
 
     def status(self) -> dict[str, object]:
         """Return the server's part of the status document."""

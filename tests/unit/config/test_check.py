@@ -25,6 +25,7 @@ def said(folder: Path, crypto: str, security: str, *members: dict[str, object]) 
     (folder / "server.key").write_text(PRIVATE_KEY)
     (folder / "server.key").chmod(0o600)
     (folder / "routes.json").write_text(json.dumps(members))
+    security = f'known_keys_file = "known-keys.json"\n{security}'
     text = f'[server_config]\nlisten_addr = "0.0.0.0:8080"\n{crypto}\n[security_config]\n{security}\n'
     (folder / "server.toml").write_text(f'{text}[route_config]\nroutes_file = "{folder}/routes.json"\n')
     problems = check_files([folder / "server.toml"], NOW)
@@ -33,30 +34,55 @@ def said(folder: Path, crypto: str, security: str, *members: dict[str, object]) 
 
 
 SHARED = '[crypto_config]\naes256 = "a long and random key string"'
-NO_KEY_TIER = "warning: is not acted on by this version: nobody can come in by the key tier"
+DISABLED = 'note: 1 member with "enabled": false cannot come in: "off"'
+SERVER_KEY = 'note: the public key of "server.key" is HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw='
 SHARED_NOTE = "note: is used only by entries of routes.json that say tier themselves: minimum_tier is key"
 
 
 @pytest.mark.parametrize(
     ("crypto", "security", "expected"),
     [
-        (SHARED, "", ['warning: 1 member with a public_key cannot come in, since the server has no key: "keyed"']),
+        (
+            SHARED,
+            "",
+            [
+                DISABLED,
+                'warning: 1 member with a public_key cannot come in, since the server has no key: "keyed"',
+                "warning: 1 member can come in by the seed's wire, which keeps no secret for long, as the entry says: "
+                '"seed"',
+            ],
+        ),
+        (
+            SHARED,
+            'private_key_file = "server.key"\nminimum_tier = "shared"',
+            [
+                SERVER_KEY,
+                DISABLED,
+                'note: 1 member can come in by the shared key alone, as the entry says: "shared"',
+                'note: 1 member can come in by the shared key alone, since minimum_tier is shared: "plain"',
+                "warning: 1 member can come in by the seed's wire, which keeps no secret for long, as the entry says: "
+                '"seed"',
+            ],
+        ),
         (
             SHARED,
             'private_key_file = "server.key"',
             [
                 SHARED_NOTE,
-                NO_KEY_TIER,
+                SERVER_KEY,
+                DISABLED,
                 'warning: 1 member without a public_key cannot come in, since minimum_tier is key: "plain"',
-                'note: 1 member can come in by the shared key alone, without a key of their own: "shared"',
-                'warning: 1 member can come in by the seed\'s wire, which keeps no secret for long: "seed"',
+                'note: 1 member can come in by the shared key alone, as the entry says: "shared"',
+                "warning: 1 member can come in by the seed's wire, which keeps no secret for long, as the entry says: "
+                '"seed"',
             ],
         ),
         (
             "",
             'private_key_file = "server.key"',
             [
-                NO_KEY_TIER,
+                SERVER_KEY,
+                DISABLED,
                 'warning: 1 member without a public_key cannot come in, since minimum_tier is key: "plain"',
                 'warning: 2 members cannot come in, since the server has no crypto_config: "shared", "seed"',
             ],
@@ -66,6 +92,7 @@ SHARED_NOTE = "note: is used only by entries of routes.json that say tier themse
             "",
             [
                 "warning: xor protects nothing: everybody on the path reads and forges all traffic; for tests only",
+                DISABLED,
                 'warning: 1 member with a public_key cannot come in, since the server has no key: "keyed"',
                 'warning: 1 member of tier shared cannot come in by xor: "shared"',
             ],
@@ -81,13 +108,7 @@ def test_who_can_come_in_by_which_tier(tmp_path: Path, crypto: str, security: st
         member("seed", 4, tier="legacy"),
         member("off", 5, tier="legacy", enabled=False),
     ]
-    found = said(tmp_path, crypto, security, *members)
-    if "private_key_file" not in security and "xor" not in crypto:
-        expected = [
-            *expected,
-            'warning: 1 member can come in by the seed\'s wire, which keeps no secret for long: "seed"',
-        ]
-    assert found == expected
+    assert said(tmp_path, crypto, security, *members) == expected
 
 
 def test_one_key_for_several_clusters(tmp_path: Path) -> None:
@@ -125,3 +146,42 @@ def test_a_routes_file_is_judged_once(tmp_path: Path) -> None:
     (tmp_path / "routes.json").write_text("[7]")
     problems = check_files([tmp_path / "server.toml", tmp_path / "routes.json"], NOW)
     assert [problem.reason for problem in problems] == ["is 7, not a member"]
+
+
+def test_who_leaves_and_when_in_a_few_lines(tmp_path: Path) -> None:
+    """An operator of a large fleet finds nothing else among thousands of lines about what ends, or not the next end."""
+    members = [member(f"m{day:02}", day, expires_at=f"2026-06-{day:02}") for day in range(30, 0, -1)]
+    members += [member("gone", 40, expires_at="2026-05-01", enabled=False), member("late", 41, expires_at="2026-08-01")]
+    (tmp_path / "routes.json").write_text(json.dumps(members))
+    found = [f"{problem.key}: {problem.reason}" for problem in check_files([tmp_path / "routes.json"], NOW)]
+    assert len(found) == 22
+    assert found[0] == ': 1 member with "enabled": false cannot come in: "gone"'
+    assert found[1] == 'member "m01" (cluster beijing): expires in 1 days, at 2026-06-02T00:00:00+00:00'
+    assert found[-1].startswith(": 10 members more end by 2026-07-01T00:00:00+00:00: ")
+
+
+def test_a_member_with_the_servers_own_key(tmp_path: Path) -> None:
+    """An operator copied the wrong public key, and looks for the reason on the network."""
+    public = SERVER_KEY.rpartition(" ")[2]
+    found = said(tmp_path, "", 'private_key_file = "server.key"', member("a", 1, public_key=public))
+    assert found == [SERVER_KEY, 'warning: 1 member with the server\'s own public_key: "a"']
+
+
+def test_keys_that_were_lost_while_nothing_ran(tmp_path: Path) -> None:
+    """A tool took the public keys out of routes.json, and `check` says that all is well."""
+    known = tmp_path / "known-keys.json"
+    known.write_text(json.dumps({"schema": 1, "keys": {"a": [KEY], "gone": [KEY]}}))
+    known.chmod(0o600)
+    security = 'private_key_file = "server.key"\nminimum_tier = "shared"'
+    assert said(tmp_path, SHARED, security, member("a", 1)) == [
+        SERVER_KEY,
+        'warning: 1 member lost the public_key; the server goes on with what it knew: "a"',
+    ]
+    known.write_text("{")
+    assert said(tmp_path, SHARED, security, member("a", 1), member("b", 2, tier="shared")) == [
+        SERVER_KEY,
+        "warning: 1 member without public_key and tier cannot come in, since nobody can tell whether there was a key: "
+        '"a"',
+        "warning: is not a list of known keys: it is cut off or garbled",
+        'note: 1 member can come in by the shared key alone, as the entry says: "b"',
+    ]

@@ -32,7 +32,7 @@ def policy(method: SeedMethod | None = SeedMethod.AES256, minimum: Tier = Tier.S
     """Return the policy of a server.toml with these words in it."""
     here = Path("server.toml")
     key = Secret(KEY) if method is not None else None
-    security = SecurityConfig((), minimum, cipher)
+    security = SecurityConfig((), minimum, cipher, here)
     config = ServerConfig(here, (), method, key, here, security, LimitConfig(), QueueConfig(), here, "", ())
     return Policy(config, aes_is_fast=True)
 
@@ -83,10 +83,13 @@ def test_a_public_key_means_the_key_tier_and_no_other(minimum: Tier) -> None:
 @pytest.mark.parametrize("method", [SeedMethod.XOR, SeedMethod.PLAIN])
 def test_testing_modes_are_the_seeds_wire_and_nothing_else(method: SeedMethod) -> None:
     """If this fails, a shared tier without a secret is offered to everybody."""
-    rules = policy(method)
+    rules = policy(method, Tier.LEGACY)
     assert rules.first_types == {FrameType.SEED_HANDSHAKE}
     assert rules.shared is None
     assert not code(rules.refusal(member("bj-dev"), Tier.LEGACY, NOW))
+    for held in (replace(member("bj-dev"), tier=Tier.KEY), replace(member("bj-dev"), tier=Tier.SHARED)):
+        assert code(rules.refusal(held, Tier.LEGACY, NOW)) == "tier", "what an entry says holds here, too"
+    assert code(policy(method, Tier.KEY).refusal(member("bj-dev"), Tier.LEGACY, NOW)) == "tier"
     assert rules.nonce_is_new(b"same frame")
     assert rules.nonce_is_new(b"same frame")
 

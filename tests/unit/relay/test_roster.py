@@ -16,6 +16,7 @@ from rustun.backends.memory import VirtualReactor
 from rustun.config.routes import RoutesFile
 from rustun.errors import ConfigError
 from rustun.relay import roster
+from rustun.relay.known_keys import KnownKeys
 from rustun.relay.roster import POLL_SECONDS, Roster
 
 
@@ -50,7 +51,8 @@ class World:
         self.reactor = VirtualReactor()
         self.log = Log()
         self.changes: list[list[str]] = []
-        self.roster = Roster(self.path, self.reactor, self.log, self._on_change)
+        known_keys = KnownKeys(folder / "known-keys.json", self.reactor, self.log, durable=True)
+        self.roster = Roster(self.path, self.reactor, self.log, self._on_change, known_keys)
         if names:
             self.write(entries(*names))
             self.roster.load()

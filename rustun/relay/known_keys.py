@@ -1,0 +1,153 @@
+"""A running server's memory of its members' public keys (rustun.config.known_keys has the rules).
+
+Rules of this module
+  1. It is read at the start, and written where a lower tier than key admits anybody (`durable`): else what an entry
+     loses while the server is down would not be noticed.
+  2. It is written after the new members are in force, a part in each turn of the loop, every part on the disk before
+     the next (O_DSYNC); the whole takes the old one's place by its name. A crash leaves the old one or the new one.
+  3. What cannot be read is never written over as long as somebody is held because of it; what cannot be written is said
+     in log and status, and tried again with the next reading of routes.json.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rustun.backends.base import Reactor
+from rustun.config.known_keys import Known, encode_known_keys, keep_keys, read_known_keys, writing_problem
+from rustun.config.routes import RoutesFile
+from rustun.errors import ConfigError, Problem
+from rustun.logs import EventLog
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o755
+
+
+class KnownKeys:
+    """What one server knows of its members' keys.
+
+    Args:
+        path: of its file.
+        durable: whether it is to be written.
+    Attributes:
+        keeping: identities whose entries have lost their keys and that keep them.
+    """
+
+    def __init__(self, path: Path, reactor: Reactor, log: EventLog, *, durable: bool) -> None:
+        self.keeping: tuple[str, ...] = ()
+        self._durable = durable
+        self._path = path
+        self._reactor = reactor
+        self._log = log
+        self._known: Known | None = None  # nothing was read yet, or it could not be read
+        self._on_disk: Known | None = None
+        self._writing: Generator[None, None, None] | None = None
+        self._notes: tuple[Problem, ...] = ()
+        self._unreadable = ""
+        self._unwritable = ""
+
+    @property
+    def alarms(self) -> list[str]:
+        """What an operator should look at now, one line each."""
+        return [*map(_line, self._notes), *filter(None, (self._unreadable, self._unwritable))]
+
+    def keep(self, routes: RoutesFile, file: str) -> Generator[None, None, RoutesFile]:
+        """Return members with the keys that their entries have lost, as a generator's value; call nothing meanwhile.
+
+        Args:
+            routes: that are to be in force as soon as this ends.
+            file: how messages call routes.json.
+        """
+        if self._known is None:
+            self._read()
+        kept = yield from keep_keys(routes, self._known, file)
+        self._known, self.keeping, self._notes = kept.known, kept.keeping, kept.notes
+        for note in kept.notes:
+            self._log.event("warning", "known-keys", _line(note))
+        if kept.known is not None:
+            self._unreadable = ""
+            self._plan_writing(kept.known)
+        return kept.routes
+
+    def make_durable(self, durable: bool) -> None:
+        """Write from now on, or no more."""
+        self._durable = durable
+        if self._known is not None:
+            self._plan_writing(self._known)
+
+    def stop(self) -> None:
+        """Finish what is being written."""
+        while self._writing is not None:
+            self._write_on()
+
+    def _read(self) -> None:
+        self._unreadable, before = "", self._unreadable
+        try:
+            self._known = self._on_disk = read_known_keys(self._path)
+        except ConfigError as error:
+            self._unreadable = str(error.problems[0])
+            if self._unreadable != before:
+                self._log.event("error", "known-keys", self._unreadable)
+
+    def _plan_writing(self, known: Known) -> None:
+        wanted = self._durable and known != self._on_disk
+        problem = writing_problem(self._path) if self._durable and (known or wanted) else None
+        self._say_unwritable(_line(problem) if problem else "")
+        if problem or not wanted:
+            return
+        if self._writing is not None:
+            self._writing.close()
+        else:
+            self._reactor.call_soon(self._write_step)
+        self._writing = self._write(self._path, known)
+
+    def _write_step(self) -> None:
+        self._write_on()
+        if self._writing is not None:
+            self._reactor.call_soon(self._write_step)
+
+    def _write_on(self) -> None:
+        steps, self._writing = self._writing, None  # should a part fail as nobody foresaw, the next change begins anew
+        if steps is None:
+            return
+        try:
+            next(steps)
+        except StopIteration:
+            return
+        except OSError as error:
+            self._say_unwritable(f"{self._path}: cannot be written: {error.strerror}; look at its folder and the disk")
+        else:
+            self._writing = steps
+
+    def _write(self, path: Path, known: Known) -> Generator[None, None, None]:
+        if not path.parent.exists():
+            path.parent.mkdir(FOLDER_MODE)
+        draft = path.with_name(path.name + ".new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(draft, flags, FILE_MODE), "wb", buffering=0) as file:
+            os.fchmod(file.fileno(), FILE_MODE)
+            for part in encode_known_keys(known):
+                while part:
+                    part = part[file.write(part) :]
+                yield
+        os.replace(draft, path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._on_disk = known
+
+    def _say_unwritable(self, text: str) -> None:
+        if text and text != self._unwritable:
+            self._log.event("warning", "known-keys", text)
+        self._unwritable = text
+
+
+def _line(problem: Problem) -> str:
+    """Return a problem without its level: log and alarms have one of their own."""
+    return str(replace(problem, level="error"))

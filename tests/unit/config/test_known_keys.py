@@ -1,0 +1,187 @@
+"""Keys that were known once: who keeps them, who is held, and what is believed of the file that remembers them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rustun.config import Member, RoutesFile
+from rustun.config.keys import encode_key
+from rustun.config.known_keys import (
+    Kept,
+    Known,
+    encode_known_keys,
+    keep_keys,
+    read_known_keys,
+    writing_problem,
+)
+from rustun.config.routes import at_once
+from rustun.errors import ConfigError
+from rustun.protocol.tiers import Tier
+from tests.members import member
+
+A, B, C = (bytes([9 + number]) + bytes(31) for number in range(3))
+
+
+def entry(identity: str, *keys: bytes, tier: Tier | None = None) -> Member:
+    return replace(member(identity), public_keys=keys, tier=tier)
+
+
+def kept(known: Known | None, *members: Member) -> Kept:
+    return at_once(keep_keys(RoutesFile(members, ()), known, "routes.json"))
+
+
+def test_an_entry_keeps_the_keys_that_it_lost() -> None:
+    """A tool that rewrites routes.json without `public_key` opens every member to whoever has the shared key."""
+    found = kept({"a": (A, B), "gone": (C,)}, entry("a"), entry("b"))
+    assert found.routes.members == (entry("a", A, B), entry("b"))
+    assert found.known == {"a": (A, B)}
+    assert (found.keeping, found.held) == (("a",), ())
+    (note,) = found.notes
+    assert note.level == "warning"
+    assert note.reason == '1 member lost the public_key; the server goes on with what it knew: "a"'
+    assert '"tier"' in note.remedy
+
+
+@pytest.mark.parametrize("word", [entry("a", B), entry("a", tier=Tier.SHARED), entry("a", tier=Tier.LEGACY)])
+def test_the_word_of_an_entry_holds(word: Member) -> None:
+    """A member stays with a key that its operator has taken from it."""
+    found = kept({"a": (A,)}, word)
+    assert found.routes.members == (word,)
+    assert found.known == ({"a": (B,)} if word.public_keys else {})
+    assert not found.notes
+
+
+def test_taking_out_and_putting_in_is_a_word() -> None:
+    """A key stays with an identity for ever, whoever has it."""
+    removed = kept({"a": (A,)}, entry("b"))
+    assert removed.known == {}
+    assert kept(removed.known, entry("a")).routes.members == (entry("a"),)
+
+
+def test_a_key_that_went_to_another_entry_is_not_kept() -> None:
+    """Two members have one key: whoever has it comes in as either."""
+    found = kept({"a": (A, B)}, entry("a"), entry("b", A))
+    assert found.routes.members == (entry("a", B), entry("b", A))
+    held = kept({"a": (A,)}, entry("a"), entry("b", A))
+    assert held.routes.members == (entry("a", tier=Tier.KEY), entry("b", A))
+    assert held.held == ("a",)
+    assert "another entry has its key now" in held.notes[0].reason
+    again = kept(held.known, entry("a"), entry("b", C))
+    assert again.held == ("a",), "it had a key, so it does not come in without one"
+
+
+def test_nothing_is_weakened_where_nobody_knows() -> None:
+    """Garbage in the file of known keys opens those members that lost theirs."""
+    found = kept(None, entry("a"), entry("b", B), entry("c", tier=Tier.SHARED))
+    assert found.routes.members == (entry("a", tier=Tier.KEY), entry("b", B), entry("c", tier=Tier.SHARED))
+    assert found.known is None
+    assert "nobody can tell" in found.notes[0].reason
+    settled = kept(None, entry("b", B), entry("c", tier=Tier.SHARED))
+    assert settled.known == {"b": (B,)}
+    assert not settled.notes
+
+
+def write(path: Path, known: Known) -> Path:
+    path.touch(0o600)
+    path.write_bytes(b"".join(encode_known_keys(known)))
+    return path
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(TEXTS, st.lists(st.sampled_from([A, B, C]), max_size=2)))
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, known: dict[str, list[bytes]]) -> None:
+    """An identity with unusual letters loses its key, or makes the whole file unreadable."""
+    wanted = {identity: tuple(keys) for identity, keys in known.items()}
+    assert read_known_keys(write(tmp_path_factory.mktemp("known") / "known.json", wanted)) == wanted
+
+
+def test_no_file_is_nothing_known(tmp_path: Path) -> None:
+    """A first start holds every member back."""
+    assert read_known_keys(tmp_path / "none.json") == {}
+
+
+GOOD = b"".join(encode_known_keys({"a": (A,), "b": (B,)}))
+
+
+@pytest.mark.parametrize("end", range(len(GOOD) - 1))
+def test_a_cut_file_is_garbage(tmp_path: Path, end: int) -> None:
+    """A file that was cut off counts as one that knows less."""
+    path = write(tmp_path / "known.json", {})
+    path.write_bytes(GOOD[:end])
+    with pytest.raises(ConfigError):
+        read_known_keys(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        '{"schema": 2, "keys": {}}',
+        '{"schema": 1, "keys": []}',
+        '{"schema": 1, "keys": {"a": "x"}}',
+        '{"schema": 1, "keys": {"a": ["x"]}}',
+        '{"schema": 1, "keys": {"a": [7]}}',
+        json.dumps({"schema": 1, "keys": {"a": [encode_key(A)] * 3}}),
+        '{"schema": 1, "keys": {"a": []}, "keys": {}}',
+        "[" * 100_000,
+        "\0",
+        "\N{SNOWMAN}",
+    ],
+)
+def test_garbage_is_garbage(tmp_path: Path, text: str) -> None:
+    """Something else than a list of known keys is believed, or ends in a traceback."""
+    path = write(tmp_path / "known.json", {})
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_known_keys(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    """Any user of the host takes a member's key out of the list, and its protection with it."""
+    path = write(tmp_path / "known.json", {"a": (A,)})
+    for mode in (0o620, 0o602, 0o666):
+        path.chmod(mode)
+        with pytest.raises(ConfigError, match="may be written by others"):
+            read_known_keys(path)
+    path.chmod(0o644)
+    assert read_known_keys(path) == {"a": (A,)}, "public keys are public"
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are not remembered, and the operator learns it after the restart that needed them."""
+    assert writing_problem(tmp_path / "known.json") is None
+    assert writing_problem(tmp_path / "made" / "known.json") is None
+    assert writing_problem(tmp_path / "not" / "made" / "known.json") is not None
+    monkeypatch.setattr("os.access", lambda path, mode, effective_ids: False)
+    problem = writing_problem(tmp_path / "a folder" / "known.json")
+    assert problem is not None
+    assert "run: sudo install -d -o " in problem.remedy
+    assert f"'{tmp_path}/a folder'" in problem.remedy
+
+
+def test_ten_thousand_members_in_short_steps() -> None:
+    """Keys that a whole fleet lost stop every packet of a running relay."""
+    keys = {f"m{number}": (number.to_bytes(32),) for number in range(10_000)}
+    members = tuple(entry(identity) for identity in keys)
+    lengths = []
+    steps = keep_keys(RoutesFile(members, ()), keys, "routes.json")
+    began = time.thread_time()
+    for _ in steps:
+        lengths.append(time.thread_time() - began)
+        began = time.thread_time()
+    for _ in encode_known_keys(keys):
+        lengths.append(time.thread_time() - began)
+        began = time.thread_time()
+    assert len(lengths) > 60
+    assert sorted(lengths)[-3] < 0.005
