@@ -19,6 +19,8 @@ from rustun.protocol.control import (
     Message,
     Ping,
     Pong,
+    Presence,
+    PresenceAsk,
     RekeyAsk,
     RekeyReply,
     RekeySwitch,
@@ -81,6 +83,12 @@ class ClientNoiseSession(ClientSession):
         self._say(Ping(self._next_ping, self.rtt_ms))
         self._next_ping += 1
 
+    def ask_presence(self) -> None:
+        """Ask who is online, where the cluster is too large for being told; the answer comes a little later."""
+        wanted = self._peers.presence_to_ask()
+        if wanted and not self.closed and not self._retired:
+            self._say(PresenceAsk(wanted))
+
     def hand_over(self, drained: Callable[[], None]) -> None:
         """Give way to a session that is about to begin, so that no packet is lost.
 
@@ -122,11 +130,7 @@ class ClientNoiseSession(ClientSession):
         if isinstance(message, Ping):
             self._say(Pong(message.id))
         elif isinstance(message, Pong):
-            asked_at = self._pings.pop(message.id, None)
-            if asked_at is not None:
-                self.rtt_ms = (now - asked_at) * 1e3
-            if message.id == self._last_ping:
-                self._drained()
+            self._on_pong(message, now)
         elif isinstance(message, Directory | Config) and self._retired:
             pass  # the session that took over hears the same
         elif isinstance(message, Directory):
@@ -134,6 +138,8 @@ class ClientNoiseSession(ClientSession):
                 self._owner.on_directory()
         elif isinstance(message, Config):
             self._owner.on_config(own_entry(message.name, message.address, message.address6, message.prefixes))
+        elif isinstance(message, Presence):
+            self._peers.note_presence(message)
         elif isinstance(message, RekeyAsk):
             self._start_rekey()
         elif isinstance(message, RekeyReply):
@@ -142,6 +148,13 @@ class ClientNoiseSession(ClientSession):
             self._on_goodbye(message)
         else:
             raise ProtocolError(f"a server does not send {message.type!r}")
+
+    def _on_pong(self, message: Pong, now: float) -> None:
+        asked_at = self._pings.pop(message.id, None)
+        if asked_at is not None:
+            self.rtt_ms = (now - asked_at) * 1e3
+        if message.id == self._last_ping:
+            self._drained()
 
     def _finish_rekey(self, message: RekeyReply, now: float) -> None:
         keys = self._rekey.receive(message)

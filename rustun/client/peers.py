@@ -14,7 +14,7 @@ from ipaddress import ip_interface, ip_network
 
 from rustun.backends.base import Interface, Prefix
 from rustun.errors import ProtocolError
-from rustun.protocol.control import Directory, DirectoryEntry
+from rustun.protocol.control import MAX_ASKED, MAX_CLIENT_CONTROL_BYTES, Directory, DirectoryEntry, Presence
 from rustun.protocol.packet import flow_addresses
 from rustun.protocol.routing import PrefixTable, never_inside
 
@@ -52,15 +52,41 @@ class Peers:
         self._identity = identity
         self.own: OwnEntry | None = None
         self.entries: dict[str, DirectoryEntry] = {}
+        self._presence: dict[str, bool] = {}  # as asked for, the oldest answer first
         self._pages: list[Directory] = []
         self._generation = 0
         self._inside: PrefixTable[bool] = PrefixTable()
         self._ours: PrefixTable[bool] = PrefixTable()
 
+    def online(self, entry: DirectoryEntry) -> bool | None:
+        """Return whether a member is online; None where nobody has told."""
+        return entry.online if entry.online is not None else self._presence.get(entry.identity)
+
+    def presence_to_ask(self) -> tuple[str, ...]:
+        """Return whose presence to ask for next: those untold, then those told longest ago."""
+        untold = [identity for identity, entry in self.entries.items() if entry.online is None]
+        ages = {identity: age for age, identity in enumerate(self._presence)}
+        asked: list[str] = []
+        room = MAX_CLIENT_CONTROL_BYTES // 2
+        for identity in sorted(untold, key=lambda identity: ages.get(identity, -1))[:MAX_ASKED]:
+            room -= 2 * len(identity.encode()) + 3  # with every character escaped, quotes and a comma
+            if room < 0:
+                break
+            asked.append(identity)
+        return tuple(asked)
+
+    def note_presence(self, answer: Presence) -> None:
+        """Take an answer about presence; what it says of strangers to the directory is passed over."""
+        for identity in (*answer.online, *answer.offline):
+            self._presence.pop(identity, None)  # so that it goes to the end
+            if identity in self.entries:
+                self._presence[identity] = identity in answer.online
+
     def forget_generation(self) -> None:
         """A new session begins: its server may count generations anew. What is known stays until it is replaced."""
         self._generation = 0
         self._pages.clear()
+        self._presence.clear()
 
     def replace(self, entries: list[DirectoryEntry]) -> None:
         """Take a whole new set of members."""

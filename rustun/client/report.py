@@ -37,7 +37,7 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
                 "address": entry.address,
                 "address6": entry.address6,
                 "ciders": list(entry.prefixes),
-                "online": entry.online,
+                "online": client.peers.online(entry),
             }
             for entry in client.peers.entries.values()
         ],

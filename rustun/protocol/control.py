@@ -23,6 +23,7 @@ from rustun.protocol.strict_json import MAX_DEPTH, MAX_ITEMS, dumps, loads_objec
 MAX_CONTROL_BYTES: Final = 60_000  # what either side may send in one control record
 MAX_CLIENT_CONTROL_BYTES: Final = 16_384  # what a server takes from a client
 MAX_NAME_BYTES: Final = 1024
+MAX_ASKED: Final = 200  # members in one question about presence
 MAX_PAGES: Final = 10_000
 MAX_COUNTER: Final = (1 << 53) - 1  # every JSON reader holds such a number exactly
 MAX_NOISE_BYTES: Final = 512
@@ -205,6 +206,48 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
+class PresenceAsk:
+    """The client asks who of these is online, where a cluster is too large for presence to be told unasked."""
+
+    type: ClassVar[str] = "presence-ask"
+    identities: tuple[str, ...]
+
+    def fields(self) -> dict[str, object]:
+        """Return what travels beside the type."""
+        return {"identities": list(self.identities)}
+
+    @classmethod
+    def parse(cls, fields: dict[str, object]) -> PresenceAsk:
+        """Read a peer's message. Raises ProtocolError."""
+        return cls(_identities(fields, "identities"))
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The server's answer: who of those asked for is online and who is not; strangers to the cluster are in neither."""
+
+    type: ClassVar[str] = "presence"
+    online: tuple[str, ...]
+    offline: tuple[str, ...]
+
+    def fields(self) -> dict[str, object]:
+        """Return what travels beside the type."""
+        return {"online": list(self.online), "offline": list(self.offline)}
+
+    @classmethod
+    def parse(cls, fields: dict[str, object]) -> Presence:
+        """Read a peer's message. Raises ProtocolError."""
+        return cls(_identities(fields, "online"), _identities(fields, "offline"))
+
+
+def _identities(fields: dict[str, object], key: str) -> tuple[str, ...]:
+    identities = tuple(strings(fields, key))
+    if len(identities) > MAX_ASKED:
+        raise ProtocolError(f"{key!r} names {len(identities)} members, at most {MAX_ASKED} are allowed")
+    return identities
+
+
+@dataclass(frozen=True, slots=True)
 class _NoiseMessage:
     noise: bytes
 
@@ -296,12 +339,15 @@ class Goodbye:
         )
 
 
-Message = Ping | Pong | Config | Directory | RekeyInit | RekeyReply | RekeySwitch | RekeyAsk | Goodbye
+RekeyMessage = RekeyInit | RekeyReply | RekeySwitch | RekeyAsk
+Message = Ping | Pong | Config | Directory | PresenceAsk | Presence | RekeyMessage | Goodbye
 _PARSERS: Final[dict[str, Callable[[dict[str, object]], Message]]] = {
     Ping.type: Ping.parse,
     Pong.type: Pong.parse,
     Config.type: Config.parse,
     Directory.type: Directory.parse,
+    PresenceAsk.type: PresenceAsk.parse,
+    Presence.type: Presence.parse,
     RekeyInit.type: RekeyInit.parse,
     RekeyReply.type: RekeyReply.parse,
     RekeySwitch.type: RekeySwitch.parse,

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from rustun.config.member import Member
-from rustun.protocol.control import DirectoryEntry
+from rustun.protocol.control import DirectoryEntry, Presence
 from rustun.protocol.packet import flow_addresses
 from rustun.protocol.routing import ClusterRoutes, Prefix
 from rustun.relay.directory import PRESENCE_MEMBERS, ClusterDirectory
@@ -100,6 +100,12 @@ class Cluster:
         if owner == sender.identity:
             return "to-sender"
         return self.sessions.get(owner, "offline")
+
+    def presence(self, identities: Iterable[str]) -> Presence:
+        """Return who of these members is online and who is not; identities of no member here are passed over."""
+        known = [identity for identity in identities if identity in self.members]
+        online = tuple(identity for identity in known if identity in self.sessions)
+        return Presence(online, tuple(identity for identity in known if identity not in self.sessions))
 
     @property
     def _tells_presence(self) -> bool:

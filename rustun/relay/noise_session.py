@@ -22,6 +22,7 @@ from rustun.protocol.control import (
     Message,
     Ping,
     Pong,
+    PresenceAsk,
     RekeyAsk,
     RekeyInit,
     RekeySwitch,
@@ -196,6 +197,8 @@ class NoiseSession(RelaySession):
             if asked_at is not None:
                 self.rtt_ms = (now - asked_at) * 1e3
                 self._control_tokens += 1
+        elif isinstance(message, PresenceAsk):
+            self.say(self.cluster.presence(message.identities))
         elif isinstance(message, RekeyInit):
             self._begin_rekey(message, now)
         elif isinstance(message, RekeySwitch):

@@ -30,6 +30,8 @@ ENTRIES: Final = tuple(
     for number in range(1, 4)
 )
 CONTROL: Final[tuple[control.Message, ...]] = (
+    control.PresenceAsk(("m0", "m1")),
+    control.Presence(("m0",), ("m1",)),
     control.Ping(7, 1.5),
     control.Pong(7),
     control.Config("Office", "10.0.1.2/24", "fd00:1::2/64", ("192.168.1.0/24",), {"192.168.1.0/24": "10.9.9.0/24"}),

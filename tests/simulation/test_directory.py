@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rustun.protocol.control import Directory, Ping
+from rustun.protocol.control import Directory, Ping, Presence, PresenceAsk
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer
 from tests.simulation.world import Host, World, entry, office
@@ -139,3 +139,42 @@ def test_a_receiver_far_behind_gets_a_snapshot(make_world: MakeWorld) -> None:
     assert snapshot.base == 0
     assert snapshot.generation == cluster.directory.generation > first.generation + 64
     assert {member.name for member in snapshot.members} >= {"name 69"}
+
+
+def status_of(host: Host) -> dict[str, bool | None]:
+    """Return who is online as the status says it."""
+    peers = host.client.status()["peers"]
+    assert isinstance(peers, list)
+    return {peer["identity"]: peer["online"] for peer in peers}
+
+
+def test_in_a_large_cluster_presence_is_told_on_request(make_world: MakeWorld) -> None:
+    """If this fails, an operator of a large cluster cannot find out from a member who is there."""
+    world = make_world([*office(450), entry("alone", "10.0.1.1", "shanghai")])
+    host, other = world.online("m0", "m1")
+    world.online("alone")
+    assert set(status_of(host).values()) == {None}
+    for _ in range(3):
+        world.run()
+        status_of(host)
+    world.run()
+    told = status_of(host)
+    assert len(told) == 449
+    assert [identity for identity, online in told.items() if online] == ["m1"]
+    assert None not in told.values()
+    other.client.stop("gone", lambda: None)
+    for _ in range(4):
+        world.run()
+        told = status_of(host)
+    assert not any(told.values())
+
+
+def test_presence_of_another_cluster_is_not_told(make_world: MakeWorld) -> None:
+    """If this fails, a member finds out who belongs to another tenant and when he works."""
+    world = make_world([*office(2), entry("alone", "10.0.1.1", "shanghai")])
+    world.online("m1", "alone")
+    peer = NoisePeer(world, "m0")
+    peer.messages()
+    peer.say(PresenceAsk(("alone", "m1", "nobody", "m0")))
+    (answer,) = [message for message in peer.messages() if isinstance(message, Presence)]
+    assert answer == Presence(("m1", "m0"), ())

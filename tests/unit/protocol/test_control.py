@@ -21,6 +21,8 @@ from rustun.protocol.control import (
     Message,
     Ping,
     Pong,
+    Presence,
+    PresenceAsk,
     RekeyAsk,
     RekeyInit,
     RekeyReply,
@@ -42,6 +44,8 @@ MESSAGES: list[Message] = [
     RekeyReply(b"\0"),
     RekeySwitch(),
     RekeyAsk(),
+    PresenceAsk(("m0", "m1")),
+    Presence(("m0",), ("m1",)),
     Goodbye("stopping", "the server stops", 2.5),
     Goodbye("superseded", "", 0.0),
 ]
