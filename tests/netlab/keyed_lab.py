@@ -169,13 +169,13 @@ class KeyedLab:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def start(self, *identities: str) -> None:
-        """Start the server, unless it runs, and these clients; return when each has a session and its routes."""
+        """Start the server, unless it runs, and these clients; return when each has a session and knows its cluster."""
         if SERVER not in self.lab.processes:
             self.lab.start_server()
         for identity in identities:
             self.lab.start_client(identity)
         for identity in identities:
-            self.until(identity, lambda status: status["state"] == "online" and status["routes"])
+            self.until(identity, lambda status: status["state"] == "online" and status["peers"])
 
     def end(self, node: str, number: signal.Signals = signal.SIGTERM) -> int | None:
         """End a node's process and return its exit code, negative after a signal."""

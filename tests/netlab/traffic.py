@@ -24,6 +24,7 @@ from netlab.load import ICMP_ECHO
 from netlab.namespaces import NetworkNamespace
 
 INTERVAL_S = 0.01
+PATIENCE_S = 30.0  # only reached where something hangs
 LAST_S = 5.0  # only waited for where something is missing
 BUFFER_BYTES = 4 << 20
 ETH_P_ALL = 3
@@ -50,6 +51,7 @@ class Pings(ExitStack):
         self._echo = self.enter_context(namespace.run(partial(_echo_socket, address)))
         self._stopping = threading.Event()
         self.callback(self._stopping.set)
+        self._patient = False
         self._sent = 0
         self._back: dict[int, float] = {}
         self._thread = _start(self._run)
@@ -58,6 +60,7 @@ class Pings(ExitStack):
 
     def stop(self) -> Echoes:
         """Send no more, and return what became of all that were sent."""
+        self._patient = True
         self._stopping.set()
         self._thread.join()
         missing = tuple(number for number in range(self._sent) if number not in self._back)
@@ -68,10 +71,14 @@ class Pings(ExitStack):
     def _run(self) -> None:
         began = monotonic()
         while not self._stopping.is_set():
-            self._echo.send(_request(self._identifier, self._sent))
+            try:
+                self._echo.send(_request(self._identifier, self._sent))
+            except OSError:  # no way there at the moment: sent, and lost
+                pass
             self._sent += 1
             self._listen(began + self._sent * INTERVAL_S, lambda: False)
-        self._listen(monotonic() + LAST_S, lambda: len(self._back) == self._sent)
+        if self._patient:
+            self._listen(monotonic() + LAST_S, lambda: len(self._back) == self._sent)
 
     def _listen(self, until: float, enough: Callable[[], bool]) -> None:
         while not enough() and (left := until - monotonic()) > 0:
@@ -142,30 +149,18 @@ class Transfer(ExitStack):
                 held = held[len(BLOCK) :]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A packet that came out of a tunnel: when, and the packet."""
-
-    at: float
-    packet: bytes
-
-    @property
-    def addresses(self) -> tuple[bytes, bytes]:
-        """Its source and destination."""
-        start, length = (12, 4) if self.packet[0] >> 4 == 4 else (8, 16)
-        return self.packet[start : start + length], self.packet[start + length : start + 2 * length]
-
-
 class Tap(ExitStack):
     """Sees every packet that a member's tunnel delivers to its kernel.
 
     Attributes:
-        seen: in the order of their coming; grows while the tap is open.
+        packets: in the order of their coming; grows while the tap is open.
+        times: when packets came (monotonic seconds), by their source.
     """
 
     def __init__(self, namespace: NetworkNamespace) -> None:
         super().__init__()
-        self.seen: list[Seen] = []
+        self.packets: list[bytes] = []
+        self.times: dict[bytes, list[float]] = {}
         self._socket = self.enter_context(namespace.run(_packet_socket))
         self._changed = threading.Condition()
         self._wake, wake = socket.socketpair()
@@ -175,18 +170,30 @@ class Tap(ExitStack):
         self.callback(thread.join)
         self.callback(lambda: wake.send(b"."))
 
-    def until(self, holds: Callable[[list[Seen]], object], seconds: float = 30.0) -> bool:
+    def until(self, holds: Callable[[], object], seconds: float = PATIENCE_S) -> bool:
         """Wait until what was seen is as wanted; False when it is not after `seconds`."""
         with self._changed:
-            return self._changed.wait_for(lambda: bool(holds(self.seen)), seconds)
+            return self._changed.wait_for(lambda: bool(holds()), seconds)
+
+    def until_more(self, source: bytes, packets: int = 1) -> bool:
+        """Wait for more packets of a source than there are now; False when they do not come."""
+        wanted = len(self.times.get(source, ())) + packets
+        return self.until(lambda: len(self.times.get(source, ())) >= wanted)
 
     def _run(self) -> None:
         while self._wake not in (ready := select.select((self._socket, self._wake), (), ())[0]):
             packet, (_, _, direction, *_) = ready[0].recvfrom(1 << 16)
             if direction != socket.PACKET_OUTGOING:
                 with self._changed:
-                    self.seen.append(Seen(monotonic(), packet))
+                    self.packets.append(packet)
+                    self.times.setdefault(addresses(packet)[0], []).append(monotonic())
                     self._changed.notify_all()
+
+
+def addresses(packet: bytes) -> tuple[bytes, bytes]:
+    """Return source and destination of an IP packet."""
+    start, length = (12, 4) if packet[0] >> 4 == 4 else (8, 16)
+    return packet[start : start + length], packet[start + length : start + 2 * length]
 
 
 def _packet_socket() -> socket.socket:
