@@ -88,6 +88,17 @@ def test_lower_tiers_are_said_and_have_the_shared_key(tmp_path: Path) -> None:
     assert client(tmp_path, "m").key is None
 
 
+def test_a_public_key_wins_over_a_tier_that_is_inherited(tmp_path: Path) -> None:
+    """A member with a key of its own would be left on the shared key of its cluster."""
+    own = public_key_of(new_private_key())
+    text = f'tier = "shared"\n[cluster.c.member.m]\npublic_key = "{own}"\n[cluster.c.member.s]\n'
+    made = generate(tmp_path, text)
+    told = {identity: (member.tier, len(member.public_keys)) for identity, member in entries(tmp_path).items()}
+    assert told == {"m": (None, 1), "s": (Tier.SHARED, 0)}
+    assert dict(made.keyring.member_files) == {"m": ("client-m.key",)}
+    assert "crypto_config" not in (tmp_path / "out" / "client-m.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("fleet", "member", "files"),
     [
