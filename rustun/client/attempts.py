@@ -1,8 +1,8 @@
 """What a client may try to prove itself with, in turn (docs/protocol.md, "Tiers").
 
 Rules of this module
-  1. A client speaks one tier; what changes between tries is a key of that tier: while keys are exchanged for new ones
-     there may be two of its own and two of the server's.
+  1. A client speaks one tier. What changes between tries is the server, and a key of that tier: while keys are exchanged
+     for new ones there may be two of its own and two of the server's.
   2. What worked stays until it fails.
 """
 
@@ -52,15 +52,18 @@ class Attempts:
 
 
 def _attempts(config: ClientConfig) -> list[Attempt]:
-    server = config.servers[0]
-    if config.tier is not Tier.KEY:
-        key = config.key.reveal() if config.key is not None else ""
-        if config.tier is Tier.LEGACY and config.method is not None:
-            return [Attempt(server.endpoint, seed_cipher(config.method, key))]
-        return [Attempt(server.endpoint, shared_credentials(key))]
-    psk = parse_psk(config.psk.reveal()) if config.psk is not None else NO_PSK
-    statics = [X25519PrivateKey.from_private_bytes(key.raw()) for key in config.private_keys]
-    return [
-        Attempt(server.endpoint, Credentials(KEY, psk, static, remote))
-        for static, remote in product(statics, server.public_keys)
-    ]
+    if config.tier is Tier.KEY:
+        psk = parse_psk(config.psk.reveal()) if config.psk is not None else NO_PSK
+        statics = [X25519PrivateKey.from_private_bytes(key.raw()) for key in config.private_keys]
+        return [
+            Attempt(server.endpoint, Credentials(KEY, psk, static, remote))
+            for server in config.servers
+            for static, remote in product(statics, server.public_keys)
+        ]
+    key = config.key.reveal() if config.key is not None else ""
+    secret: SeedCipher | Credentials
+    if config.tier is Tier.LEGACY and config.method is not None:
+        secret = seed_cipher(config.method, key)
+    else:
+        secret = shared_credentials(key)
+    return [Attempt(server.endpoint, secret) for server in config.servers]

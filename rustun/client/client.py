@@ -50,7 +50,7 @@ from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
-NEXT_KEY_SECONDS: Final = 0.1  # before the same server is tried with the next of several keys
+NEXT_SECONDS: Final = 0.1  # before the next of several servers or keys is tried; the usual wait follows the last
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -338,7 +338,7 @@ class TunnelClient:
             self._wait(wait_seconds or self._backoff.next_wait(), reason)
 
     def _failed(self, reason: str) -> None:
-        self._wait(NEXT_KEY_SECONDS if self.settings.attempts.next() else self._backoff.next_wait(), reason)
+        self._wait(NEXT_SECONDS if self.settings.attempts.next() else self._backoff.next_wait(), reason)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._cancel_try()

@@ -85,6 +85,14 @@ def public_text(name: str, age: str = "") -> str:
     return b64encode(public_key(private_key(name, age))).decode()
 
 
+def write_key(folder: Path, name: str, age: str = "") -> Path:
+    """Write a private key to a file of its own and return the path."""
+    path = folder / f"{name}{age}.key"
+    path.touch(0o600)
+    path.write_text(b64encode(private_key(name, age).private_bytes_raw()).decode() + "\n")
+    return path
+
+
 def keyed(entries: list[Entry]) -> list[Entry]:
     """Return the entries, each with its member's public key unless it says a key or a tier itself."""
     return [
@@ -259,10 +267,7 @@ class World:
 
     def key_file(self, name: str, age: str = "") -> Path:
         """Write the private key of a member or of the "server" to its file and return the path."""
-        path = self.folder / f"{name}{age}.key"
-        path.touch(0o600)
-        path.write_text(b64encode(private_key(name, age).private_bytes_raw()).decode() + "\n")
-        return path
+        return write_key(self.folder, name, age)
 
     def online(self, *identities: str, **options: Any) -> list[Host]:
         """Start clients and let time pass until all of them are online and know of each other."""
@@ -299,4 +304,4 @@ class World:
         self.run(1.0)
         assert not self.core.sessions
         assert self.core.queued_bytes == 0
-        assert not len(self.server.pending)
+        assert not len(self.server.acceptor.pending)
