@@ -10,7 +10,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Generic, TypeVar
 
@@ -66,35 +66,37 @@ class PendingPool(Generic[Connection]):
     def __init__(self, max_connections: int, max_per_source: int, max_per_site: int) -> None:
         self._max_connections = max_connections
         self._max_each = (max_per_source, max_per_site)  # in the order of `source_keys`
-        self._silent: OrderedDict[Connection, tuple[str, ...]] = OrderedDict()
-        self._spoken: OrderedDict[Connection, tuple[str, ...]] = OrderedDict()
-        self._by_source: dict[str, OrderedDict[Connection, None]] = {}
+        self._all: OrderedDict[Connection, tuple[str, ...]] = OrderedDict()
+        self._silent: OrderedDict[Connection, None] = OrderedDict()
+        self._by_source: dict[str, dict[Connection, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._silent) + len(self._spoken)
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._all)
 
     def add(self, connection: Connection, sources: tuple[str, ...]) -> Connection | None:
         """Take a new connection in and return the one that has to be closed for it, if any."""
         victim = self._crowded_out(sources)
         if victim is not None:
             self.remove(victim)
-        self._silent[connection] = sources
+        self._all[connection] = sources
+        self._silent[connection] = None
         for source in sources:
-            self._by_source.setdefault(source, OrderedDict())[connection] = None
+            self._by_source.setdefault(source, {})[connection] = None
         return victim
 
     def has_spoken(self, connection: Connection) -> None:
         """Note that a whole first frame came."""
-        sources = self._silent.pop(connection, None)
-        if sources is not None:
-            self._spoken[connection] = sources
+        self._silent.pop(connection, None)
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that was closed or has authenticated; harmless when it is not here."""
-        sources = self._silent.pop(connection, None) or self._spoken.pop(connection, None)
-        for source in sources or ():
+        self._silent.pop(connection, None)
+        for source in self._all.pop(connection, ()):
             of_source = self._by_source[source]
-            of_source.pop(connection, None)
+            del of_source[connection]
             if not of_source:
                 del self._by_source[source]
 
@@ -103,6 +105,6 @@ class PendingPool(Generic[Connection]):
             of_source = self._by_source.get(source, ())
             if len(of_source) >= most:
                 return next((one for one in of_source if one in self._silent), next(iter(of_source)))
-        if len(self) < self._max_connections:
+        if len(self._all) < self._max_connections:
             return None
-        return next(iter(self._silent or self._spoken))
+        return next(iter(self._silent or self._all))

@@ -1,7 +1,8 @@
 """A connection that has proved nothing yet: one frame, one decision (docs/protocol.md, sections 3 and 8).
 
 Rules of this module
-  1. Everything is judged in the order of its price: header, length, budgets, then cryptography, then policy.
+  1. Everything is judged in the order of its price: header, length, envelope, budget, a turn in the queue of
+     handshakes, then Diffie-Hellman, then policy.
   2. Until the first message has opened, a failure is a close without a byte. After that a refusal travels sealed.
   3. The first frame's type names the tier; configuration says which tiers there are. Nothing falls back.
   4. A connection has `handshake_seconds` from its beginning to its first valid record, whatever it sends, and counts
@@ -32,6 +33,7 @@ from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
 
 if TYPE_CHECKING:
+    from rustun.relay.acceptor import Acceptor
     from rustun.relay.core import RelayCore
 
 READ_BYTES: Final = 1024  # more than a first frame may have, so that what lies behind it is seen
@@ -42,27 +44,22 @@ class PendingConnection:
 
     Args:
         core: what sessions of this relay share.
+        acceptor: counts strangers and says when it is this one's turn.
         stream: the connection.
-        allow_handshake: takes one token of the source's handshake budget.
-        on_frame: called when a whole first frame has come.
-        on_done: called when the connection was closed or its peer has proved itself; a second call changes nothing.
+        source: what its peer's address counts as.
+    Attributes:
+        deadline: when it is closed, proved or not, in seconds of `now()`.
     """
 
-    def __init__(
-        self,
-        core: RelayCore,
-        stream: Stream,
-        *,
-        allow_handshake: Callable[[], bool],
-        on_frame: Callable[[PendingConnection], None],
-        on_done: Callable[[PendingConnection], None],
-    ) -> None:
+    __slots__ = ("_acceptor", "_closed", "_core", "_first", "_inbox", "_session", "deadline", "source", "stream")
+
+    def __init__(self, core: RelayCore, acceptor: Acceptor, stream: Stream, source: str) -> None:
         self._core = core
+        self._acceptor = acceptor
         self.stream = stream
-        self._allow_handshake = allow_handshake
-        self._on_frame = on_frame
-        self._on_done = on_done
+        self.source = source
         self._closed = False
+        self._first = (0, b"")  # type and bytes of the first frame
         self._session: RelaySession | None = None  # what came of it; not proved yet
         self.deadline = core.reactor.now() + core.limits.handshake_seconds
         reader = FrameReader(core.policy.first_types, core.limits.first_frame_bytes)
@@ -85,13 +82,20 @@ class PendingConnection:
         self._closed = True
         self._core.reactor.unwatch(self.stream)
 
-    def _finish(self) -> None:
+    def _finish(self, *, proved: bool = False) -> None:
         self._let_go()
-        self._on_done(self)
+        self._acceptor.done(self, proved=proved)
 
     def _on_readable(self) -> None:
+        self._guard(self._receive)
+
+    def shake_hands(self) -> None:
+        """Do the expensive part: this connection's turn has come."""
+        self._guard(self._begin)
+
+    def _guard(self, step: Callable[[], None]) -> None:
         try:
-            self._receive()
+            step()
         except ProtocolError as error:
             self._core.log.event("info", "handshake-failed", str(error), remote=self.stream.remote)
             self.close("handshake-failed")
@@ -112,30 +116,49 @@ class PendingConnection:
         if found is None:
             self._inbox.end()
             return
-        frame_type, view = found
-        frame = bytes(view)
+        self._first = (found[0], bytes(found[1]))
         self._inbox.end()
-        self._on_frame(self)
-        policy = self._core.policy
-        credentials = policy.shared if frame_type == FrameType.SHARED_INIT else None
-        if frame_type == FrameType.KEY_INIT:
-            opened = policy.open_envelope(frame)
-            if opened is None:  # a stranger: costs no budget, which would be that of honest clients of the same source
-                self.close("envelope")
-                return
-            credentials, frame = opened
-        if not self._allow_handshake():
+        self._acceptor.pending.has_spoken(self)
+        if found[0] != FrameType.SEED_HANDSHAKE and self._open() is None:
+            self.close("envelope")  # a stranger: costs no budget, which would be that of honest clients of this source
+        elif not self._acceptor.allow_handshake(self.source):
             self.close("handshake-budget")
-        elif credentials is not None:
-            self._begin_noise(frame, credentials)
         else:
+            self._core.reactor.unwatch(self.stream)  # what comes meanwhile waits in the kernel
+            self._acceptor.queue.put(self, self.source)
+
+    def _begin(self) -> None:
+        frame_type, frame = self._first
+        if frame_type == FrameType.SEED_HANDSHAKE:
             self._begin_seed(frame)
+        elif self._is_waiting():
+            opened = self._open()  # again: the keys may have changed meanwhile
+            if opened is None:
+                self.close("envelope")
+            else:
+                self._begin_noise(*opened)
 
     # --- the Noise tiers ---------------------------------------------------------------------------------------------
 
-    def _begin_noise(self, frame: bytes, credentials: Credentials) -> None:
+    def _open(self) -> tuple[Credentials, bytes] | None:
+        """Return what the first frame is to be answered with, and it out of its envelope; None for a stranger's."""
+        frame_type, frame = self._first
+        policy = self._core.policy
+        if frame_type == FrameType.KEY_INIT:
+            return policy.open_envelope(frame)
+        return (policy.shared, frame) if policy.shared is not None else None
+
+    def _is_waiting(self) -> bool:
+        """Tell whether the peer is there and waits for the answer: who left meanwhile costs no Diffie-Hellman."""
+        received = self._inbox.begin(receive=True, max_bytes=READ_BYTES)
+        self._inbox.end()
         if self._inbox.held:
             raise ProtocolError("bytes behind the first message, before it was answered")
+        if received == 0:
+            self.close("end-of-stream")
+        return received is None
+
+    def _begin_noise(self, credentials: Credentials, frame: bytes) -> None:
         core, policy = self._core, self._core.policy
         tier = credentials.suite.tier
         responder = Responder(credentials, core.random_bytes(32))
@@ -174,7 +197,7 @@ class PendingConnection:
             codec=RecordCodec(cipher, keys, is_client=False, now=self._core.reactor.now()),
             rekey=RekeyServer(responder.credentials, keys.handshake_hash),
         )
-        session.on_proved = lambda: self._on_done(self)
+        session.on_proved = lambda: self._acceptor.done(self, proved=not session.closed)
         self._core.session_began(session)
 
     def _refuse(self, responder: Responder, hello: Hello, refusal: Refusal | None) -> None:
@@ -211,7 +234,7 @@ class PendingConnection:
         if cipher is None:
             raise ProtocolError("the seed's wire is not served here")
         held = self._inbox.held
-        self._finish()
+        self._finish(proved=True)
         self._session = session = SeedSession(
             self._core,
             self.stream,

@@ -29,10 +29,10 @@ def server_status(server: RelayServer) -> dict[str, object]:
     for session in core.sessions:
         drops.update(session.traffic.drops)
     return {
-        "listen": [str(listener.endpoint) for listener in server.listeners],
+        "listen": [str(listener.endpoint) for listener in server.acceptor.listeners],
         "members": len(core.members),
         "online": len(online),
-        "pending": len(server.pending),
+        "pending": len(server.acceptor.pending),
         "alarms": core.takeover.alarms + _file_alarms(server) + server.roster.known_keys.alarms,
         "routes": {
             "file": str(server.roster.path),

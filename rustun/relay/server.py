@@ -1,11 +1,9 @@
-"""The relay as one object: it listens, admits, watches its members' file, sweeps, and tells what it is doing.
+"""The relay as one object: it starts and stops all parts, sweeps, and tells what it is doing.
 
 Rules of this module
-  1. Accepting never ends: a connection that is already dead is skipped, and a host without descriptors or memory is
-     given time, and room by closing those who wait longest.
-  2. A sweep looks at every session and every pending connection twice a second, a few hundred a step. One that comes
+  1. A sweep looks at every session and every pending connection twice a second, a few hundred a step. One that comes
      late is put off once: while this process stood still, members spoke, and what they said has not been read yet.
-  3. `stop` says goodbye to everybody, then closes.
+  2. `stop` says goodbye to everybody, then closes.
 """
 
 from __future__ import annotations
@@ -15,16 +13,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from rustun.backends.base import Listener, Network, Reactor, Stream
+from rustun.backends.base import Network, Reactor
 from rustun.config.advice import advise
 from rustun.config.server import ServerConfig
-from rustun.errors import HostError, RightsError
 from rustun.logs import EventLog
-from rustun.relay.admission import PendingPool, SourceBudget, source_keys
+from rustun.relay.acceptor import Acceptor
 from rustun.relay.core import RelayCore
 from rustun.relay.known_keys import KnownKeys
 from rustun.relay.noise_session import NoiseSession
-from rustun.relay.pending import PendingConnection
 from rustun.relay.policy import Policy
 from rustun.relay.report import server_status
 from rustun.relay.roster import Roster
@@ -33,8 +29,6 @@ from rustun.relay.settings import Settings
 
 SWEEP_SECONDS: Final = 0.5
 SWEEP_STEP: Final = 256  # sessions looked at between two turns of the loop, about 0.2 ms
-ACCEPTS_PER_TURN: Final = 64
-NO_ROOM_SECONDS: Final = 0.1  # how long accepting rests when the host has no descriptor or memory
 GOODBYE_SECONDS_PER_MEMBER: Final = 0.001
 LEAST_GOODBYE_SECONDS: Final = 0.5
 
@@ -65,23 +59,9 @@ class RelayServer:
         security = config.security
         known_keys = KnownKeys(security.known_keys_file, reactor, log, durable=security.remembers_keys)
         self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes, known_keys)
-        self.listeners: list[Listener] = []
+        self.acceptor = Acceptor(self.core, network)
         self._reactor = reactor
-        self._network = network
         self._log = log
-        limits = config.limits
-        self.pending: PendingPool[PendingConnection] = PendingPool(
-            limits.pending_connections, limits.pending_per_source, limits.pending_per_site
-        )
-        self._connections = SourceBudget(
-            limits.connections_per_second_per_source,
-            limits.connections_per_second_per_source,
-            limits.source_table_entries,
-        )
-        self._handshakes = SourceBudget(
-            limits.handshakes_per_second_per_source, limits.handshake_burst_per_source, limits.source_table_entries
-        )
-        self._waiting: dict[PendingConnection, None] = {}  # in order of their deadlines
         self._sweep_list: list[RelaySession] = []
         self._sweep_at = 0.0
         self._sweep_was_put_off = False
@@ -91,15 +71,7 @@ class RelayServer:
         """Read the members, bind, and begin to accept. Raises ConfigError, HostError or RightsError."""
         self.roster.load()
         self._advise()
-        try:
-            for endpoint in self.config.listen:
-                self.listeners.append(self._network.listen(endpoint))
-        except (HostError, RightsError):
-            self._close_listeners()
-            raise
-        for listener in self.listeners:
-            self._watch(listener)
-            self._log.event("info", "listening", f"listening on {listener.endpoint}")
+        self.acceptor.listen(self.config.listen)
         self.roster.watch()
         self._plan_sweep()
 
@@ -107,9 +79,7 @@ class RelayServer:
         """Say goodbye to every session, close everything, then call `done`."""
         self._stopped = True
         self.roster.stop()
-        self._close_listeners()
-        for pending in list(self._waiting):
-            pending.close("stopping")
+        self.acceptor.close()
         window = max(LEAST_GOODBYE_SECONDS, GOODBYE_SECONDS_PER_MEMBER * len(self.core.sessions))
         for session in list(self.core.sessions):
             session.close("stopping", say="the server stops", window_seconds=window)
@@ -145,62 +115,6 @@ class RelayServer:
         """When the members in force were loaded, RFC 3339."""
         return datetime.fromtimestamp(self.roster.loaded_at, UTC).isoformat(timespec="seconds")
 
-    # --- accepting ---------------------------------------------------------------------------------------------------
-
-    def _watch(self, listener: Listener) -> None:
-        if not self._stopped:
-            self._reactor.watch(listener, lambda: self._accept(listener), None)
-
-    def _accept(self, listener: Listener) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                stream = listener.accept()
-            except OSError as error:
-                self._rest(listener, error)
-                return
-            if stream is None:
-                return
-            self._admit(stream)
-
-    def _admit(self, stream: Stream) -> None:
-        sources = source_keys(stream.remote.host)
-        now = self._reactor.now()
-        if not self._connections.take(sources[0], now):
-            self.core.closes["connection-budget"] += 1
-            stream.reset()
-            return
-        pending = PendingConnection(
-            self.core,
-            stream,
-            allow_handshake=lambda: self._handshakes.take(sources[0], self._reactor.now()),
-            on_frame=self.pending.has_spoken,
-            on_done=self._pending_done,
-        )
-        self._waiting[pending] = None
-        victim = self.pending.add(pending, sources)
-        if victim is not None:
-            victim.close("crowded-out")
-
-    def _pending_done(self, pending: PendingConnection) -> None:
-        self.pending.remove(pending)
-        self._waiting.pop(pending, None)
-
-    def _rest(self, listener: Listener, error: OSError) -> None:
-        """The host has no room for another connection: make some, and try again a little later."""
-        self._log.event(
-            "warning", "no-room", f"cannot accept: {error.strerror}; trying again", endpoint=listener.endpoint
-        )
-        self._reactor.unwatch(listener)
-        for pending in list(self._waiting)[: max(1, len(self._waiting) // 8)]:
-            pending.close("crowded-out")
-        self._reactor.call_at(self._reactor.now() + NO_ROOM_SECONDS, lambda: self._watch(listener))
-
-    def _close_listeners(self) -> None:
-        for listener in self.listeners:
-            self._reactor.unwatch(listener)
-            listener.close()
-        self.listeners.clear()
-
     # --- sweeping ----------------------------------------------------------------------------------------------------
 
     def _plan_sweep(self) -> None:
@@ -215,10 +129,7 @@ class RelayServer:
         if self._sweep_was_put_off:
             self._plan_sweep()
             return
-        for pending in list(self._waiting):
-            if pending.deadline > now:
-                break
-            pending.close("handshake-timeout")
+        self.acceptor.close_late(now)
         self._sweep_list = list(self.core.sessions)
         self._sweep_step()
 

@@ -41,6 +41,8 @@ class Switch:
         reactor: tells the time that a turn takes.
         buffers: the process's scratch memory.
         egress: takes what was forwarded.
+    Attributes:
+        turns: how many there were.
     """
 
     def __init__(self, reactor: Reactor, buffers: Buffers, egress: Egress) -> None:
@@ -56,9 +58,11 @@ class Switch:
         self._packets_left = 0
         self._deadline = 0.0
         self._sender: RelaySession
+        self.turns = 0
 
     def begin(self, sender: RelaySession, deadline: float, max_packets: int) -> None:
         """Begin a turn of `sender` that ends at `deadline` (seconds of `now()`) or after `max_packets`."""
+        self.turns += 1
         self._sender = sender
         self._deadline = deadline
         self._packets_left = max_packets

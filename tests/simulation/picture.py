@@ -48,7 +48,7 @@ def picture(world: World, *, cluster: str = "", besides: str = "") -> Picture:
             if cluster in ("", one.name)
         },
         queued_bytes=world.core.queued_bytes,
-        strangers=len(world.server.pending),
+        strangers=len(world.server.acceptor.pending),
         alarms=world.server.status()["alarms"],
         hosts={
             host.identity: (

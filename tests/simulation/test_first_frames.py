@@ -118,7 +118,7 @@ def test_row_4_a_first_frame_cut_anywhere_is_nothing(make_world: MakeWorld, how:
         peer.send(frame[:length])
         peer.close() if how == "end" else peer.reset()
         assert peer.received == b""
-    assert not len(world.server.pending)
+    assert not len(world.server.acceptor.pending)
     assert set(world.core.closes) == {"end-of-stream" if how == "end" else "connection-lost"}
 
 
@@ -172,7 +172,7 @@ def test_row_5_unproven_sessions_fill_the_same_pool(make_world: MakeWorld) -> No
     for _ in range(80):
         peers.append(RawPeer(world))
         peers[-1].send(frame)
-    assert len(world.server.pending) == 50
+    assert len(world.server.acceptor.pending) == 50
     assert len(world.core.sessions) <= 50
     assert sum(bool(peer.ended) for peer in peers) == 30
     assert all(peer.ended for peer in peers[:30]), "the oldest goes first"
@@ -196,7 +196,7 @@ def test_row_5_two_thousand_silent_connections_keep_nobody_out(make_world: MakeW
             if attacker.ended:
                 assert attacker.received == b""
                 attackers[number] = RawPeer(world, attacker.stream.local.host)
-        assert len(world.server.pending) <= 1024
+        assert len(world.server.acceptor.pending) <= 1024
     assert len(world.present) == 8
     assert world.core.closes["crowded-out"] > 500
 
@@ -205,11 +205,11 @@ def test_row_6_ten_thousand_connections_that_reset_at_once(make_world: MakeWorld
     """Row 6. If this fails, accepting ends with the first dead connection, or leaks."""
     world = make_world(office(1))
     for number in range(10_000):
-        stream = world.network.host(f"203.0.113.{number % 50}").connect(world.server.listeners[0].endpoint)
+        stream = world.network.host(f"203.0.113.{number % 50}").connect(world.server.acceptor.listeners[0].endpoint)
         world.run(0.002)
         stream.reset()
     world.run(1.0)
-    assert not len(world.server.pending)
+    assert not len(world.server.acceptor.pending)
     assert not world.core.sessions
     world.online("m0")
 

@@ -108,7 +108,7 @@ def test_row_9_a_replayed_first_message_changes_nothing(make_world: MakeWorld, t
     world.run()
     assert len(host.packets) == 1
     assert not world.core.takeover.alarms
-    assert not len(world.server.pending)
+    assert not len(world.server.acceptor.pending)
     assert len(world.core.sessions) == 2
 
 

@@ -1,0 +1,138 @@
+"""Whose handshake comes next, and how much of the loop's time all of them get (docs/protocol.md, section 8).
+
+A first message that opened its envelope and paid its budget waits here for the expensive part, Diffie-Hellman and a
+session. Members' packets do not wait behind it, and nobody can fill the queue so that others wait behind him.
+
+Rules of this module
+  1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source: three
+     of four turns go to the others as long as they have some waiting.
+  2. While members have packet turns, handshakes may take as long as everything else took since their last slice:
+     half of the loop's time. What doubtful sources take counts nine times, so for them it is a tenth. The credit may
+     go below zero by one handshake; what is overdrawn is missing from the next slices.
+  3. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
+  4. Its size is that of the pending pool: who is closed there leaves here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from rustun.backends.base import Reactor
+
+SLICE_SECONDS: Final = 0.0005  # one or two handshakes: what a packet waits for at most
+DOUBTFUL_PRICE: Final = 9
+DOUBTFUL_TURN: Final = 4  # every fourth
+
+Handshake = TypeVar("Handshake", bound=Hashable)
+
+
+class HandshakeQueue(Generic[Handshake]):
+    """Handshakes that wait for the loop's time.
+
+    Args:
+        reactor: tells the time and calls back.
+        packet_turns: returns how many turns members' sessions have had so far.
+        serve: does one handshake; raises nothing.
+        max_sources: how many doubtful sources are remembered; who was used longest ago is forgotten first.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        packet_turns: Callable[[], int],
+        serve: Callable[[Handshake], None],
+        max_sources: int,
+    ) -> None:
+        self._reactor = reactor
+        self._packet_turns = packet_turns
+        self._serve = serve
+        self._max_sources = max_sources
+        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (OrderedDict(), OrderedDict())  # good, doubtful
+        self._source_of: dict[Handshake, str] = {}
+        self._served = 0
+        self._planned = False
+        self._turns_seen = packet_turns()
+        self._credit = SLICE_SECONDS
+        self._slice_ended = reactor.now()
+
+    def __len__(self) -> int:
+        return len(self._source_of)
+
+    def put(self, handshake: Handshake, source: str) -> None:
+        """Let a handshake wait for its source's turn."""
+        self._source_of[handshake] = source
+        self._rounds[source in self._doubtful].setdefault(source, OrderedDict())[handshake] = None
+        self._plan()
+
+    def remove(self, handshake: Handshake) -> None:
+        """Forget a handshake; harmless when it does not wait here."""
+        source = self._source_of.pop(handshake, None)
+        if source is None:
+            return
+        of_round = self._rounds[source in self._doubtful]
+        del of_round[source][handshake]
+        if not of_round[source]:
+            del of_round[source]
+
+    def proved(self, source: str) -> None:
+        """Note that a peer at this source has proved its keys: it is doubtful no more."""
+        if source in self._doubtful:
+            del self._doubtful[source]
+            self._move(source, was_doubtful=True)
+
+    # --- slices ------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        if self._source_of and not self._planned:
+            self._planned = True
+            self._reactor.call_soon(self._slice)
+
+    def _slice(self) -> None:
+        self._planned = False
+        now = self._reactor.now()
+        turns = self._packet_turns()
+        if turns == self._turns_seen:
+            self._credit = SLICE_SECONDS
+        else:
+            self._credit = min(SLICE_SECONDS, self._credit + now - self._slice_ended)
+        self._turns_seen = turns
+        while self._credit > 0 and self._source_of:
+            began = now
+            price = self._serve_next()
+            now = self._reactor.now()
+            self._credit -= (now - began) * price
+        self._slice_ended = now
+        self._plan()
+
+    def _serve_next(self) -> int:
+        """Do the handshake whose turn it is, and return what a second of it costs."""
+        self._served += 1
+        good, doubtful = self._rounds
+        is_doubtful = bool(doubtful) and (not good or self._served % DOUBTFUL_TURN == 0)
+        source, waiting = self._rounds[is_doubtful].popitem(last=False)
+        handshake, _ = waiting.popitem(last=False)
+        del self._source_of[handshake]
+        self._doubt(source)
+        if waiting:
+            self._rounds[True][source] = waiting
+        self._serve(handshake)
+        return DOUBTFUL_PRICE if is_doubtful else 1
+
+    def _doubt(self, source: str) -> None:
+        """A handshake of this source begins; it comes last until it has proved something."""
+        self._doubtful[source] = None
+        self._doubtful.move_to_end(source)
+        if len(self._doubtful) > self._max_sources:
+            forgotten, _ = self._doubtful.popitem(last=False)
+            self._move(forgotten, was_doubtful=True)
+
+    def _move(self, source: str, *, was_doubtful: bool) -> None:
+        waiting = self._rounds[was_doubtful].pop(source, None)
+        if waiting is not None:
+            self._rounds[not was_doubtful][source] = waiting
+
+
+_Round = OrderedDict[str, OrderedDict[Handshake, None]]
