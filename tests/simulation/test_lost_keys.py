@@ -86,7 +86,7 @@ def test_a_lowered_minimum_remembers_what_was_known(make_world: MakeWorld) -> No
     assert not (world.folder / "known-keys.json").exists()
     world.write_config({"minimum_tier": "shared"})
     world.server.reload()
-    world.reactor.run_until_true(lambda: (world.folder / "known-keys.json").exists(), 10.0)
+    world.reactor.run_until_true((world.folder / "known-keys.json").exists, 10.0)
     assert not shared_key_opens(world, "m0")
     world.stop_server()
     world.start_server()
