@@ -27,6 +27,7 @@ class Middleman:
         to_server, to_client: what to do with a frame: return what is sent instead.
         from_client, from_server: all frames that came.
         links: (client's stream, server's stream) of each connection, the newest last.
+        answered: for each connection whether the server has said anything.
     """
 
     def __init__(self, world: World) -> None:
@@ -36,18 +37,23 @@ class Middleman:
         self.from_client: list[bytes] = []
         self.from_server: list[bytes] = []
         self.links: list[tuple[MemoryStream, MemoryStream]] = []
+        self.answered: list[bool] = []
         self._network = world.network.host(ADDRESS.host)
         self._listener = self._network.listen(ADDRESS)
         world.reactor.watch(self._listener, self._accept, None)
 
-    def send(self, direction: Direction, *frames: bytes) -> None:
-        """Send frames to one end of the newest connection, unless that end is gone."""
+    def outlet(self, direction: Direction) -> Callable[..., None]:
+        """Return what sends frames to one end of the newest connection, also later; a dead end is passed over."""
         stream = self.links[-1][direction == "to_server"]
-        for frame in frames:
-            try:
-                stream.send(frame)
-            except ConnectionError:
-                return
+
+        def put(*frames: bytes) -> None:
+            for frame in frames:
+                try:
+                    stream.send(frame)
+                except ConnectionError:
+                    return
+
+        return put
 
     def end(self, how: Literal["closed", "reset"]) -> None:
         """End the newest connection towards both sides, as anybody on the path can."""
@@ -59,23 +65,34 @@ class Middleman:
         client = self._listener.accept()
         assert client is not None
         server = self._network.connect(SERVER)
+        number = len(self.links)
         self.links.append((client, server))
+        self.answered.append(False)
 
         def connected() -> None:
-            _OneWay(self, client, server, self.from_client, "to_server")
-            _OneWay(self, server, client, self.from_server, "to_client")
+            _OneWay(self, client, server, "to_server", self.from_client.append)
+            _OneWay(self, server, client, "to_client", heard)
+
+        def heard(frame: bytes) -> None:
+            self.from_server.append(frame)
+            self.answered[number] = True
 
         self.world.reactor.watch(server, None, connected)
 
 
 class _OneWay:
     def __init__(
-        self, man: Middleman, source: MemoryStream, target: MemoryStream, seen: list[bytes], direction: Direction
+        self,
+        man: Middleman,
+        source: MemoryStream,
+        target: MemoryStream,
+        direction: Direction,
+        see: Callable[[bytes], None],
     ) -> None:
         self._reactor = man.world.reactor
         self._source = source
         self._target = target
-        self._seen = seen
+        self._see = see
         self._man = man
         self._direction = direction
         self._received = bytearray()
@@ -96,7 +113,7 @@ class _OneWay:
         while (end := HEADER_BYTES + int.from_bytes(self._received[6:8], "big")) <= len(self._received):
             frame = bytes(self._received[:end])
             del self._received[:end]
-            self._seen.append(frame)
+            self._see(frame)
             change: Change = getattr(self._man, self._direction)
             for sent in change(frame):
                 try:
