@@ -34,6 +34,7 @@ from tests.netlab.keyed_lab import PORT, key_of, public_of
 ME, LEGACY_ME, SEED_KEY = "blue-evil", "blue-old", "a key string for old machines only"
 ANSWER_S = 20.0  # only reached where something hangs
 KEEPALIVE_S = 600
+STILL_OPEN = "still open"
 Ended = ConnectionError
 
 
@@ -122,6 +123,13 @@ class Member(Connection):
             raise Ended(message.code)
         return message
 
+    def ended_at_next_byte(self) -> bool:
+        """Take one byte, no more; True when there is none because the server has closed."""
+        try:
+            return not self.stream.recv(1)
+        except OSError:
+            return True
+
     def identities(self) -> set[str]:
         """Return everybody of whom this member was ever told."""
         pages = (message for message in self.told if isinstance(message, Directory))
@@ -141,7 +149,7 @@ def ends(attempt: Callable[[], object]) -> str:
         return "reset"
     except Ended as error:
         return str(error)
-    return "nothing happened"
+    return STILL_OPEN
 
 
 # --- attacks -------------------------------------------------------------------------------------------------------
@@ -291,7 +299,7 @@ def stuck(seconds: float, receivers: int, interval: float) -> None:
         if monotonic() > next_byte:
             next_byte += interval
             for number, member in enumerate(members):
-                if number not in closed and ends(lambda member=member: member.stream.recv(1)) != "nothing happened":
+                if number not in closed and member.ended_at_next_byte():
                     closed.add(number)
     evil.settle()
     say(packets=sent, closed=len(closed))
@@ -317,9 +325,10 @@ def flap(seconds: float, members: int) -> None:
     say(joins=joins, seconds=took, generations=len(generations), knows=sorted(witness.identities()))
 
 
-def enter(identity: str, name: str, number: int, server_number: int) -> None:
-    """Try to come in once as somebody, with one of the keys of a name, for one of the server's."""
-    say(outcome=ends(lambda: Member(identity, name, number, server_number)))
+def enter(identity: str) -> None:
+    """Try to come in with each of a member's two keys, for each of the server's two."""
+    pairs = [(own, server) for own in (0, 1) for server in (0, 1)]
+    say(outcomes=[ends(lambda pair=pair: Member(identity, identity, *pair)) for pair in pairs])  # type: ignore[misc]
 
 
 def crowd_identity(number: int) -> str:

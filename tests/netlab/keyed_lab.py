@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
@@ -25,12 +26,12 @@ from typing import Any, Self
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from netlab.lab import Files, Laboratory
+from netlab.processes import Document, Measurement
 from netlab.topology import SERVER, LabSpec, MemberSpec, outside_addresses
 from rustun.protocol.suites import public_key
 
 PORT = 8080
 PATIENCE_S = 30.0  # only reached where something hangs
-Document = dict[str, Any]
 
 
 def key_of(name: str, number: int = 0) -> X25519PrivateKey:
@@ -183,6 +184,16 @@ class KeyedLab:
         process.signal(number)
         return process.reap(monotonic() + PATIENCE_S)
 
+    @contextmanager
+    def hostile(self, node: str, attack: str, *arguments: object) -> Iterator[Measurement]:
+        """Let a hostile process carry out an attack from a node, and stay there until the context ends."""
+        words = [attack, *map(json.dumps, arguments)]
+        process = Measurement(self.lab.namespaces[node], words, "tests.netlab.hostile")
+        try:
+            yield process
+        finally:
+            process.stop()
+
     def status(self, node: str = SERVER) -> Document:
         """Return a node's status document."""
         found = self.lab.status(node)
@@ -201,9 +212,11 @@ class KeyedLab:
         self.lab.wait_until(look, f"{node} is not as wanted: {self.lab.status(node)}", PATIENCE_S)
         return found[0]
 
-    def until_logged(self, node: str, text: str) -> None:
-        """Return once a node's process has told people `text`."""
-        self.lab.wait_until(lambda: text in self.log(node), f"{node} does not say {text!r}", PATIENCE_S)
+    def reload(self, node: str, done: str) -> None:
+        """Send a node's process SIGHUP, and return once it has said `done` once more."""
+        before = self.log(node).count(done)
+        self.lab.processes[node].signal(signal.SIGHUP)
+        self.lab.wait_until(lambda: self.log(node).count(done) > before, f"{node} does not say {done!r}", PATIENCE_S)
 
     def log(self, node: str) -> str:
         """Return all that a node's process has said."""

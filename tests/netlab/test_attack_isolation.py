@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from netlab import measure
-from netlab.processes import Document, Measurement
+from netlab.processes import Document
 from tests.netlab.forgeries import (
     ABSENT,
     DEVICE,
@@ -31,7 +31,7 @@ from tests.netlab.forgeries import (
     packed,
 )  # fmt: skip
 from tests.netlab.hostile import LEGACY_ME, ME, SEED_KEY
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
 from tests.netlab.own_world import in_own_world
 from tests.netlab.traffic import Tap, addresses
 
@@ -49,7 +49,6 @@ OTHERS = (
 )
 BLUE = {"blue-gw", "blue-dev", "blue-off", LEGACY_ME, ME}
 RED = ("red-gw", "red-dev")
-ATTACK_S = 30.0  # only reached where something hangs
 ECHOES = 10
 
 
@@ -65,13 +64,10 @@ def two_clusters(folder: Path) -> Iterator[KeyedLab]:
 
 
 @contextmanager
-def attack(site: KeyedLab, *arguments: str) -> Iterator[Document]:
-    """Let the hostile member carry out an attack, and stay until the context ends."""
-    process = Measurement(site.lab.namespaces[ME], arguments, "tests.netlab.hostile")
-    try:
-        yield process.line(monotonic() + ATTACK_S)
-    finally:
-        process.stop()
+def attack(site: KeyedLab, name: str) -> Iterator[Document]:
+    """Let the hostile member carry out an attack, and stay until the context ends; yield what it says of it."""
+    with site.hostile(ME, name) as process:
+        yield process.line(monotonic() + PATIENCE_S)
 
 
 def red_view(site: KeyedLab) -> dict[str, Any]:
