@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Final
 
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
@@ -20,50 +21,54 @@ _PART: Final = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 Path = tuple[str, ...]
 
 
-def toml_line(text: str, path: Path, value: object = None) -> int:
-    """Return the line, from 1, of the key at `path`; 0 when neither it nor a table around it stands in `text`.
+class TomlLines:
+    """Where the keys of a TOML text stand; the text is looked through once, for the first question.
 
     Args:
         text: the whole file.
-        path: names from the outermost table to the key.
-        value: what is wrong there; a text is looked for behind the key, since a list may span lines.
     """
-    best, best_line = 0, 0
-    for line, found in _keys(text):
-        depth = _common(found, path)
-        if depth == len(found) and depth > best:
-            best, best_line = depth, line
-    if not best_line:
-        return 0
-    wanted = path[best:][-1:] if best < len(path) else ()
-    return _refine(text, best_line, wanted, value)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self._text.split("\n")
+
+    @cached_property
+    def _first(self) -> dict[Path, int]:
+        """The first line of each key and table, from 1."""
+        first: dict[Path, int] = {}
+        for line, path in _keys(self._lines):
+            first.setdefault(path, line)
+        return first
+
+    def line(self, path: Path, value: object = None) -> int:
+        """Return the line, from 1, of the key at `path`; 0 when neither it nor a table around it is there.
+
+        Args:
+            path: names from the outermost table to the key.
+            value: what is wrong there; a text is looked for behind the key, since a list may span lines.
+        """
+        depth = next((depth for depth in range(len(path), 0, -1) if path[:depth] in self._first), 0)
+        return self._refine(self._first[path[:depth]], path[depth:][-1:], value) if depth else 0
+
+    def _refine(self, first: int, wanted: Path, value: object) -> int:
+        spellings = [json.dumps(value, ensure_ascii=False), f"'{value}'"] if isinstance(value, str) else []
+        for pattern in (spellings, list(wanted)):
+            for number in range(first, len(self._lines) + 1):
+                line = self._lines[number - 1]
+                if number > first and (_HEADER.match(line) or (_KEY.match(line) and not wanted)):
+                    break
+                if any(spelling in line for spelling in pattern):
+                    return number
+        return first
 
 
-def _common(found: Path, path: Path) -> int:
-    depth = 0
-    for left, right in zip(found, path, strict=False):
-        if left != right:
-            break
-        depth += 1
-    return depth
-
-
-def _refine(text: str, first: int, wanted: Path, value: object) -> int:
-    spellings = [json.dumps(value, ensure_ascii=False), f"'{value}'"] if isinstance(value, str) else []
-    lines = text.split("\n")[first - 1 :]
-    for pattern in (spellings, list(wanted)):
-        for offset, line in enumerate(lines):
-            if offset and (_HEADER.match(line) or (_KEY.match(line) and not wanted)):
-                break
-            if any(spelling in line for spelling in pattern):
-                return first + offset
-    return first
-
-
-def _keys(text: str) -> Iterator[tuple[int, Path]]:
+def _keys(lines: list[str]) -> Iterator[tuple[int, Path]]:
     table: Path = ()
     fence = ""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         if fence:
             fence = "" if fence in line else fence
             continue

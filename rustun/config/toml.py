@@ -14,11 +14,18 @@ from typing import Final, TypeVar
 
 from rustun.config.files import MAX_TOML_BYTES, decode, read_bytes
 from rustun.config.findings import Complaint, Findings, config_error, describe, suggestion
-from rustun.config.lines import toml_line
+from rustun.config.lines import TomlLines
 from rustun.errors import Level
-from rustun.printable import printable
+from rustun.printable import printable, without_keys
 
 T = TypeVar("T")
+# A dotted key at the beginning of a line, in a header or in an inline table: tomllib's time is quadratic in its parts.
+MAX_KEY_PARTS: Final = 32
+_LONG_KEY: Final = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    rf"{{{MAX_KEY_PARTS}}}",
+    re.MULTILINE,
+)
 _PLACE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -26,29 +33,37 @@ class Table:
     """One table of a TOML file; problems go into `findings`, reading goes on with defaults.
 
     Args:
-        text: the whole file, to find lines in.
+        lines: of the whole file.
         path: names from the outermost table to this one, empty for the file itself.
         values: what tomllib read there; None where something else than a table stands (reported already).
     """
 
-    def __init__(self, findings: Findings, text: str, path: tuple[str, ...], values: dict[str, object] | None) -> None:
+    def __init__(
+        self, findings: Findings, lines: TomlLines, path: tuple[str, ...], values: dict[str, object] | None
+    ) -> None:
         self.findings = findings
         self.values = values or {}
         self._usable = values is not None
         self._in_list = False
-        self._text = text
+        self._lines = lines
         self._path = path
         self._known: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
 
+    @property
+    def place(self) -> str:
+        """Its file and line, for messages about something else."""
+        return f"{self.findings.file}:{self._lines.line(self._path)}"
+
     def report(self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None) -> None:
         """Add a problem with `key` of this table; an empty key means the table itself."""
         path = (*self._path, key) if key else self._path
         if self._in_list and key not in self.values:  # show which of the tables lacks it, by a text that it has
             value = next((other for other in self.values.values() if isinstance(other, str)), None)
-        self.findings.add(toml_line(self._text, path, value), ".".join(path), reason, remedy, level)
+        line = 0 if self.findings.full(level) else self._lines.line(path, value)
+        self.findings.add(line, ".".join(path), reason, remedy, level)
 
     def missing(self, key: str, remedy: str) -> None:
         """Report `key` as missing, unless it is there or the table itself was reported."""
@@ -66,7 +81,7 @@ class Table:
         if not isinstance(value, dict):
             self.report(key, f"is {describe(value)}, not a table", f"write [{'.'.join((*self._path, key))}]")
             value = None
-        return Table(self.findings, self._text, (*self._path, key), value)
+        return Table(self.findings, self._lines, (*self._path, key), value)
 
     def tables(self, key: str, example: str) -> list[Table]:
         """Return the tables of the list below `key`; `example` shows one of them, for the remedy."""
@@ -75,7 +90,7 @@ class Table:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.report(key, "is not a list of tables", f"write {key} = [{example}]")
             return []
-        found = [Table(self.findings, self._text, (*self._path, key), item) for item in value]
+        found = [Table(self.findings, self._lines, (*self._path, key), item) for item in value]
         for table in found:
             table._in_list = True
         return found
@@ -155,7 +170,8 @@ class Table:
     def close(self) -> None:
         """Report every key that nobody asked for."""
         for key in [key for key in self.values if key not in self._known]:
-            self.report(key, "is not a known key", suggestion(key, self._known))
+            remedy = "" if self.findings.full("error") else suggestion(key, self._known)
+            self.report(key, "is not a known key", remedy)
 
 
 def read_toml(path: Path) -> Table:
@@ -168,14 +184,18 @@ def read_toml(path: Path) -> Table:
 
 
 def parse_toml(file: str, text: str) -> Table:
-    """Return the outermost table of TOML text. Raises: ConfigError: not TOML."""
+    """Return the outermost table of TOML text. Raises: ConfigError: not TOML, or nested without need."""
+    long_key = _LONG_KEY.search(text)
+    if long_key:
+        line = text.count("\n", 0, long_key.end()) + 1
+        raise config_error(file, f"a key has more than {MAX_KEY_PARTS} parts", "is this the right file?", line)
     try:
         values = tomllib.loads(text)
     except RecursionError:
         raise config_error(file, "is nested too deeply", "is this the right file?") from None
     except ValueError as error:  # TOMLDecodeError, and int's refusal of numbers of thousands of digits
         raise _syntax_error(file, text, str(error)) from None
-    return Table(Findings(file), text, (), values)
+    return Table(Findings(file), TomlLines(text), (), values)
 
 
 def _syntax_error(file: str, text: str, words: str) -> Exception:
@@ -198,4 +218,6 @@ def _syntax_words(words: str, found: str) -> tuple[str, str]:
         return "a key is followed by a colon", 'TOML has = there, as in: name = "value"'
     if re.match(r"[\w.-]+\s*=\s*[^\s\"'\[{]", found):
         return "is not TOML after the =", 'texts stand in quotes, as in: name = "value"'
-    return f"is not TOML: {printable(words)}", f"look at: {printable(found)}" if found else "the file ends too early"
+    key, equals, _ = without_keys(found).partition("=")  # what stands behind it may be a secret
+    look = f"look at: {printable(key)}{'= ...' if equals else ''}"
+    return f"is not TOML: {printable(words)}", look if found else "the file ends too early"

@@ -16,7 +16,6 @@ from typing import Final
 
 from rustun.config.files import decode, read_bytes
 from rustun.config.findings import Findings, config_error
-from rustun.config.lines import toml_line
 from rustun.config.toml import Table, parse_toml
 from rustun.errors import ConfigError, Problem
 
@@ -31,7 +30,6 @@ class Entry:
 
     path: TablePath
     table: Table
-    text: str
 
     @property
     def name(self) -> str:
@@ -41,7 +39,7 @@ class Entry:
     @property
     def place(self) -> str:
         """Its file and line, for messages about another entry."""
-        return f"{self.table.findings.file}:{toml_line(self.text, self.path)}"
+        return self.table.place
 
 
 @dataclass(slots=True)
@@ -82,7 +80,7 @@ def read_sources(path: Path) -> Sources:
             continue
         sources.findings.append(root.findings)
         for entry_path, table in _tables(root):
-            _add(sources, Entry(entry_path, table, text))
+            _add(sources, Entry(entry_path, table))
     if ("fleet",) not in sources.entries and not sources.unreadable:
         problem = config_error(str(path), "is missing", 'write [fleet] with name = "..." and servers', key="fleet")
         sources.unreadable += problem.problems

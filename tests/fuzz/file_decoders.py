@@ -13,6 +13,7 @@ from rustun.config.addresses import parse_endpoint, parse_interface6, parse_ipv4
 from rustun.config.crypto import parse_crypto, read_crypto_file
 from rustun.config.findings import Complaint
 from rustun.config.keys import parse_private_key, parse_psk, parse_public_key, read_key_file
+from rustun.config.known_keys import encode_known_keys, read_known_keys
 from rustun.config.mapping import parse_mapping
 from rustun.config.member import parse_moment
 from rustun.config.names import parse_device, parse_label, parse_name
@@ -87,6 +88,10 @@ ROUTES_JSON: Final = (
 ]""".encode(),
     b"[]",
 )
+KNOWN_KEYS: Final = (
+    b"".join(encode_known_keys({"m1": (parse_public_key(PUBLIC_KEYS[0]),), "北京": ()})),
+    b'{"schema":1,"keys":{}}',
+)
 INVENTORY: Final = ((ROOT / "inventory" / "demo.toml").read_bytes(),)
 for _name, _text in {
     "private.key": PRIVATE_KEY,
@@ -160,6 +165,7 @@ FILES: Final = (
     file_decoder("config.check_files, routes.json", "checked.json", ROUTES_JSON, checked),
     file_decoder("config.read_routes", "members.json", ROUTES_JSON, read_routes),
     Decoder("config.parse_routes", ROUTES_JSON, routes, ConfigError, is_text=True, max_bytes=1 << 20),
+    file_decoder("config.read_known_keys", "known-keys.json", KNOWN_KEYS, read_known_keys),
     file_decoder("ops.load_inventory", "fleet.toml", INVENTORY, load_inventory),
 )
 WRONG_FILES: Final = (  # begin from what is wrong already: the messages about it are code too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -184,4 +185,22 @@ def test_keys_that_were_lost_while_nothing_ran(tmp_path: Path) -> None:
         '"a"',
         "warning: is not a list of known keys: it is cut off or garbled",
         'note: 1 member can come in by the shared key alone, as the entry says: "b"',
+    ]
+
+
+def test_folders_devices_and_missing_files(tmp_path: Path) -> None:
+    """`check` hangs on a FIFO or shows a traceback for something that is no file."""
+    fifo = tmp_path / "fifo.toml"
+    os.mkfifo(fifo)
+    loop = tmp_path / "loop.toml"
+    loop.symlink_to(loop)
+    paths = [tmp_path, fifo, loop, tmp_path / "missing.json", Path("a\0b"), Path("/dev/zero")]
+    reasons = [problem.reason for problem in check_files(paths)]
+    assert reasons == [
+        "is a folder",
+        "is not a regular file",
+        "cannot be opened: Too many levels of symbolic links",
+        "there is no such file",
+        "cannot be opened: no file can have this name",
+        "is not a regular file",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rustun.config.lines import toml_line
+from rustun.config.lines import TomlLines
 
 TEXT = '''\
 # a = 1
@@ -52,4 +52,4 @@ a = 6
 )
 def test_the_line_of_a_key(path: tuple[str, ...], value: object, line: int) -> None:
     """An error points at a wrong line of the operator's file."""
-    assert toml_line(TEXT, path, value) == line
+    assert TomlLines(TEXT).line(path, value) == line
