@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import shlex
 import stat
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from rustun.printable import printable
 
 KEY_BYTES: Final = 32
 MAX_KEY_FILE_BYTES: Final = 4096
+_PASTED: Final = re.compile(r"(^|/)[A-Za-z0-9+/]{42,43}=$")  # in a path; one of two slashes in a row is gone
 _FIELD_PRIME: Final = 2**255 - 19
 # The canonical u coordinates of points of order 1, 2, 4 and 8 on Curve25519 and its twist.
 _SMALL_ORDER: Final = frozenset(
@@ -108,6 +110,8 @@ def read_key_file(path: Path) -> Secret:
     Raises: Complaint: missing, empty, of several lines, or open to others; the remedy is the command that mends it.
     """
     shown = printable(str(path), 200)
+    if _PASTED.search(str(path)):
+        raise Complaint("a key stands where the name of its file is wanted", "write it into a file and name that")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,13 +56,21 @@ class Running:
         folder: its working directory.
         arguments: for rustun.
         at: where it runs; here without.
+        program: rustun, or what stands in for it.
     """
 
-    def __init__(self, name: str, folder: Path, arguments: list[str], at: NetworkNamespace | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        arguments: list[str],
+        at: NetworkNamespace | None = None,
+        program: Sequence[str] = RUSTUN,
+    ) -> None:
         self.log = ""
         self._name = name
         self._socket = folder / f"{name}.sock"
-        command = [*RUSTUN, *arguments, "--control", str(self._socket), "-v"]
+        command = [*program, *arguments, "--control", str(self._socket), "-v"]
 
         def start() -> subprocess.Popen[str]:
             return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
@@ -168,12 +176,12 @@ class Site:
 
     def serve(self) -> Running:
         """Start the server on the far side."""
-        return self._keep(Running("server", self.folder, ["serve"], self.far))
+        return self.keep(Running("server", self.folder, ["serve"], self.far))
 
     def connect(self, *options: str) -> Running:
         """Start the client m0 here."""
         arguments = ["connect", "-s", f"{SERVER}:{PORT}", "-i", "m0", "--crypto-file", "key", *options]
-        return self._keep(Running("client", self.folder, arguments))
+        return self.keep(Running("client", self.folder, arguments))
 
     def index(self, name: str) -> int:
         """Return an interface's index, 0 where there is none of that name."""
@@ -198,7 +206,8 @@ class Site:
         """Return once these routes stand (as `routes` writes them), and no others but those of the bare host."""
         self.until(lambda: self.routes() - self.before == set(routes))
 
-    def _keep(self, running: Running) -> Running:
+    def keep(self, running: Running) -> Running:
+        """End a process with the test."""
         self._stack.callback(running.kill)
         return running
 

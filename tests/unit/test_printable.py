@@ -17,6 +17,16 @@ def test_what_is_shown() -> None:
     assert quoted("x" * 100, 10) == '"xxxxxxxxxx..."'
 
 
+def test_a_key_in_a_wrong_place_is_not_quoted() -> None:
+    """A key that was pasted where something else belongs goes into the log with the complaint about it."""
+    key = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+    for text in (key, key[:-1], f"a {key} b", f"{key}{key}"):
+        assert quoted(text).count("(a key)") == text.count("yAnz5")
+        assert "yAnz5" not in quoted(text)
+    for other in ("bj-dev", "0" * 64, "a" * 42, "a" * 44, "https://example.com/a/path/of/many/words/and/more"):
+        assert quoted(other) == f'"{other}"'
+
+
 @given(st.text(st.characters(), max_size=200), st.integers(1, 100))
 def test_any_text_becomes_one_short_line(text: str, limit: int) -> None:
     """Some character escapes the escape, or a long text floods the log."""

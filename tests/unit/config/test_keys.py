@@ -146,6 +146,17 @@ def test_a_wrong_private_key_is_not_shown(text: str) -> None:
         assert text not in str(complaint) + complaint.remedy
 
 
+@pytest.mark.parametrize(
+    "key", ["yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", "/" * 2 + "a/" * 20 + "b=", "Ab9+" * 10 + "xyz="]
+)
+def test_a_key_in_the_place_of_its_file(tmp_path: Path, key: str) -> None:
+    """An operator writes the key where the file is wanted, and finds it in the log."""
+    with pytest.raises(Complaint) as caught:
+        read_key_file(tmp_path / key)
+    assert "write it into a file" in caught.value.remedy
+    assert key not in str(caught.value) + caught.value.remedy
+
+
 def test_a_secret_stays_one() -> None:
     """A key leaves the process through repr, a copy of the configuration or pickle."""
     secret = Secret("hunter2")
