@@ -39,14 +39,13 @@ def main() -> None:
     """Join sites, servers and people of many tenants through a relay.
 
     \b
-    A relay, and two members of one tenant:
+    A relay, and a member of a tenant:
       rustun serve server.toml
-      sudo rustun connect -s vpn.example.org:8080 -i bj-office-gw -c chacha20:KEY
-      sudo rustun connect -s vpn.example.org:8080 -i bj-dev -c chacha20:KEY
+      sudo rustun connect --config client.toml
     \b
     Before and after:
       rustun keygen --out client.key
-      rustun check server.toml routes.json
+      rustun check server.toml client.toml
       rustun status
     \b
     Exit codes: 0 done, 2 usage, 69 refused by the server, 77 a right is missing,
@@ -65,15 +64,15 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
     """Run the relay that members connect to. Needs no root and no TUN device.
 
     CONFIG is a server.toml; without it the first of ./server.toml, ./etc/server.toml and
-    /etc/rustun/server.toml is taken. SIGHUP reads the members' file again (a change of it is
-    noticed anyway), SIGTERM and Ctrl-C stop within 2 s.
+    /etc/rustun/server.toml is taken. SIGHUP reads keys, tiers and members again (a change of the
+    members' file is noticed anyway), SIGTERM and Ctrl-C stop within 2 s.
 
     \b
     Example server.toml:
       [server_config]
       listen_addr = "0.0.0.0:8080"
-      [crypto_config]
-      chacha20poly1305_file = "/etc/rustun/shared.key"
+      [security_config]
+      private_key_file = "/etc/rustun/server.key"
       [route_config]
       routes_file = "routes.json"
     """
@@ -120,9 +119,15 @@ def connect(
 
     \b
     Examples:
-      sudo rustun connect -s vpn.example.org:8080 -i bj-dev --crypto-file /etc/rustun/shared.key
       sudo rustun connect --config /etc/rustun/client.toml
+      sudo rustun connect -s vpn.example.org:8080 -i bj-dev --crypto-file /etc/rustun/shared.key
       sudo rustun connect -s 192.0.2.100:8080 -i bj-dev -c aes256:KEY --tun work0 -v
+    \b
+    Example client.toml:
+      identity = "bj-dev"
+      servers = [{ address = "vpn.example.org:8080", public_key = "..." }]
+      [security_config]
+      private_key_file = "/etc/rustun/client.key"
     """
     options = {**typed, "offload": False if no_offload else None}
 
