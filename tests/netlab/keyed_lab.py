@@ -66,7 +66,7 @@ class KeyedMember:
         return {
             **fixed,
             "mask": "255.255.255.0",
-            "private_ip6": f"fd00:1::{self.address.rpartition('.')[2]}/64",
+            "private_ip6": "fd00:{2}::{3}/64".format(*self.address.split(".")),
             "ciders": list(self.ciders),
             **({"public_key": keys} if keys else {}),
             **self.more,
