@@ -147,6 +147,21 @@ def test_garbage_is_garbage(tmp_path: Path, text: str) -> None:
     assert len(str(caught.value)) < 1000
 
 
+@given(st.binary(max_size=200) | st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)))
+def test_any_damage_is_found_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, damage: bytes | tuple[int, int]
+) -> None:
+    """Damaged bytes end in a traceback when the server starts, or in a key that X25519 does not make."""
+    data = damage if isinstance(damage, bytes) else GOOD[: damage[0]] + bytes([damage[1]]) + GOOD[damage[0] + 1 :]
+    path = write(tmp_path_factory.mktemp("known") / "known.json", {})
+    path.write_bytes(data)
+    try:
+        known = read_known_keys(path)
+    except ConfigError:
+        return
+    assert all(len(key) == 32 for keys in known.values() for key in keys)
+
+
 def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
     """Any user of the host takes a member's key out of the list, and its protection with it."""
     path = write(tmp_path / "known.json", {"a": (A,)})
