@@ -197,7 +197,7 @@ class ClientSession(ABC):
         if self.closed:
             return
         now = self.tools.reactor.now()
-        if now - self.heard_at >= self._owner.silence_seconds:
+        if now >= self.heard_at + self._owner.silence_seconds:  # the same sum as below: a difference rounds otherwise
             self.close(f"the server was silent for {now - self.heard_at:.0f} s")
         if not self._keys_alive(now):
             return

@@ -224,3 +224,17 @@ def test_a_server_that_takes_and_drops_at_once_is_not_hammered(make_world: MakeW
         server.close()
         world.run()
     assert tries(host)[-1] > 5.0, tries(host)
+
+
+def test_silence_is_over_when_its_deadline_is_due(make_world: MakeWorld) -> None:
+    """If this fails, a silent server can make a client look at the clock over and over, which takes a whole core."""
+    world = make_world(office(1))
+    (host,) = world.online("m0")
+    world.reactor.run_until(104.0)
+    world.faults.cut.add(host.network.address)
+    session = host.client.session
+    assert session is not None
+    session.heard_at = 104.1327182491906  # 50 s later, as a float, is less than 50 s later
+    assert session.heard_at + 50.0 - session.heard_at < 50.0
+    world.run(60.0)
+    assert host.client.reconnects == 1
