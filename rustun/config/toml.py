@@ -16,7 +16,7 @@ from rustun.config.files import MAX_TOML_BYTES, decode, read_bytes
 from rustun.config.findings import Complaint, Findings, config_error, describe, suggestion
 from rustun.config.lines import TomlLines
 from rustun.errors import Level
-from rustun.printable import printable, without_keys
+from rustun.printable import printable
 
 T = TypeVar("T")
 # A dotted key at the beginning of a line, in a header or in an inline table: tomllib's time is quadratic in its parts.
@@ -218,6 +218,5 @@ def _syntax_words(words: str, found: str) -> tuple[str, str]:
         return "a key is followed by a colon", 'TOML has = there, as in: name = "value"'
     if re.match(r"[\w.-]+\s*=\s*[^\s\"'\[{]", found):
         return "is not TOML after the =", 'texts stand in quotes, as in: name = "value"'
-    key, equals, _ = without_keys(found).partition("=")  # what stands behind it may be a secret
-    look = f"look at: {printable(key)}{'= ...' if equals else ''}"
-    return f"is not TOML: {printable(words)}", look if found else "the file ends too early"
+    # The line has a number and is not shown: it may be a key's, and the = or the quote that would tell is what is wrong.
+    return f"is not TOML: {printable(words)}", "look at this line" if found else "the file ends too early"
