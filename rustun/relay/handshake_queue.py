@@ -4,13 +4,13 @@ A first message that opened its envelope and paid its budget waits here for the 
 session. Members' packets do not wait behind it, and nobody can fill the queue so that others wait behind him.
 
 Rules of this module
-  1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source: three
-     of four turns go to the others as long as they have some waiting.
+  1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source.
   2. While members have packet turns, handshakes may take as long as everything else took since their last slice:
-     half of the loop's time. What doubtful sources take counts nine times, so for them it is a tenth. The credit may
-     go below zero by one handshake; what is overdrawn is missing from the next slices.
-  3. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
-  4. Its size is that of the pending pool: who is closed there leaves here.
+     half of the loop's time. The credit may go below zero by one handshake; what is overdrawn is missing later.
+  3. Doubtful sources get a tenth of the time beside others and beside packets: after each of their handshakes there is
+     a pause of nine times as long. It is for them alone, and it ends early when there are neither.
+  4. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
+  5. The queue's size is that of the pending pool: who is closed there leaves here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
-from rustun.backends.base import Reactor
+from rustun.backends.base import Reactor, Timer
 
 SLICE_SECONDS: Final = 0.0005  # one or two handshakes: what a packet waits for at most
-DOUBTFUL_PRICE: Final = 9
-DOUBTFUL_TURN: Final = 4  # every fourth
+DOUBTFUL_PAUSE: Final = 9  # times as long as the handshake before
+QUIET_SECONDS: Final = 0.01  # without packets: members have none on the way through here
 
 Handshake = TypeVar("Handshake", bound=Hashable)
+_Round = OrderedDict[str, OrderedDict[Handshake, None]]  # by source, in the order in which they are served
+_GOOD, _DOUBTFUL = 0, 1
 
 
 class HandshakeQueue(Generic[Handshake]):
@@ -50,11 +52,13 @@ class HandshakeQueue(Generic[Handshake]):
         self._serve = serve
         self._max_sources = max_sources
         self._doubtful: OrderedDict[str, None] = OrderedDict()
-        self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (OrderedDict(), OrderedDict())  # good, doubtful
+        self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (OrderedDict(), OrderedDict())
         self._source_of: dict[Handshake, str] = {}
-        self._served = 0
         self._planned = False
+        self._doubtful_timer: Timer | None = None
+        self._doubtful_at = 0.0  # when their pause ends, seconds of `now()`
         self._turns_seen = packet_turns()
+        self._packets_at = reactor.now()
         self._credit = SLICE_SECONDS
         self._slice_ended = reactor.now()
 
@@ -65,7 +69,7 @@ class HandshakeQueue(Generic[Handshake]):
         """Let a handshake wait for its source's turn."""
         self._source_of[handshake] = source
         self._rounds[source in self._doubtful].setdefault(source, OrderedDict())[handshake] = None
-        self._plan()
+        self._plan_slice()
 
     def remove(self, handshake: Handshake) -> None:
         """Forget a handshake; harmless when it does not wait here."""
@@ -85,8 +89,8 @@ class HandshakeQueue(Generic[Handshake]):
 
     # --- slices ------------------------------------------------------------------------------------------------------
 
-    def _plan(self) -> None:
-        if self._source_of and not self._planned:
+    def _plan_slice(self) -> None:
+        if not self._planned:
             self._planned = True
             self._reactor.call_soon(self._slice)
 
@@ -98,28 +102,46 @@ class HandshakeQueue(Generic[Handshake]):
             self._credit = SLICE_SECONDS
         else:
             self._credit = min(SLICE_SECONDS, self._credit + now - self._slice_ended)
-        self._turns_seen = turns
-        while self._credit > 0 and self._source_of:
+            self._turns_seen = turns
+            self._packets_at = now
+        while self._credit > 0 and (of_round := self._next_round(now)) is not None:
             began = now
-            price = self._serve_next()
+            self._serve_next(self._rounds[of_round])
             now = self._reactor.now()
-            self._credit -= (now - began) * price
+            self._credit -= now - began
+            if of_round == _DOUBTFUL:
+                self._doubtful_at = now + DOUBTFUL_PAUSE * (now - began)
         self._slice_ended = now
-        self._plan()
+        self._plan_next(now)
 
-    def _serve_next(self) -> int:
-        """Do the handshake whose turn it is, and return what a second of it costs."""
-        self._served += 1
+    def _next_round(self, now: float) -> int | None:
+        """Return whose turn it is now: that of a good source, of a doubtful one, or nobody's."""
         good, doubtful = self._rounds
-        is_doubtful = bool(doubtful) and (not good or self._served % DOUBTFUL_TURN == 0)
-        source, waiting = self._rounds[is_doubtful].popitem(last=False)
+        if doubtful and (now >= self._doubtful_at or not (good or self._packets_flow(now))):
+            return _DOUBTFUL
+        return _GOOD if good else None
+
+    def _plan_next(self, now: float) -> None:
+        if self._doubtful_timer is not None:
+            self._doubtful_timer.cancel()
+            self._doubtful_timer = None
+        good, doubtful = self._rounds
+        if doubtful and not good and self._packets_flow(now) and now < self._doubtful_at:
+            self._doubtful_timer = self._reactor.call_at(self._doubtful_at, self._plan_slice)
+        elif self._source_of:
+            self._plan_slice()
+
+    def _packets_flow(self, now: float) -> bool:
+        return now - self._packets_at < QUIET_SECONDS
+
+    def _serve_next(self, sources: _Round[Handshake]) -> None:
+        source, waiting = sources.popitem(last=False)
         handshake, _ = waiting.popitem(last=False)
         del self._source_of[handshake]
         self._doubt(source)
         if waiting:
-            self._rounds[True][source] = waiting
+            self._rounds[_DOUBTFUL][source] = waiting
         self._serve(handshake)
-        return DOUBTFUL_PRICE if is_doubtful else 1
 
     def _doubt(self, source: str) -> None:
         """A handshake of this source begins; it comes last until it has proved something."""
@@ -133,6 +155,3 @@ class HandshakeQueue(Generic[Handshake]):
         waiting = self._rounds[was_doubtful].pop(source, None)
         if waiting is not None:
             self._rounds[not was_doubtful][source] = waiting
-
-
-_Round = OrderedDict[str, OrderedDict[Handshake, None]]
