@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.simulation.model_coverage import PROPERTY, table
+
 # The same examples in every run, and no deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("house", derandomize=True, deadline=None)
 # `./invoke soak`: other examples each time, many of them; a failure prints the blob that repeats it.
@@ -19,3 +21,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the model-based tests have covered, whichever processes they ran in."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    found = [value for report in reports for name, value in report.user_properties if name == PROPERTY]
+    if found:
+        terminalreporter.section(PROPERTY)
+        for line in table(found):
+            terminalreporter.write_line(line)
