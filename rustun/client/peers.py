@@ -14,7 +14,15 @@ from ipaddress import ip_interface, ip_network
 
 from rustun.backends.base import Interface, Prefix
 from rustun.errors import ProtocolError
-from rustun.protocol.control import MAX_ASKED, MAX_CLIENT_CONTROL_BYTES, Directory, DirectoryEntry, Presence
+from rustun.protocol.control import (
+    MAX_ASKED,
+    MAX_CLIENT_CONTROL_BYTES,
+    Directory,
+    DirectoryEntry,
+    Presence,
+    parse_interface,
+    parse_prefix,
+)
 from rustun.protocol.packet import flow_addresses
 from rustun.protocol.routing import PrefixTable, never_inside
 
@@ -33,10 +41,10 @@ def own_entry(name: str, address: str, address6: str, prefixes: tuple[str, ...])
     try:
         return OwnEntry(
             name,
-            tuple(ip_interface(text) for text in (address, address6) if text),
-            tuple(ip_network(prefix) for prefix in prefixes),
+            tuple(parse_interface(text) for text in (address, address6) if text),
+            tuple(parse_prefix(prefix) for prefix in prefixes),
         )
-    except ValueError as error:
+    except ProtocolError as error:
         raise ProtocolError(f"the server's configuration for this member makes no sense: {error}") from None
 
 

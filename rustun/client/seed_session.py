@@ -6,14 +6,12 @@ another identity is passed over, like everything that this wire cannot prove.
 
 from __future__ import annotations
 
-from ipaddress import ip_interface, ip_network
-
 from rustun.backends.base import Stream
 from rustun.client.peers import Peers
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
 from rustun.protocol.codec import SeedCodec
-from rustun.protocol.control import DirectoryEntry
+from rustun.protocol.control import DirectoryEntry, parse_interface, parse_prefix
 from rustun.protocol.frames import SEED_SESSION_TYPES, FrameReader, FrameType
 from rustun.protocol.seed_messages import SeedKeepAlive, SeedPeerDetail
 from rustun.protocol.tiers import Tier
@@ -24,9 +22,9 @@ def seed_entries(details: tuple[SeedPeerDetail, ...]) -> list[DirectoryEntry]:
     entries = []
     for detail in details:
         try:
-            ip_interface(detail.private_ip)
-            prefixes = tuple(str(ip_network(prefix)) for prefix in detail.ciders)
-        except ValueError:
+            parse_interface(detail.private_ip)
+            prefixes = tuple(str(parse_prefix(prefix)) for prefix in detail.ciders)
+        except ProtocolError:
             continue
         online = detail.last_active > 0
         entries.append(DirectoryEntry(detail.identity, detail.name, detail.private_ip, "", prefixes, online))

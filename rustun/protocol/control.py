@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface, ip_network
 from typing import ClassVar, Final
 
 from rustun.errors import ProtocolError
@@ -46,12 +46,17 @@ def _without_zone(value: str) -> str:
     return value
 
 
+def parse_interface(value: str) -> IPv4Interface | IPv6Interface:
+    """Read an address, with or without a prefix length, that a peer sent. Raises ProtocolError; for a zone, too."""
+    try:
+        return ip_interface(_without_zone(value))
+    except ValueError:
+        raise ProtocolError(f"not an address: {value[:64]!r}") from None
+
+
 def _check_interface(value: str) -> str:
     if value:
-        try:
-            ip_interface(_without_zone(value))
-        except ValueError:
-            raise ProtocolError(f"not an address: {value[:64]!r}") from None
+        parse_interface(value)
     return value
 
 

@@ -37,6 +37,8 @@ CONTROL: Final[tuple[control.Message, ...]] = (
     control.Config("Office", "10.0.1.2/24", "fd00:1::2/64", ("192.168.1.0/24",), {"192.168.1.0/24": "10.9.9.0/24"}),
     control.Directory(3, 2, 0, 1, ENTRIES, ("m9",)),
     control.Directory(4, 0, 0, 1, ENTRIES[:1], ()),
+    control.PresenceAsk(("m1", "m2")),
+    control.Presence(("m1",), ("m2",)),
     control.RekeyInit(bytes(48)),
     control.RekeyReply(bytes(48)),
     control.RekeySwitch(),
@@ -71,6 +73,9 @@ def news(data: bytes) -> None:
     if isinstance(message, control.Directory):
         peers.receive(control.Directory(2, 0, 0, 1, ENTRIES, ()))
         peers.receive(message)
+    elif isinstance(message, control.Presence):
+        peers.receive(control.Directory(2, 0, 0, 1, ENTRIES, ()))
+        peers.note_presence(message)
     elif isinstance(message, control.Config):
         peers.own = own_entry(message.name, message.address, message.address6, message.prefixes)
     route(peers)

@@ -145,6 +145,8 @@ def test_nothing_is_delivered_before_the_host_is_set_up() -> None:
         ("10.0.1.2/24", "fd00::/200", ()),
         ("10.0.1.2/24", "", ("10.0.0.1/8",)),
         ("10.0.1.2/24", "", ("-j ACCEPT",)),
+        ("10.0.1.2/24", "fd00::2%eth0/64", ()),
+        ("10.0.1.2/24", "", ("fd00:1::%\x1b[31m/64",)),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(address: str, address6: str, prefixes: tuple[str, ...]) -> None:
