@@ -151,7 +151,7 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def writing_problem(path: Path) -> Problem | None:
     """Return why this user could not write the file, or None when it could; its folder may have to be made."""
     folder = path.parent
-    place = folder if folder.exists() else folder.parent
+    place = folder if os.path.exists(folder) else folder.parent  # Path.exists raises where a folder on the way is shut
     if os.access(place, os.W_OK | os.X_OK, effective_ids=True):
         return None
     who = user_name(os.geteuid())

@@ -66,6 +66,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.module
 
 
+STARTERS = ("os.fork", "os.posix_spawn", "os.spawn", "os.exec")  # of processes
 RUNTIME_FILES = [path for path in python_files("rustun") if part_of(module_name(path)) != "ops"]
 
 
@@ -101,3 +102,16 @@ def test_runtime_imports_only_its_dependencies(path: Path) -> None:
         assert top != "asyncio", f"{path.relative_to(ROOT)}:{line}: asyncio costs 10 MB per process; use the Reactor"
         for name in ("rustun.ops", "netlab", "tests"):
             assert not f"{module}.".startswith(f"{name}."), f"{path.relative_to(ROOT)}:{line}: imports {name}"
+
+
+@pytest.mark.parametrize("path", RUNTIME_FILES, ids=module_name)
+def test_the_runtime_starts_no_process(path: Path) -> None:
+    """A child that only forks holds every key of its parent, and every socket."""
+    modules = {"subprocess", "multiprocessing", "pty", "concurrent.futures.process"}
+    for line, module in imports(path):
+        assert module not in modules, f"{path.relative_to(ROOT)}:{line}: imports {module}"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            starts = name in ("os.system", "os.popen") or name.startswith(STARTERS)
+            assert not starts, f"{path.relative_to(ROOT)}:{node.lineno}: {name}"

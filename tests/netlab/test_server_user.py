@@ -125,14 +125,16 @@ def test_a_server_becomes_its_user_and_works() -> None:
 
 
 @in_private_namespace
-def test_nothing_open_is_inherited() -> None:
-    """A program that the process starts one day holds its sockets, keys and device."""
+def test_nothing_is_handed_on() -> None:
+    """Another process holds a copy of the keys, or inherits sockets and device."""
     with a_site() as site:
         server = serve(site, site.far)
         try:
             client = site.connect("-s", f"{SERVER}:81")
             client.until_online()
             for process in (server.process.pid, client.process.pid):
+                tasks = Path(f"/proc/{process}/task").iterdir()
+                assert [(task / "children").read_text() for task in tasks] == [""]
                 for entry in Path(f"/proc/{process}/fdinfo").iterdir():
                     flags = re.search(r"^flags:\s*(\d+)$", entry.read_text(), re.MULTILINE)
                     assert flags is not None
