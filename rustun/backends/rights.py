@@ -118,7 +118,7 @@ def acting_as(account: Account) -> Iterator[None]:
 
     Changes nothing where this process is not root, or the account has no id in its user namespace.
 
-    Raises: RightsError: this root may not change its user.
+    Raises: RightsError: this root may not change its user, or the program is out of the account's reach.
     """
     if os.geteuid() != ROOT or not account.is_mapped:
         yield
@@ -132,6 +132,7 @@ def acting_as(account: Account) -> Iterator[None]:
         remedy = "run it with CAP_SETUID and CAP_SETGID, or as that user"
         raise RightsError(f'no permission to act as "{account.name}": {error.strerror}', remedy) from error
     try:
+        _prove_program_in_reach(account)
         yield
     finally:
         os.seteuid(ROOT)

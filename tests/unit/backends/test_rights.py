@@ -55,3 +55,17 @@ def test_acting_as_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.getresuid()
     with acting_as(replace(ACCOUNT, uid=4712)):
         assert os.getresuid() == before
+
+
+def test_acting_as_a_user_who_cannot_read_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` blames a module that it loads late, as that user, instead of the place where Python is."""
+    steps: list[tuple[str, object]] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(Account, "is_mapped", True)
+    for name in ("setgroups", "setegid", "seteuid"):
+        monkeypatch.setattr(os, name, lambda value, name=name: steps.append((name, value)))
+    monkeypatch.setattr("os.access", lambda path, mode, effective_ids: False)
+    with pytest.raises(RightsError, match="cannot read the program itself"), acting_as(ACCOUNT):
+        pytest.fail("went on")
+    assert ("seteuid", ACCOUNT.uid) in steps
+    assert ("seteuid", 0) in steps, "and is root again"
