@@ -1,4 +1,4 @@
-"""Who may take up the relay's time before he has proved anything (docs/protocol.md, section 8).
+"""Who may take up how much of the relay's time (docs/protocol.md, section 8).
 
 Rules of this module
   1. A source is an IPv4 address or an IPv6 /64; IPv6 is also counted by /48, because a site has 65,536 of the former.
@@ -52,6 +52,12 @@ class SourceBudget:
         if len(self._buckets) > self._max_sources:
             self._buckets.popitem(last=False)
         return granted
+
+    def give_back(self, source: str) -> None:
+        """Return a token that was taken for what was asked of `source`."""
+        if source in self._buckets:
+            tokens, at = self._buckets[source]
+            self._buckets[source] = (tokens + 1.0, at)
 
 
 class PendingPool(Generic[Connection]):

@@ -17,6 +17,7 @@ from rustun.config.limits import LimitConfig, QueueConfig
 from rustun.config.member import Member
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
+from rustun.relay.admission import SourceBudget
 from rustun.relay.cluster import Cluster
 from rustun.relay.egress import Egress
 from rustun.relay.noise_session import NoiseSession
@@ -41,6 +42,8 @@ class RelayCore:
         policy: who may come in, and who may stay.
         clusters: by name; one without members and sessions is forgotten.
         sessions: all living sessions, confirmed or not, in order of beginning.
+        control_budget: of member and source together, so that a new session is no new budget, and nobody spends the
+            budget of a member whose identity he only claims.
         drops, closes: counted by reason, of sessions that have ended.
     """
 
@@ -63,6 +66,8 @@ class RelayCore:
         self.egress = Egress(self.buffers)
         self.switch = Switch(reactor, self.buffers, self.egress)
         self.turn_seconds = queues.turn_ms / 1000
+        rate = limits.control_messages_per_second
+        self.control_budget = SourceBudget(rate, rate, limits.source_table_entries)
         self.clusters: dict[str, Cluster] = {}
         self.members: dict[str, Member] = {}  # every entry by identity, disabled ones too
         self.sessions: dict[NoiseSession | SeedSession, None] = {}

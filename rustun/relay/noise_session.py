@@ -196,7 +196,7 @@ class NoiseSession(RelaySession):
             asked_at = self._pings_awaited.pop(message.id, None)
             if asked_at is not None:
                 self.rtt_ms = (now - asked_at) * 1e3
-                self._control_tokens += 1
+                self.core.control_budget.give_back(self._control_payer)
         elif isinstance(message, PresenceAsk):
             self.say(self.cluster.presence(message.identities))
         elif isinstance(message, RekeyInit):

@@ -2,8 +2,9 @@
 
 Rules of this module
   1. The session owns identity, cluster, addresses and allowed sources; nothing inside a frame overrides them.
-  2. A turn ends after `turn_packets`, `turn_bytes` or `turn_ms`, also in the middle of a record: what is left is copied
-     into the session and goes on in the next turn of the loop, after everybody else had theirs.
+  2. A turn ends after `turn_packets`, `turn_bytes` or `turn_ms`, also in the middle of a record or behind a control
+     message: what is left is copied into the session and goes on in the next turn of the loop, after everybody else had
+     theirs.
   3. Nobody waits for another client's socket: what it does not take now is queued, what does not fit is dropped.
   4. `close` is the only end. It unwatches before it closes, is harmless the second time, and after it nothing of this
      session is processed any more.
@@ -29,6 +30,7 @@ from rustun.protocol.packet import ITEM_HEADER_BYTES
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES
 from rustun.protocol.segmentation import lower_run
 from rustun.protocol.tiers import Tier
+from rustun.relay.admission import source_keys
 from rustun.relay.counters import Traffic
 from rustun.relay.fair_queue import FairQueue
 
@@ -108,8 +110,7 @@ class RelaySession(ABC):
         self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
         self._unfinished = b""
         self._resume_planned = False
-        self._control_tokens = float(core.limits.control_messages_per_second)
-        self._control_at = self.began_at
+        self._control_payer = f"{source_keys(stream.remote.host)[0]} {member.identity}"
         self._inbox = Inbox(stream, wire.reader, core.buffers, held)
         self._outbox = Outbox(
             core.reactor,
@@ -165,7 +166,8 @@ class RelaySession(ABC):
         if not self.keys_alive(now):
             return
         switch = core.switch
-        switch.begin(self, now + core.turn_seconds, core.queues.turn_packets)
+        deadline = now + core.turn_seconds
+        switch.begin(self, deadline, core.queues.turn_packets)
         left = self._unfinished
         self._unfinished = b""
         data_type = self._codec.data_type
@@ -185,6 +187,9 @@ class RelaySession(ABC):
                     self._on_control(frame_type, frame)
                     if self.closed:
                         return
+                    if core.reactor.now() > deadline:  # a message of 16 KiB takes up to 4 ms to read
+                        self._plan_resume()
+                        break
         finally:
             switch.end()  # also behind a frame that ends the session: what came before it is good
         if self.closed:
@@ -211,13 +216,9 @@ class RelaySession(ABC):
         """Handle a frame that is no data, or data before the member was confirmed. Raises ProtocolError."""
 
     def _spend_control_token(self) -> None:
-        limit = self.core.limits.control_messages_per_second
-        now = self.core.reactor.now()
-        self._control_tokens = min(limit, self._control_tokens + (now - self._control_at) * limit)
-        self._control_at = now
-        if self._control_tokens < 1:
+        if not self.core.control_budget.take(self._control_payer, self.core.reactor.now()):
+            limit = self.core.limits.control_messages_per_second
             raise ProtocolError(f"more than {limit} control messages a second")
-        self._control_tokens -= 1
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
