@@ -77,13 +77,9 @@ class PendingConnection:
         self._core.closes[reason] += 1
         self.stream.reset()
 
-    def _let_go(self) -> None:
-        """Watch the connection no more: a session has it, or nobody."""
+    def _finish(self, *, proved: bool = False) -> None:
         self._closed = True
         self._core.reactor.unwatch(self.stream)
-
-    def _finish(self, *, proved: bool = False) -> None:
-        self._let_go()
         self._acceptor.done(self, proved=proved)
 
     def _on_readable(self) -> None:
@@ -111,7 +107,12 @@ class PendingConnection:
             return
         if received == 0:
             self.close("end-of-stream")
-            return
+        elif self._first[1]:
+            raise ProtocolError("bytes behind the first message, before it was answered")
+        else:
+            self._look_for_frame()
+
+    def _look_for_frame(self) -> None:
         found = self._inbox.next_frame()
         if found is None:
             self._inbox.end()
@@ -119,24 +120,27 @@ class PendingConnection:
         self._first = (found[0], bytes(found[1]))
         self._inbox.end()
         self._acceptor.pending.has_spoken(self)
-        if found[0] != FrameType.SEED_HANDSHAKE and self._open() is None:
+        is_seed = found[0] == FrameType.SEED_HANDSHAKE
+        if not is_seed and self._open() is None:
             self.close("envelope")  # a stranger: costs no budget, which would be that of honest clients of this source
         elif not self._acceptor.allow_handshake(self.source):
             self.close("handshake-budget")
+        elif self._inbox.held and not is_seed:
+            raise ProtocolError("bytes behind the first message, before it was answered")
         else:
-            self._core.reactor.unwatch(self.stream)  # what comes meanwhile waits in the kernel
+            if is_seed:  # may go on without an answer; what comes waits in the kernel
+                self._core.reactor.unwatch(self.stream)
             self._acceptor.queue.put(self, self.source)
 
     def _begin(self) -> None:
-        frame_type, frame = self._first
-        if frame_type == FrameType.SEED_HANDSHAKE:
-            self._begin_seed(frame)
-        elif self._is_waiting():
-            opened = self._open()  # again: the keys may have changed meanwhile
-            if opened is None:
-                self.close("envelope")
-            else:
-                self._begin_noise(*opened)
+        if self._first[0] == FrameType.SEED_HANDSHAKE:
+            self._begin_seed(self._first[1])
+            return
+        opened = self._open()  # again: the keys may have changed meanwhile
+        if opened is None:
+            self.close("envelope")
+        else:
+            self._begin_noise(*opened)
 
     # --- the Noise tiers ---------------------------------------------------------------------------------------------
 
@@ -147,16 +151,6 @@ class PendingConnection:
         if frame_type == FrameType.KEY_INIT:
             return policy.open_envelope(frame)
         return (policy.shared, frame) if policy.shared is not None else None
-
-    def _is_waiting(self) -> bool:
-        """Tell whether the peer is there and waits for the answer: who left meanwhile costs no Diffie-Hellman."""
-        received = self._inbox.begin(receive=True, max_bytes=READ_BYTES)
-        self._inbox.end()
-        if self._inbox.held:
-            raise ProtocolError("bytes behind the first message, before it was answered")
-        if received == 0:
-            self.close("end-of-stream")
-        return received is None
 
     def _begin_noise(self, credentials: Credentials, frame: bytes) -> None:
         core, policy = self._core, self._core.policy
@@ -186,8 +180,7 @@ class PendingConnection:
         if self.stream.send(answer) != len(answer):  # nothing was sent before, so an empty socket buffer takes 1 KiB
             self.close("connection-lost")
             return
-        self._let_go()
-        self._session = session = NoiseSession(
+        self._session = session = NoiseSession(  # from here on it is the session that watches the stream
             self._core,
             self.stream,
             member,
