@@ -45,6 +45,7 @@ PARTS: Final = (
     _pytest("vectors", "recorded and published test vectors", "vectors"),
     _pytest("fuzz", "what reads foreign bytes and files (Hypothesis)", "fuzz"),
     _pytest("simulation", "relay and clients in memory, virtual time", "simulation"),
+    _pytest("mutations", "guards taken out one by one: the test that is named for each has to fail", "mutations"),
     _pytest("netlab", "real processes in network namespaces", "netlab"),
 )
 
