@@ -60,6 +60,8 @@ def two_clusters(folder: Path) -> Iterator[KeyedLab]:
         site.start(*(member.identity for member in HONEST))
         for identity in ("blue-gw", "blue-dev"):  # else they would drop what they do not route
             site.until(identity, lambda status: {*WIDE} <= {*status["routes"]})
+        for identity in RED:  # who is there is told within a second
+            site.until(identity, lambda status: all(peer["online"] for peer in status["peers"]))
         yield site
 
 
