@@ -37,8 +37,13 @@ class LongRun:
     limit_minutes: int
 
 
+FUZZ_OF_DECODERS: Final = (
+    "tests/fuzz", "--ignore=tests/fuzz/test_items.py", "--ignore=tests/fuzz/test_first_frames.py"
+)  # fmt: skip
 RUNS: Final = (
-    LongRun("fuzz", "20,000 fresh examples per property of the decoders", ("tests/fuzz",), "soak", 30),
+    LongRun("fuzz", "20,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
+    LongRun("items", "20,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
+    LongRun("strangers", "20,000 batches of first messages each", ("tests/fuzz/test_first_frames.py",), "soak", 60),
     LongRun("simulation", "20,000 fresh examples per in-memory scenario", ("tests/simulation",), "soak", 60),
 )
 

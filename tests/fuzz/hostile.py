@@ -86,6 +86,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used_bytes() + MEMORY_BYTES, resource.RLIM_INFINITY))
     count = 0
     for decoder in VALID:
+        if decoder.name.startswith("config.check_files"):
+            continue  # reads with the others' readers, each of which is here itself
         for name, data in inputs(decoder):
             print(f"{decoder.name}: {name}, {len(data)} bytes", flush=True)
             used = resource.getrusage(resource.RUSAGE_SELF)

@@ -17,7 +17,6 @@ SERVER: Final = '[server_config]\nlisten_addr = "0.0.0.0:8080"\n[route_config]\n
 CLIENT: Final = 'identity = "m1"\nservers = [{ address = "a.example:1" }]\n'
 FILES: Final = {
     "server.toml": (SERVER, f'[crypto_config]\nchacha20poly1305 = "{KEY}"\n'),
-    "client.toml": (CLIENT, f'[crypto_config]\naes256 = "{KEY}"\n'),
     "client-inline.toml": (CLIENT, f'crypto_config = {{ aes256 = "{KEY}" }}\n'),
 }
 SHOWN_CHARACTERS: Final = 8  # as many of the key in a row are a leak
