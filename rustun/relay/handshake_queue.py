@@ -7,8 +7,8 @@ Rules of this module
   1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source.
   2. While members have packet turns, handshakes may take as long as everything else took since their last slice:
      half of the loop's time. The credit may go below zero by one handshake; what is overdrawn is missing later.
-  3. Doubtful sources get a tenth of the time beside others and beside packets: after each of their handshakes there is
-     a pause of nine times as long. It is for them alone, and it ends early when there are neither.
+  3. Doubtful sources get a twentieth of the time beside others and beside packets: after each of their handshakes there
+     is a pause of 19 times as long. It is for them alone, and it ends early when there are neither.
   4. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
   5. The queue's size is that of the pending pool: who is closed there leaves here.
 """
@@ -22,7 +22,7 @@ from typing import Final, Generic, TypeVar
 from rustun.backends.base import Reactor, Timer
 
 SLICE_SECONDS: Final = 0.0005  # one or two handshakes: what a packet waits for at most
-DOUBTFUL_PAUSE: Final = 9  # times as long as the handshake before
+DOUBTFUL_PAUSE: Final = 19  # times as long as the handshake before
 QUIET_SECONDS: Final = 0.01  # without packets: members have none on the way through here
 
 Handshake = TypeVar("Handshake", bound=Hashable)

@@ -64,7 +64,7 @@ def test_while_packets_wait_handshakes_get_half_of_the_time() -> None:
     assert loop.spent > 0.4 * (loop.reactor.now() - began)
 
 
-def test_doubtful_sources_get_a_tenth() -> None:
+def test_doubtful_sources_get_a_twentieth() -> None:
     """If this fails, a thousand handshakes a second that prove nothing take half of a member's transfer."""
     loop = Loop()
     for number in range(50):
@@ -77,7 +77,7 @@ def test_doubtful_sources_get_a_tenth() -> None:
     for _ in range(5000):
         loop.turn(PACKETS_S)
     share = loop.spent / (loop.reactor.now() - began)
-    assert 0.09 < share < 0.11
+    assert 0.045 < share < 0.055
 
 
 def test_while_nobody_waits_handshakes_take_all_the_time() -> None:
@@ -152,7 +152,7 @@ def test_doubtful_sources_are_not_starved() -> None:
     loop.put("unlucky")
     while "unlucky.0" not in loop.done:
         loop.turn()
-    assert len(loop.done) <= 10
+    assert len(loop.done) <= 20
 
 
 def test_who_proved_its_keys_is_doubtful_no_more() -> None:
