@@ -52,7 +52,11 @@ class Acceptor:
             limits.handshakes_per_second_per_source, limits.handshake_burst_per_source, limits.source_table_entries
         )
         self.queue: HandshakeQueue[PendingConnection] = HandshakeQueue(
-            core.reactor, lambda: core.switch.turns, PendingConnection.shake_hands, limits.source_table_entries
+            core.reactor,
+            lambda: core.switch.turns,
+            PendingConnection.shake_hands,
+            limits.source_table_entries,
+            max(1, limits.pending_connections // 2),
         )
 
     def listen(self, endpoints: tuple[Endpoint, ...]) -> None:
@@ -133,6 +137,12 @@ class Acceptor:
     def allow_handshake(self, source: str) -> bool:
         """Take one token of a source's handshake budget; False when it has none."""
         return self._handshakes.take(source, self._core.reactor.now())
+
+    def wait_for_turn(self, pending: PendingConnection) -> None:
+        """Have `shake_hands` called when it is this connection's turn."""
+        victim = self.queue.put(pending, pending.source)
+        if victim is not None:
+            victim.close("crowded-out")
 
     def done(self, pending: PendingConnection, *, proved: bool) -> None:
         """Forget a connection that was closed or whose peer has proved itself; a second call changes nothing."""

@@ -10,7 +10,8 @@ Rules of this module
   3. Doubtful sources get a twentieth of the time beside others and beside packets: after each of their handshakes there
      is a pause of 19 times as long. It is for them alone, and it ends early when there are neither.
   4. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
-  5. The queue's size is that of the pending pool: who is closed there leaves here.
+  5. The queue's size is that of the pending pool: who is closed there leaves here. Doubtful sources fill half of it at
+     the most: beyond that the oldest of theirs goes, not somebody honest who has not said a word yet.
 """
 
 from __future__ import annotations
@@ -26,8 +27,37 @@ DOUBTFUL_PAUSE: Final = 19  # times as long as the handshake before
 QUIET_SECONDS: Final = 0.01  # without packets: members have none on the way through here
 
 Handshake = TypeVar("Handshake", bound=Hashable)
-_Round = OrderedDict[str, OrderedDict[Handshake, None]]  # by source, in the order in which they are served
 _GOOD, _DOUBTFUL = 0, 1
+
+
+class _Round(Generic[Handshake]):
+    """Sources that take turns, each with its handshakes, oldest first; `size` counts the latter."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.sources: OrderedDict[str, dict[Handshake, None]] = OrderedDict()
+
+    def add(self, source: str, handshakes: dict[Handshake, None]) -> None:
+        if handshakes:
+            self.size += len(handshakes)
+            self.sources.setdefault(source, {}).update(handshakes)
+
+    def remove(self, source: str, handshake: Handshake) -> None:
+        self.size -= 1
+        handshakes = self.sources[source]
+        del handshakes[handshake]
+        if not handshakes:
+            del self.sources[source]
+
+    def take(self, source: str) -> dict[Handshake, None]:
+        handshakes = self.sources.pop(source, {})
+        self.size -= len(handshakes)
+        return handshakes
+
+    def oldest(self) -> tuple[str, Handshake]:
+        """Return what is next; there has to be something."""
+        source, handshakes = next(iter(self.sources.items()))
+        return source, next(iter(handshakes))
 
 
 class HandshakeQueue(Generic[Handshake]):
@@ -38,6 +68,7 @@ class HandshakeQueue(Generic[Handshake]):
         packet_turns: returns how many turns members' sessions have had so far.
         serve: does one handshake; raises nothing.
         max_sources: how many doubtful sources are remembered; who was used longest ago is forgotten first.
+        max_doubtful: how many handshakes of doubtful sources may wait.
     """
 
     def __init__(
@@ -46,13 +77,15 @@ class HandshakeQueue(Generic[Handshake]):
         packet_turns: Callable[[], int],
         serve: Callable[[Handshake], None],
         max_sources: int,
+        max_doubtful: int,
     ) -> None:
         self._reactor = reactor
         self._packet_turns = packet_turns
         self._serve = serve
         self._max_sources = max_sources
+        self._max_doubtful = max_doubtful
         self._doubtful: OrderedDict[str, None] = OrderedDict()
-        self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (OrderedDict(), OrderedDict())
+        self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (_Round(), _Round())
         self._source_of: dict[Handshake, str] = {}
         self._planned = False
         self._doubtful_timer: Timer | None = None
@@ -65,27 +98,28 @@ class HandshakeQueue(Generic[Handshake]):
     def __len__(self) -> int:
         return len(self._source_of)
 
-    def put(self, handshake: Handshake, source: str) -> None:
-        """Let a handshake wait for its source's turn."""
+    def put(self, handshake: Handshake, source: str) -> Handshake | None:
+        """Let a handshake wait for its source's turn; return the one that has to be closed for it, if any."""
         self._source_of[handshake] = source
-        self._rounds[source in self._doubtful].setdefault(source, OrderedDict())[handshake] = None
+        self._rounds[source in self._doubtful].add(source, {handshake: None})
         self._plan_slice()
+        doubtful = self._rounds[_DOUBTFUL]
+        if doubtful.size <= self._max_doubtful:
+            return None
+        _, victim = doubtful.oldest()
+        self.remove(victim)
+        return victim
 
     def remove(self, handshake: Handshake) -> None:
         """Forget a handshake; harmless when it does not wait here."""
         source = self._source_of.pop(handshake, None)
-        if source is None:
-            return
-        of_round = self._rounds[source in self._doubtful]
-        del of_round[source][handshake]
-        if not of_round[source]:
-            del of_round[source]
+        if source is not None:
+            self._rounds[source in self._doubtful].remove(source, handshake)
 
     def proved(self, source: str) -> None:
         """Note that a peer at this source has proved its keys: it is doubtful no more."""
         if source in self._doubtful:
-            del self._doubtful[source]
-            self._move(source, was_doubtful=True)
+            self._trust(source)
 
     # --- slices ------------------------------------------------------------------------------------------------------
 
@@ -106,7 +140,7 @@ class HandshakeQueue(Generic[Handshake]):
             self._packets_at = now
         while self._credit > 0 and (of_round := self._next_round(now)) is not None:
             began = now
-            self._serve_next(self._rounds[of_round])
+            self._serve_next(of_round)
             now = self._reactor.now()
             self._credit -= now - began
             if of_round == _DOUBTFUL:
@@ -117,16 +151,16 @@ class HandshakeQueue(Generic[Handshake]):
     def _next_round(self, now: float) -> int | None:
         """Return whose turn it is now: that of a good source, of a doubtful one, or nobody's."""
         good, doubtful = self._rounds
-        if doubtful and (now >= self._doubtful_at or not (good or self._packets_flow(now))):
+        if doubtful.size and (now >= self._doubtful_at or not (good.size or self._packets_flow(now))):
             return _DOUBTFUL
-        return _GOOD if good else None
+        return _GOOD if good.size else None
 
     def _plan_next(self, now: float) -> None:
         if self._doubtful_timer is not None:
             self._doubtful_timer.cancel()
             self._doubtful_timer = None
         good, doubtful = self._rounds
-        if doubtful and not good and self._packets_flow(now) and now < self._doubtful_at:
+        if doubtful.size and not good.size and self._packets_flow(now) and now < self._doubtful_at:
             self._doubtful_timer = self._reactor.call_at(self._doubtful_at, self._plan_slice)
         elif self._source_of:
             self._plan_slice()
@@ -134,24 +168,17 @@ class HandshakeQueue(Generic[Handshake]):
     def _packets_flow(self, now: float) -> bool:
         return now - self._packets_at < QUIET_SECONDS
 
-    def _serve_next(self, sources: _Round[Handshake]) -> None:
-        source, waiting = sources.popitem(last=False)
-        handshake, _ = waiting.popitem(last=False)
-        del self._source_of[handshake]
-        self._doubt(source)
-        if waiting:
-            self._rounds[_DOUBTFUL][source] = waiting
+    def _serve_next(self, of_round: int) -> None:
+        source, handshake = self._rounds[of_round].oldest()
+        self.remove(handshake)
+        rest = self._rounds[of_round].take(source)
+        self._doubtful[source] = None  # until it has proved something
+        self._doubtful.move_to_end(source)
+        self._rounds[_DOUBTFUL].add(source, rest)
+        if len(self._doubtful) > self._max_sources:
+            self._trust(next(iter(self._doubtful)))
         self._serve(handshake)
 
-    def _doubt(self, source: str) -> None:
-        """A handshake of this source begins; it comes last until it has proved something."""
-        self._doubtful[source] = None
-        self._doubtful.move_to_end(source)
-        if len(self._doubtful) > self._max_sources:
-            forgotten, _ = self._doubtful.popitem(last=False)
-            self._move(forgotten, was_doubtful=True)
-
-    def _move(self, source: str, *, was_doubtful: bool) -> None:
-        waiting = self._rounds[was_doubtful].pop(source, None)
-        if waiting is not None:
-            self._rounds[not was_doubtful][source] = waiting
+    def _trust(self, source: str) -> None:
+        del self._doubtful[source]
+        self._rounds[_GOOD].add(source, self._rounds[_DOUBTFUL].take(source))

@@ -130,7 +130,7 @@ class PendingConnection:
         else:
             if is_seed:  # may go on without an answer; what comes waits in the kernel
                 self._core.reactor.unwatch(self.stream)
-            self._acceptor.queue.put(self, self.source)
+            self._acceptor.wait_for_turn(self)
 
     def _begin(self) -> None:
         if self._first[0] == FrameType.SEED_HANDSHAKE:

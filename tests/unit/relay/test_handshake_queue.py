@@ -17,7 +17,7 @@ PACKETS_S = 0.0002
 class Loop:
     """A loop in which handshakes take time, and packets too while there are some."""
 
-    def __init__(self, max_sources: int = 100) -> None:
+    def __init__(self, max_sources: int = 100, max_doubtful: int = 1000) -> None:
         self.reactor = VirtualReactor()
         self.turns = 0
         self.done: list[str] = []
@@ -25,7 +25,7 @@ class Loop:
         self.longest_slice = 0.0
         self.serve: Callable[[str], None] = lambda handshake: None
         self.queue: HandshakeQueue[str] = HandshakeQueue(
-            self.reactor, lambda: self.turns, self._shake_hands, max_sources
+            self.reactor, lambda: self.turns, self._shake_hands, max_sources, max_doubtful
         )
 
     def _shake_hands(self, handshake: str) -> None:
@@ -185,7 +185,20 @@ def test_who_left_is_not_served() -> None:
     while loop.queue:
         loop.turn()
     assert loop.done == ["a.0"]
-    assert loop.queue._rounds == ({}, {})
+    assert all(not of_round.sources for of_round in loop.queue._rounds)
+
+
+def test_doubtful_sources_fill_part_of_the_queue() -> None:
+    """If this fails, handshakes that lead nowhere crowd those out who have not said a word yet."""
+    loop = Loop(max_doubtful=10)
+    for number in range(12):
+        loop.put(f"bad {number}")
+    while loop.queue:
+        loop.turn()
+    victims = [loop.queue.put(f"bad {number}.1", f"bad {number}") for number in range(12)]
+    assert victims == [None] * 10 + ["bad 0.1", "bad 1.1"]
+    assert [loop.queue.put(f"good {number}", f"good {number}") for number in range(12)] == [None] * 12
+    assert len(loop.queue) == 22
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -212,6 +225,7 @@ def test_nothing_is_lost_or_served_twice(seed: int) -> None:
         assert len(loop.queue) == len(waiting)
         assert len(loop.queue._doubtful) <= 16
         for is_doubtful, of_round in enumerate(loop.queue._rounds):
-            assert all((source in loop.queue._doubtful) == is_doubtful for source in of_round)
+            assert all((source in loop.queue._doubtful) == is_doubtful for source in of_round.sources)
+            assert of_round.size == sum(map(len, of_round.sources.values()))
     while waiting:
         loop.turn()
