@@ -40,11 +40,21 @@ class LongRun:
 FUZZ_OF_DECODERS: Final = (
     "tests/fuzz", "--ignore=tests/fuzz/test_items.py", "--ignore=tests/fuzz/test_first_frames.py"
 )  # fmt: skip
+MODEL: Final = "tests/simulation/test_model.py::test_whatever_happens"
+MODEL_RUN: Final = "millions of steps of the model, from new seeds"
 RUNS: Final = (
     LongRun("fuzz", "20,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
     LongRun("items", "20,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
     LongRun("strangers", "20,000 batches of first messages each", ("tests/fuzz/test_first_frames.py",), "soak", 60),
-    LongRun("simulation", "20,000 fresh examples per in-memory scenario", ("tests/simulation",), "soak", 60),
+    LongRun(
+        "simulation",
+        "20,000 fresh examples per in-memory scenario",
+        ("tests/simulation", f"--deselect={MODEL}"),
+        "soak",
+        60,
+    ),
+    LongRun("model-1", MODEL_RUN, (f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
+    LongRun("model-2", MODEL_RUN, (f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )
 
 

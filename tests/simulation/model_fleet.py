@@ -23,50 +23,13 @@ from rustun.config.keys import parse_public_key
 from tests.ip_packets import ip_packet
 from tests.simulation.model_coverage import Coverage
 from tests.simulation.model_path import TAMPERINGS, Path, Recording, Stranger
-from tests.simulation.model_reference import (
-    EVERYWHERE,
-    GRACE_S,
-    Credentials,
-    Member,
-    Members,
-    Party,
-    Reference,
-    Version,
-    is_legal,
-)
-from tests.simulation.world import SERVER, Host, World, public_text
+from tests.simulation.model_reference import GRACE_S, Credentials, Members, Party, Reference, Version, is_legal
+from tests.simulation.model_setting import ADDRESSES, AGES, KEYS, MEMBERS, WEATHERS
+from tests.simulation.world import SERVER, Host, World
 
 EXPERIMENT: Final = 253  # an IP protocol for experiments, RFC 3692
-AGES: Final[tuple[tuple[str, ...], ...]] = (("",), ("", "new"), ("new",))  # a key is exchanged for a new one
-NAMES: Final = ("r1", "r2", "r3", "b1", "b2", "b3")
-KEYS: Final = {
-    (name, ages): tuple(public_text(name, age) for age in ages) for name in (*NAMES, "server") for ages in AGES
-}
-MEMBERS: Final = {
-    "r1": Member("red", "10.0.0.1", ("10.77.1.0/24",), KEYS["r1", AGES[0]]),
-    "r2": Member("red", "10.0.0.2", ("10.77.0.0/16",), KEYS["r2", AGES[0]]),
-    "r3": Member("red", "10.0.0.3", tier="shared"),
-    "b1": Member("blue", "10.0.0.1", ("10.77.1.0/24",), KEYS["b1", AGES[0]]),
-    "b2": Member("blue", "10.0.0.2", (EVERYWHERE,), KEYS["b2", AGES[0]]),
-    "b3": Member("blue", "10.0.0.4", tier="legacy"),
-}
-PREFIXES: Final = (
-    (), ("10.77.1.0/24",), ("10.77.0.0/16",), ("10.77.1.128/25", EVERYWHERE), ("10.77.2.0/24", "10.77.1.0/25")
-)  # fmt: skip
-ADDRESSES: Final = (
-    "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.77.1.5", "10.77.1.200", "10.77.2.5", "10.77.9.9",
-    "203.0.113.9", "127.0.0.1", "224.0.0.1",
-)  # fmt: skip
-WEATHERS: Final[dict[str, dict[str, Any]]] = {
-    "calm": {},
-    "far": {"latency_s": 0.3},
-    "short writes": {"short_writes": True, "refused_writes": 0.3, "receive_bytes": 100},
-    "narrow": {"buffer_bytes": 3000, "latency_s": 0.05},
-}
-DAMAGES: Final = {"empty": b"", "cut off": b'[{"identity": "r1"', "no list": b"{}", "deleted": None}
 MAX_RECORDINGS: Final = 12
 MAX_STRANGERS: Final = 6
-MAX_SITES: Final = 9
 
 
 @dataclass
@@ -75,6 +38,7 @@ class Packet:
 
     Attributes:
         since: from when the server may have seen it, seconds awake.
+        is_somebodys: whether it had a receiver when it was sent.
         arrived: whether it came out anywhere.
     """
 
@@ -83,6 +47,7 @@ class Packet:
     source: str
     destination: str
     since: float
+    is_somebodys: bool
     arrived: bool = False
 
 
@@ -152,6 +117,9 @@ class Fleet:
     def count_what_ended(self) -> None:
         """Add up what the world's logs tell; once, at its end."""
         log, coverage = self.world.log, self.coverage
+        undelivered = [packet for packet in self.packets.values() if not packet.arrived]
+        coverage.add("packets refused", sum(not packet.is_somebodys for packet in undelivered))
+        coverage.add("packets lost or for absent members", sum(packet.is_somebodys for packet in undelivered))
         coverage.add("sessions", len(log.texts("session-up")))
         for message in log.texts("session-closed"):
             reason = message.rpartition(": ")[2]
@@ -260,7 +228,7 @@ class Fleet:
     def set_weather(self, name: str) -> None:
         """Make the whole network slow, narrow or awkward, or good again."""
         faults, fine = self.world.faults, Faults()
-        for key in ("latency_s", "short_writes", "refused_writes", "receive_bytes", "buffer_bytes"):
+        for key in {key for weather in WEATHERS.values() for key in weather}:
             setattr(faults, key, WEATHERS[name].get(key, getattr(fine, key)))
 
     # --- packets -----------------------------------------------------------------------------------------------------
@@ -268,13 +236,19 @@ class Fleet:
     def send(self, site: Site, source: str, destination: str) -> Packet:
         """Hand a packet to a host's device."""
         data = _header(source, destination) + len(self.packets).to_bytes(8, "big")
-        packet = self.packets[data] = Packet(data, site.party, source, destination, self.now)
+        packet = self.packets[data] = Packet(
+            data, site.party, source, destination, self.now, self._is_somebodys(site, source, destination)
+        )
         site.host.tun.send(data)  # where its queue is full the packet is lost, as it may be
         if self.is_cut(site):
             site.held_back.append(packet)
         self.coverage.add("packets sent")
         self.coverage.add("steps")
         return packet
+
+    def _is_somebodys(self, site: Site, source: str, destination: str) -> bool:
+        newest = self.reference.newest
+        return newest.admits(site.party, self.now) and newest.receiver(site.identity, source, destination) is not None
 
     def address_of(self, identity: str) -> str:
         """Return a member's private address, or one that nobody has."""
@@ -291,10 +265,10 @@ class Fleet:
             sent.append(self.send(site, source, ADDRESSES[(self._traffic + 3 * number) % len(ADDRESSES)]))
         return sent
 
-    def everybody_to_everybody(self) -> list[tuple[Site, Packet]]:
+    def everybody_to_everybody(self) -> list[Packet]:
         """Let every host send from every source to every destination."""
         return [
-            (site, self.send(site, source, destination))
+            self.send(site, source, destination)
             for site in self.sites
             for source in ADDRESSES
             for destination in ADDRESSES
@@ -332,6 +306,15 @@ class Fleet:
         """Take a member's entry out."""
         self._try({name: member for name, member in self.members.items() if name != identity})
 
+    def rename_cluster(self, before: str, after: str) -> None:
+        """Let all members of a cluster belong to another one, with one edit."""
+        self._try(
+            {
+                name: replace(member, cluster=after) if member.cluster == before else member
+                for name, member in self.members.items()
+            }
+        )
+
     def _try(self, members: Members) -> None:
         if is_legal(members):
             self.write(members)
@@ -344,6 +327,12 @@ class Fleet:
         self.file_is_good = True
         self.reference.change(self.now, members=members)
         self.coverage.add("edits")
+
+    def write_without_keys(self) -> None:
+        """Rewrite routes.json as a tool does that knows no public keys: those that were known stay in force."""
+        self.run(GRACE_S)
+        self.world.write_routes([member.entry(name, with_keys=False) for name, member in self.members.items()])
+        self.file_is_good = False
 
     def write_bad(self, data: bytes | None) -> None:
         """Damage routes.json (None: delete it); first the last good one gets the time to be read."""

@@ -57,6 +57,7 @@ class KeyWitness:
     def new_world(self, now: Callable[[], float]) -> None:
         """Another world begins: its randomness may repeat that of an earlier one."""
         self.now = now
+        self.violations.clear()
         self._sealed.clear()
 
     def add_to(self, coverage: Coverage) -> None:

@@ -17,27 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.simulation.model_coverage import Coverage
-from tests.simulation.model_fleet import (
-    ADDRESSES,
-    AGES,
-    DAMAGES,
-    KEYS,
-    MAX_SITES,
-    MEMBERS,
-    PREFIXES,
-    WEATHERS,
-    Fleet,
-    Site,
-)
+from tests.simulation.model_fleet import Fleet, Site
 from tests.simulation.model_judge import calm, judge, rest
 from tests.simulation.model_keys import KeyWitness
 from tests.simulation.model_path import TAMPERINGS
+from tests.simulation.model_setting import ADDRESSES, AGES, DAMAGES, KEYS, MAX_SITES, MEMBERS, PREFIXES, WEATHERS
 from tests.simulation.world import World
 
 PAUSES_S: Final = (0.0015, 0.05, 1.3, 5.0)
 YEAR_S: Final = 365 * 86_400
 IDENTITIES = st.sampled_from(sorted(MEMBERS))
-CLUSTERS = st.sampled_from(["red", "blue"])
+CLUSTERS = st.sampled_from(["red", "blue", "green"])
 SITES = st.integers(0, MAX_SITES - 1)
 FLAGS = st.booleans()
 Step = Callable[..., None]
@@ -153,6 +143,14 @@ class FleetMachine(RuleBasedStateMachine):
         self.fleet.give_keys(self.site(site), ages, server_ages)
 
     @step(site=SITES)
+    def a_device_vanishes(self, site: int) -> None:
+        self.site(site).host.tun.vanish()
+
+    @step(site=SITES)
+    def a_device_is_set_down(self, site: int) -> None:
+        self.site(site).host.tun.down = True
+
+    @step(site=SITES)
     def a_way_is_cut(self, site: int) -> None:
         self.fleet.cut(self.site(site))
 
@@ -192,6 +190,10 @@ class FleetMachine(RuleBasedStateMachine):
     def a_member_moves(self, identity: str, cluster: str) -> None:
         self.fleet.edit(identity, cluster=cluster)
 
+    @step(before=CLUSTERS, after=CLUSTERS)
+    def a_cluster_is_renamed(self, before: str, after: str) -> None:
+        self.fleet.rename_cluster(before, after)
+
     @step(identity=IDENTITIES, prefixes=st.sampled_from(PREFIXES))
     def prefixes_change(self, identity: str, prefixes: tuple[str, ...]) -> None:
         self.fleet.edit(identity, prefixes=prefixes)
@@ -220,6 +222,10 @@ class FleetMachine(RuleBasedStateMachine):
     @step(how=st.sampled_from(sorted(DAMAGES)))
     def the_file_is_damaged(self, how: str) -> None:
         self.fleet.write_bad(DAMAGES[how])
+
+    @step()
+    def another_tool_rewrites_the_file(self) -> None:
+        self.fleet.write_without_keys()
 
     # --- the server --------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,10 @@ class Path:
         self._begin_recording = begin_recording
         self._links: list[tuple[MemoryStream, MemoryStream]] = []
         self._listener = network.host(address.host).listen(address)
-        reactor.watch(self._listener, self._accept, None)
+        self._watch()
+
+    def _watch(self) -> None:
+        self.reactor.watch(self._listener, self._accept, None)
 
     def reset(self) -> None:
         """Reset every connection, as anybody on the path can."""
@@ -95,7 +98,12 @@ class Path:
                 stream.reset()
 
     def _accept(self) -> None:
-        client = self._listener.accept()
+        try:
+            client = self._listener.accept()
+        except OSError:  # the weather is such that nobody can accept
+            self.reactor.unwatch(self._listener)
+            self.reactor.call_at(self.reactor.now() + 0.1, self._watch)
+            return
         assert client is not None
         server = self.behind.connect(SERVER)
         recording = self._begin_recording()

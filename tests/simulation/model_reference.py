@@ -45,10 +45,13 @@ class Member:
     enabled: bool = True
     expires_at: int | None = None
 
-    def entry(self, identity: str) -> Entry:
-        """Return how routes.json says it."""
+    def entry(self, identity: str, *, with_keys: bool = True) -> Entry:
+        """Return how routes.json says it; without keys as a tool does that knows none."""
         more: dict[str, Any] = {"ciders": list(self.prefixes), "enabled": self.enabled}
-        more |= {"public_key": list(self.keys)} if self.keys else {"tier": self.tier}
+        if not self.keys:
+            more["tier"] = self.tier
+        elif with_keys:
+            more["public_key"] = list(self.keys)
         if self.expires_at is not None:
             more["expires_at"] = datetime.fromtimestamp(self.expires_at, UTC).isoformat()
         return entry(identity, self.address, self.cluster, **more)
@@ -125,6 +128,8 @@ class Version:
 
     def receiver(self, sender: str, source: str, destination: str) -> str | None:
         """Return whose a packet of this member is, None when it has no business to be sent."""
+        if sender not in self.members:
+            return None
         cluster = self.members[sender].cluster
         if any(contains(prefix, address) for prefix in NEVER for address in (source, destination)):
             return None

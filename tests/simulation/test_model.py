@@ -1,6 +1,7 @@
 """The model: a server, its clients, all that may happen to them, and beside them a reference that says what may not.
 
     model_reference.py  who may reach whom, slow and obvious
+    model_setting.py    who there is, and what may be chosen from
     model_fleet.py      a world, and the reference told of everything that is done to it
     model_judge.py      compares the two: what must never be, after every step; what must be, once things are quiet
     model_machine.py    the rules that Hypothesis orders, and shortens where they fail
@@ -24,16 +25,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from rustun.protocol.tiers import Tier
 from tests.simulation.model_coverage import PROPERTY, Coverage
-from tests.simulation.model_fleet import MEMBERS
 from tests.simulation.model_keys import KeyWitness
 from tests.simulation.model_machine import RULES, FleetMachine
+from tests.simulation.model_setting import MEMBERS
 from tests.simulation.world import World
 
 METHODS: Final = ("aes256", "chacha20poly1305", "aes256", "chacha20poly1305")  # one run each
 RULES_PER_WORLD: Final = 60
 IS_SOAK: Final = not settings.default.derandomize  # type: ignore[union-attr]
 WORLDS: Final = 500 if IS_SOAK else 20
-LEAST: Final = {"steps": 25_000, "simulated hours": 2.5, "rekeys": 50, "takeovers": 5, "revocations": 20, "replays": 10}
+LEAST: Final = {"steps": 25_000, "simulated hours": 2.5, "rekeys": 100, "takeovers": 5, "revocations": 5, "replays": 5}
 
 
 @pytest.mark.parametrize("run", range(len(METHODS)))
