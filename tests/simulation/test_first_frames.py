@@ -1,6 +1,6 @@
 """Strangers at the port: rows 1 to 7 of the faults, before anybody proved anything.
 
-The rows are those of docs/faults.md. What is expected of all: the connection is closed without a byte, it is counted,
+The rows are those of docs/security.md. What is expected of all: the connection is closed without a byte, it is counted,
 and a member that comes at the same time gets in.
 """
 
