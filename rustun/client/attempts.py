@@ -1,8 +1,8 @@
 """What a client may try to prove itself with, in turn (docs/protocol.md, "Tiers").
 
 Rules of this module
-  1. A client speaks one tier. What changes between tries is the server, and a key of that tier: while keys are exchanged
-     for new ones there may be two of its own and two of the server's.
+  1. A client speaks one tier. What changes between tries is the server, and a key of that tier: while keys are
+     exchanged for new ones there may be two of its own and two of the server's.
   2. What worked stays until it fails.
 """
 

@@ -242,7 +242,13 @@ class TunnelClient:
     def _begin_handshake(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
         hello = self.settings.hello(self.tun.offloads if self.tun is not None else frozenset())
         secret = self.settings.attempts.present.secret
-        return begin_handshake(self._reactor, self._buffers, stream, secret, hello, self._random_bytes, on_done)
+        try:
+            return begin_handshake(self._reactor, self._buffers, stream, secret, hello, self._random_bytes, on_done)
+        except ProtocolError:
+            raise
+        except Exception as error:  # else nobody would begin the next try
+            self._log.event("error", "internal-error", describe_bug(error))
+            raise ProtocolError("a fault of this program; see the log") from error
 
     # --- what came of it ---------------------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rustun.client.noise_session import LINGER_SECONDS
 from rustun.config.client import load_client_config
+from rustun.protocol.handshake import Hello
 from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
@@ -156,3 +158,23 @@ def test_the_shared_tier_ends_first(make_world: MakeWorld) -> None:
     world.run(SETTLE_S)
     assert session.closed
     assert host.client.state == "online"
+
+
+def test_a_fault_of_our_own_in_a_handshake_is_tried_again(make_world: MakeWorld) -> None:
+    """If this fails, a defect in one try leaves a client that never tries again."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    hello = host.client.settings.hello
+
+    def broken(offloads: frozenset[str]) -> Hello:
+        return replace(hello(offloads), ciphers=None)  # type: ignore[arg-type]
+
+    host.client.settings.hello = broken  # type: ignore[method-assign]
+    world.stop_server()
+    world.start_server()
+    world.run(5.0)
+    assert host.client.next_try_at is not None
+    assert "a fault of this program" in host.client.last_error
+    host.client.settings.hello = hello  # type: ignore[method-assign]
+    world.run_until_online("m0")
+    host.log.events.clear()  # the fault was ours: `finish` looks for others
