@@ -116,8 +116,9 @@ class Transfer(ExitStack):
         listener = receiver.run(lambda: socket.create_server((address, 0)))
         port = listener.getsockname()[1]
         with listener:
-            self._out = self.enter_context(sender.run(lambda: socket.create_connection((address, port), LAST_S)))
+            self._out = self.enter_context(sender.run(lambda: socket.create_connection((address, port), PATIENCE_S)))
             self._in = self.enter_context(listener.accept()[0])
+        self._in.settimeout(PATIENCE_S)
         self._stopping = threading.Event()
         self._sent = 0
         self._threads = (_start(self._send), _start(self._receive))
@@ -133,7 +134,6 @@ class Transfer(ExitStack):
         return self._sent, self.received
 
     def _send(self) -> None:
-        self._out.settimeout(None)
         while not self._stopping.wait(BLOCK_INTERVAL_S):
             self._out.sendall(BLOCK)
             self._sent += 1
