@@ -1,4 +1,4 @@
-"""What a process with keys takes from itself before it reads the first of them (prctl(2))."""
+"""What a process takes from itself before it reads the first key (prctl(2)), and what a server gives itself."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def forbid_core_dumps() -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl(PR_SET_DUMPABLE, 0)
+
+
+def allow_descriptors() -> int:
+    """Let this process open as many files as the hard limit says, one for each member, and return that number.
+
+    The usual soft limit, 1024, is for programs that use select(2), which cannot name more (setrlimit(2)).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def prctl(option: int, value: int) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 from rustun.admin.control import FOLDER, SERVER_SOCKET
 from rustun.backends.cpu import aes_is_fast
-from rustun.backends.process import harden
+from rustun.backends.process import allow_descriptors, harden
 from rustun.backends.rights import Account, become, find_account, give_up, share_folder
 from rustun.backends.sockets import LinuxNetwork
 from rustun.cli.running import Command
@@ -29,6 +29,7 @@ def serve(config_file: Path | None, control: Path | None, verbosity: int, log_fo
     Raises: RustunError when it cannot start.
     """
     harden()
+    allow_descriptors()
     file = config_file or find_config()
     account = change_user(file, control)  # before the first key is read
     config = load_server_config(file)

@@ -28,3 +28,13 @@ def test_no_new_privileges() -> None:
     """Code that got into a server makes itself root by running a set-user-ID program."""
     script = "from rustun.backends.process import harden, prctl; harden(); PR_GET_NNP = 39; print(prctl(PR_GET_NNP, 0))"
     assert said(script) == "1\n"
+
+
+def test_as_many_descriptors_as_the_host_allows() -> None:
+    """A server refuses its thousandth member on a host that allows it half a million descriptors."""
+    script = (
+        "import resource as r; from rustun.backends.process import allow_descriptors;"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (100, hard));"
+        "print(allow_descriptors() == hard == r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    assert said(script) == "True\n"

@@ -8,8 +8,11 @@ import resource
 import select
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,7 @@ from rustun.backends.base import Endpoint, Source
 from rustun.backends.sockets import LinuxListener, LinuxNetwork, LinuxStream
 from rustun.errors import HostError, RightsError
 
+ROOT = Path(__file__).parents[3]
 LOOPBACK = Endpoint("127.0.0.1", 0)
 WAIT_MS = 5000  # only reached where something is broken
 
@@ -235,6 +239,58 @@ def test_no_descriptors_left_is_an_os_error_and_passes(network: LinuxNetwork, li
     assert server is not None
     server.close()
     client.close()
+
+
+@pytest.mark.parametrize("number", sorted(sockets.DEAD_BEFORE_ACCEPT))
+def test_what_died_before_accept_is_passed_over(listener: LinuxListener, number: int) -> None:
+    """If this fails, connect-then-reset stops the server: accept(2) reports a newcomer's error too."""
+
+    class DyingFirst:
+        dead = 3
+
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            self.dead -= 1
+            raise OSError(number, os.strerror(number)) if self.dead >= 0 else BlockingIOError()
+
+    real, listener._sock = listener._sock, DyingFirst()  # type: ignore[assignment]  # no kernel does this on demand
+    assert listener.accept() is None
+    listener._sock = real
+
+
+RESERVE_SCRIPT = """
+import errno, os, resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from rustun.backends.base import Endpoint
+from rustun.backends.sockets import RESERVED_DESCRIPTORS, LinuxNetwork
+listener = LinuxNetwork().listen(Endpoint("127.0.0.1", 0))
+accepted, clients = [], []
+while True:
+    client = socket.create_connection((listener.endpoint.host, listener.endpoint.port))
+    client.send(b"x")
+    clients.append(client.detach())
+    os.close(clients.pop()) if len(clients) > 5 else None
+    try:
+        accepted.append(listener.accept())
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+        break
+left = []
+while True:
+    try:
+        left.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        break
+accepted.pop().close()
+print(len(accepted), len(left) >= RESERVED_DESCRIPTORS)
+"""
+
+
+def test_descriptors_are_left_for_the_operator() -> None:
+    """If this fails, a server without free descriptors answers no status and reads no changed file."""
+    done = subprocess.run([sys.executable, "-c", RESERVE_SCRIPT], cwd=ROOT, capture_output=True, text=True, check=False)
+    count, enough = done.stdout.split()
+    assert int(count) > 20, done.stderr
+    assert enough == "True"
 
 
 def test_port_taken_names_the_remedy(network: LinuxNetwork, listener: LinuxListener) -> None:
