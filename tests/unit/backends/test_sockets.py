@@ -259,7 +259,7 @@ def test_what_died_before_accept_is_passed_over(listener: LinuxListener, number:
 
 RESERVE_SCRIPT = """
 import errno, os, resource, socket
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 from rustun.backends.base import Endpoint
 from rustun.backends.sockets import RESERVED_DESCRIPTORS, LinuxNetwork
 listener = LinuxNetwork().listen(Endpoint("127.0.0.1", 0))
