@@ -43,7 +43,11 @@ class Echoes:
 
 
 class Pings(ExitStack):
-    """Echo requests every 10 ms from one namespace to an address, until `stop`."""
+    """Echo requests every 10 ms from one namespace to an address, until `stop`.
+
+    Attributes:
+        sent: how many so far.
+    """
 
     def __init__(self, namespace: NetworkNamespace, address: str) -> None:
         super().__init__()
@@ -52,7 +56,7 @@ class Pings(ExitStack):
         self._stopping = threading.Event()
         self.callback(self._stopping.set)
         self._patient = False
-        self._sent = 0
+        self.sent = 0
         self._back: dict[int, float] = {}
         self._thread = _start(self._run)
         self.callback(self._thread.join)
@@ -63,22 +67,22 @@ class Pings(ExitStack):
         self._patient = True
         self._stopping.set()
         self._thread.join()
-        missing = tuple(number for number in range(self._sent) if number not in self._back)
+        missing = tuple(number for number in range(self.sent) if number not in self._back)
         times = sorted(self._back.values())
         silence = max((late - early for early, late in zip(times, times[1:], strict=False)), default=float("inf"))
-        return Echoes(self._sent, missing, silence)
+        return Echoes(self.sent, missing, silence)
 
     def _run(self) -> None:
         began = monotonic()
         while not self._stopping.is_set():
             try:
-                self._echo.send(_request(self._identifier, self._sent))
+                self._echo.send(_request(self._identifier, self.sent))
             except OSError:  # no way there at the moment: sent, and lost
                 pass
-            self._sent += 1
-            self._listen(began + self._sent * INTERVAL_S, lambda: False)
+            self.sent += 1
+            self._listen(began + self.sent * INTERVAL_S, lambda: False)
         if self._patient:
-            self._listen(monotonic() + LAST_S, lambda: len(self._back) == self._sent)
+            self._listen(monotonic() + LAST_S, lambda: len(self._back) == self.sent)
 
     def _listen(self, until: float, enough: Callable[[], bool]) -> None:
         while not enough() and (left := until - monotonic()) > 0:
