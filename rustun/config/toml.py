@@ -63,7 +63,7 @@ class Table:
         if self._in_list and key not in self.values:  # show which of the tables lacks it, by a text that it has
             value = next((other for other in self.values.values() if isinstance(other, str)), None)
         line = 0 if self.findings.full(level) else self._lines.line(path, value)
-        self.findings.add(line, ".".join(path), reason, remedy, level)
+        self.findings.add(line, _dotted(path), reason, remedy, level)
 
     def missing(self, key: str, remedy: str) -> None:
         """Report `key` as missing, unless it is there or the table itself was reported."""
@@ -79,7 +79,7 @@ class Table:
         self._known.add(key)
         value = self.values.get(key, {})
         if not isinstance(value, dict):
-            self.report(key, f"is {describe(value)}, not a table", f"write [{'.'.join((*self._path, key))}]")
+            self.report(key, f"is {describe(value)}, not a table", f"write [{_dotted((*self._path, key))}]")
             value = None
         return Table(self.findings, self._lines, (*self._path, key), value)
 
@@ -172,6 +172,10 @@ class Table:
         for key in [key for key in self.values if key not in self._known]:
             remedy = "" if self.findings.full("error") else suggestion(key, self._known)
             self.report(key, "is not a known key", remedy)
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(printable(part) for part in path)
 
 
 def read_toml(path: Path) -> Table:
