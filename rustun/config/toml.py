@@ -222,5 +222,5 @@ def _syntax_words(words: str, found: str) -> tuple[str, str]:
         return "a key is followed by a colon", 'TOML has = there, as in: name = "value"'
     if re.match(r"[\w.-]+\s*=\s*[^\s\"'\[{]", found):
         return "is not TOML after the =", 'texts stand in quotes, as in: name = "value"'
-    # The line has a number and is not shown: it may be a key's, and the = or the quote that would tell is what is wrong.
+    # The line has a number and is not shown: it may hold a key, and the = or quote that would tell is what is wrong.
     return f"is not TOML: {printable(words)}", "look at this line" if found else "the file ends too early"
