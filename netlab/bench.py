@@ -35,6 +35,7 @@ from netlab.lab import Files, Laboratory
 from netlab.load import congestion_control
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
+from rustun.backends.process import allow_descriptors
 from rustun.protocol.tiers import Tier
 
 INVENTORY: Final = CHECKOUT / "inventory" / "demo.toml"
@@ -138,7 +139,7 @@ def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[s
 
 
 def _add_crowd(routes_file: Path) -> None:
-    if crowd.allow_descriptors() < CROWD_CLIENTS * 2:
+    if allow_descriptors() < CROWD_CLIENTS * 2:
         raise EnvironmentLacks(f"{CROWD_CLIENTS} clients need more open files", f"ulimit -Hn {CROWD_CLIENTS * 2}")
     crowd.extend(routes_file, CROWD_CLIENTS)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from netlab import measure
+from netlab import measure, measure_arrivals
 from netlab.lab import Laboratory
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
@@ -17,6 +17,7 @@ ECHOES: Final = 300  # at 5 ms: gives a usable median and p99
 SMALL_BYTES, SMALL_RATE = 100, 100_000.0
 LARGE_BYTES, LARGE_BITS = 1300, 500e6
 CROWD_CLIENTS: Final = 5000
+HANDSHAKES: Final = 3000
 Values = dict[str, float]
 
 
@@ -115,6 +116,30 @@ def _crowd(lab: Laboratory, _seconds: float) -> Values:
     }
 
 
+def _handshakes(lab: Laboratory, _seconds: float) -> Values:
+    found = measure_arrivals.handshakes(lab, HANDSHAKES)
+    return {"per second": found.per_second, "per server CPU s": found.per_processor_second}
+
+
+def _strangers(lab: Laboratory, seconds: float) -> Values:
+    found = measure_arrivals.refusals(lab, seconds)
+    return {
+        "in memory/s": measure_arrivals.refusals_in_memory(seconds / 4),
+        "per second": found.per_second,
+        "per server CPU s": found.per_processor_second,
+    }
+
+
+def _flood(lab: Laboratory, seconds: float) -> Values:
+    found = measure_arrivals.flood(lab, path_from(lab, SENDER), seconds)
+    return {"beside/alone": found.share, "refused/s": found.refused_per_second, "newcomer s": found.newcomer_seconds}
+
+
+def _return(lab: Laboratory, _seconds: float) -> Values:
+    found = measure_arrivals.fleet_returns(lab, CROWD_CLIENTS)
+    return {"all back s": found.seconds, "server MB": found.server_megabytes}
+
+
 TUNNELS: Final = (AES, CHACHA, AES_SINGLE, CHACHA_SINGLE)
 ROWS: Final = (
     Row(
@@ -142,4 +167,15 @@ ROWS: Final = (
          Figure(f"{CROWD_CLIENTS:,} idle clients, dropped", CROWD, "dropped", False, 0.0),
          Figure(f"{CROWD_CLIENTS:,} idle clients, ping of a pair beside/before", CROWD, "beside/before", False, 1.25)),
         once=True),
+    Row("handshakes", f"{HANDSHAKES:,} handshakes of the key tier over loopback", (CROWD,), _handshakes,
+        (Figure("handshakes completed per second", CROWD, "per second", True, 1000.0),)),
+    Row("strangers", "first messages refused by the envelope", (CROWD,), _strangers,
+        (Figure("strangers refused per second, in memory", CROWD, "in memory/s", True, 100_000.0),
+         Figure("strangers refused per second, over TCP", CROWD, "per second", True, 8000.0))),
+    Row("flood", "1 TCP stream beside 1,000 forged handshakes a second from 500 sources", (CROWD,), _flood,
+        (Figure("a transfer beside 1,000 forged handshakes/s", CROWD, "beside/alone", True, 0.9),
+         Figure("a newcomer beside 1,000 forged handshakes/s, s", CROWD, "newcomer s", False, 1.0))),
+    Row("return", f"{CROWD_CLIENTS:,} clients after a restart of the server", (CROWD,), _return,
+        (Figure(f"{CROWD_CLIENTS:,} clients are back after, s", CROWD, "all back s", False, 15.0),
+         Figure(f"{CROWD_CLIENTS:,} clients come back: server, MB", CROWD, "server MB", False, 250.0)), once=True),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from netlab.errors import ExpectationFailed
 from netlab.lab import Laboratory
-from netlab.processes import Measurement, processor_seconds, resident_bytes
+from netlab.processes import Document, Measurement, processor_seconds, resident_bytes
 from netlab.topology import SERVER
 from rustun.config.server import load_server_config
 
@@ -150,11 +150,11 @@ def crowd(lab: Laboratory, path: Path, *, clients: int, echoes: int) -> Crowd:
     before = trips(lab, path, echoes=echoes)
     server = lab.processes[SERVER].pid
     bytes_before = resident_bytes(server)
-    arguments = (_loopback_port(lab), _server_key(lab), str(clients), str(seconds))
+    arguments = (loopback_port(lab), server_key(lab), str(clients), str(seconds))
     members = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
     try:
         deadline = monotonic() + CROWD_JOIN_SECONDS
-        members.line(deadline)
+        come_in(members, clients, deadline)
         beside = trips(lab, path, echoes=echoes)
         grown = resident_bytes(server) - bytes_before
         left = members.line(deadline + seconds)["dropped"]
@@ -164,7 +164,16 @@ def crowd(lab: Laboratory, path: Path, *, clients: int, echoes: int) -> Crowd:
     return Crowd(grown / clients / 1024, left, before, beside)
 
 
-def _loopback_port(lab: Laboratory) -> str:
+def come_in(members: Measurement, clients: int, deadline: float) -> Document:
+    """Wait until a crowd is in and return what it says. Raises ExpectationFailed when not all of it came in."""
+    members.line(deadline)  # ready
+    found = members.line(deadline)
+    if found["online"] != clients:
+        raise ExpectationFailed(f"only {found['online']} of {clients} came in")
+    return found
+
+
+def loopback_port(lab: Laboratory) -> str:
     """Return the port of the server that 127.0.0.1 leads to."""
     listening = (lab.status(SERVER) or {}).get("listen", [])
     for endpoint in listening:
@@ -174,7 +183,7 @@ def _loopback_port(lab: Laboratory) -> str:
     raise ExpectationFailed(f"the server is not to be reached over loopback; it listens on {', '.join(listening)}")
 
 
-def _server_key(lab: Laboratory) -> str:
+def server_key(lab: Laboratory) -> str:
     """Return the server's public key in Base64."""
     return load_server_config(lab.files.configuration / "server.toml").security.private_keys[0].public
 

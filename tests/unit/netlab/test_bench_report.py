@@ -26,6 +26,13 @@ PROMISED = {
     ("crowd", "crowd", "KiB each", False, 32.0, False),
     ("crowd", "crowd", "dropped", False, 0.0, False),
     ("crowd", "crowd", "beside/before", False, 1.25, False),
+    ("handshakes", "crowd", "per second", True, 1000.0, False),
+    ("strangers", "crowd", "in memory/s", True, 100_000.0, False),
+    ("strangers", "crowd", "per second", True, 8000.0, False),
+    ("flood", "crowd", "beside/alone", True, 0.9, False),
+    ("flood", "crowd", "newcomer s", False, 1.0, False),
+    ("return", "crowd", "all back s", False, 15.0, False),
+    ("return", "crowd", "server MB", False, 250.0, False),
 }
 
 

@@ -1,0 +1,169 @@
+"""Measurements of who comes to the server's port: members that prove their keys, and strangers that prove nothing.
+
+All of them come over the loopback of the server's namespace, each from an address of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from netlab import measure
+from netlab.errors import ExpectationFailed
+from netlab.lab import Laboratory
+from netlab.processes import Measurement, processor_seconds, resident_bytes
+from netlab.strangers import first_frame
+from netlab.topology import SERVER
+from rustun.protocol.envelope import Envelope
+from rustun.protocol.frames import FrameReader, FrameType
+
+PATIENCE_SECONDS: Final = 90.0  # beyond what a load takes: interpreters start, first messages are made
+SOURCES: Final = 500
+FLOOD_PER_SECOND: Final = 1000
+RETURN_SECONDS: Final = 60.0
+RETURN_AT_A_TIME: Final = 1000  # a fleet does not come one by one
+MEMORY_BATCH: Final = 5000
+MEGA: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """Handshakes completed by the server, in all and in one second of its processor time."""
+
+    per_second: float
+    per_processor_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """First messages that the server refused, in all and in one second of its processor time."""
+
+    per_second: float
+    per_processor_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """A transfer beside forged handshakes, as a share of what it reaches alone, and a newcomer meanwhile."""
+
+    share: float
+    refused_per_second: float
+    newcomer_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A fleet after its server was killed and started again; the memory is the most that a server ever had."""
+
+    seconds: float
+    server_megabytes: float
+
+
+def handshakes(lab: Laboratory, clients: int) -> Handshakes:
+    """Let `clients` of the crowd come in as fast as the server lets them."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    server = lab.processes[SERVER].pid
+    with _crowd(lab, clients, "0") as crowd:
+        crowd.line(deadline)  # ready: the first messages are made
+        before = processor_seconds(server)
+        found = crowd.line(deadline)
+        used = processor_seconds(server) - before
+        crowd.line(deadline)
+        crowd.finish(deadline)
+    if found["online"] != clients:
+        raise ExpectationFailed(f"only {found['online']} of {clients} came in")
+    return Handshakes(clients / found["seconds"], clients / used)
+
+
+def refusals(lab: Laboratory, seconds: float) -> Refusals:
+    """Send as many first messages of strangers as the server refuses."""
+    deadline = monotonic() + seconds + PATIENCE_SECONDS
+    server = lab.processes[SERVER].pid
+    with _strangers(lab, "foreign", 0, seconds) as strangers:
+        strangers.line(deadline)  # begun
+        before = processor_seconds(server)
+        found = strangers.line(deadline)
+        used = processor_seconds(server) - before
+        strangers.finish(deadline)
+    return Refusals(found["refused"] / found["seconds"], found["refused"] / used)
+
+
+def refusals_in_memory(seconds: float) -> float:
+    """Return how many first messages of strangers one core finds and refuses in a second, without any socket."""
+    reader = FrameReader(frozenset({FrameType.KEY_INIT}), 512)
+    server_key = os.urandom(32)
+    envelope = Envelope(server_key)
+    frame = first_frame("foreign", server_key)
+    refused = 0
+    began = monotonic()
+    while (elapsed := monotonic() - began) < seconds:
+        for _ in range(MEMORY_BATCH):
+            found = reader.next_frame(frame, 0, len(frame))
+            assert found is not None
+            assert envelope.open(frame[: found[1]]) is None
+        refused += MEMORY_BATCH
+    return refused / elapsed
+
+
+def flood(lab: Laboratory, path: measure.Path, seconds: float) -> Flood:
+    """Transfer alone, beside forged handshakes of 500 sources, and alone again; then let a member come in beside."""
+    deadline = monotonic() + 8 * seconds + PATIENCE_SECONDS
+    before = measure.throughput(lab, path, streams=1, seconds=seconds)
+    with _strangers(lab, "forged", FLOOD_PER_SECOND, 4 * seconds) as strangers:
+        strangers.line(deadline)  # begun
+        beside = measure.throughput(lab, path, streams=1, seconds=seconds)
+        with _crowd(lab, 1, "0") as newcomer:
+            came_in = measure.come_in(newcomer, 1, deadline)
+            newcomer.line(deadline)
+            newcomer.finish(deadline)
+        found = strangers.line(deadline)
+        strangers.finish(deadline)
+    after = measure.throughput(lab, path, streams=1, seconds=seconds)
+    share = 2 * beside.gigabits / (before.gigabits + after.gigabits)
+    return Flood(share, found["refused"] / found["seconds"], came_in["seconds"])
+
+
+def fleet_returns(lab: Laboratory, clients: int) -> Return:
+    """Let the crowd come in, kill the server and start another one, and wait until all are back."""
+    deadline = monotonic() + PATIENCE_SECONDS + 2 * RETURN_SECONDS
+    with _crowd(lab, clients, str(RETURN_SECONDS), str(RETURN_AT_A_TIME)) as crowd:
+        measure.come_in(crowd, clients, deadline)
+        first = lab.processes.pop(SERVER)
+        most = resident_bytes(first.pid, most=True)
+        killed = monotonic()
+        first.signal(signal.SIGKILL)
+        first.reap(deadline)
+        second = lab.start_server()
+        back = crowd.line(deadline)["back"]
+        took = monotonic() - killed
+        most = max(most, resident_bytes(second.pid, most=True))
+        crowd.finish(deadline)
+    if back != clients:
+        raise ExpectationFailed(f"only {back} of {clients} came back")
+    return Return(took, most / MEGA)
+
+
+@contextmanager
+def _crowd(lab: Laboratory, clients: int, *more: str) -> Iterator[Measurement]:
+    arguments = (measure.loopback_port(lab), measure.server_key(lab), str(clients), *more)
+    crowd = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
+    try:
+        yield crowd
+    finally:
+        crowd.stop()
+
+
+@contextmanager
+def _strangers(lab: Laboratory, kind: str, rate: int, seconds: float) -> Iterator[Measurement]:
+    port, key = measure.loopback_port(lab), measure.server_key(lab)
+    arguments = (kind, port, key, str(rate), str(seconds), str(SOURCES))
+    strangers = Measurement(lab.namespaces[SERVER], arguments, "netlab.strangers")
+    try:
+        yield strangers
+    finally:
+        strangers.stop()
