@@ -27,7 +27,19 @@ from typing import Any, Final
 
 from netlab import crowd
 from netlab.bench_report import Sample, markdown_lines, tables, text_lines
-from netlab.bench_rows import AES, AES_SINGLE, CHACHA, CHACHA_SINGLE, CROWD, CROWD_CLIENTS, PLAIN, RECEIVER, ROWS, Row
+from netlab.bench_rows import (
+    AES,
+    AES_SINGLE,
+    CHACHA,
+    CHACHA_SINGLE,
+    CROWD,
+    CROWD_CLIENTS,
+    PLAIN,
+    RECEIVER,
+    ROWS,
+    SHARED,
+    Row,
+)
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
@@ -58,6 +70,7 @@ FLEETS: Final = {
     CHACHA: Fleet("chacha20"),
     AES_SINGLE: Fleet("aes256", client_options=("--no-offload",)),
     CHACHA_SINGLE: Fleet("chacha20", client_options=("--no-offload",)),
+    SHARED: Fleet("aes256", tier=Tier.SHARED),
     CROWD: Fleet("aes256"),
 }
 
@@ -150,7 +163,7 @@ def _measure(asked: Order, laboratories: dict[str, Laboratory]) -> Iterator[Samp
     began = monotonic()
     for row in asked.rows:
         for repetition in range(1 if row.once else asked.repetitions):
-            for neighbours in neighbourhoods(row.variants, shuffle):
+            for neighbours in neighbourhoods(row.variants, row.reference, shuffle):
                 group = next(groups)
                 for variant in neighbours:
                     values = row.take(laboratories[variant], asked.seconds)
@@ -159,14 +172,14 @@ def _measure(asked: Order, laboratories: dict[str, Laboratory]) -> Iterator[Samp
                     yield Sample(row.name, variant, repetition, group, values)
 
 
-def neighbourhoods(variants: tuple[str, ...], shuffle: random.Random) -> list[tuple[str, ...]]:
-    """Return what to measure in one repetition, in order: each tunnel next to plain routing, where the row has that."""
-    tunnels = [variant for variant in variants if variant != PLAIN]
-    shuffle.shuffle(tunnels)
-    if PLAIN not in variants:
-        return [(tunnel,) for tunnel in tunnels]
-    pairs = [tunnels[start : start + 2] for start in range(0, len(tunnels), 2)]
-    return [(pair[0], PLAIN, pair[1]) if len(pair) > 1 else (PLAIN, pair[0]) for pair in pairs]
+def neighbourhoods(variants: tuple[str, ...], reference: str, shuffle: random.Random) -> list[tuple[str, ...]]:
+    """Return what to measure in one repetition, in order: each variant next to the row's reference."""
+    others = [variant for variant in variants if variant != reference]
+    shuffle.shuffle(others)
+    if reference not in variants:
+        return [(other,) for other in others]
+    pairs = [others[start : start + 2] for start in range(0, len(others), 2)]
+    return [(pair[0], reference, pair[1]) if len(pair) > 1 else (reference, pair[0]) for pair in pairs]
 
 
 def _note(text: str) -> None:

@@ -20,7 +20,7 @@ PERCENT_AT_100_MEGABITS: Final = 1.25  # 1 CPU s/GB at 12.5 MB/s
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one measurement found; samples of one `group` were taken next to each other, plain routing among them."""
+    """What one measurement found; samples of one `group` were taken next to each other, the reference among them."""
 
     row: str
     variant: str
@@ -44,18 +44,21 @@ def tables(rows: Sequence[Row], samples: Sequence[Sample]) -> list[Table]:
     figures = [_figure_cells(row, figure, samples) for row in rows for figure in row.figures]
     found = [Table("figures to reach", ("what", "to reach", "measured", "verdict"), tuple(figures), 1)]
     found.append(Table(CLAIMED, ("what", "claimed", "here"), tuple(_claims(samples)), 1))
-    heading = ("variant", "metric", "median", "least", "most", "of plain")
     for row in rows:
+        heading = ("variant", "metric", "median", "least", "most", f"of {row.reference}")
         own = [sample for sample in samples if sample.row == row.name]
-        cells = [line for variant in row.variants for line in _variant_cells(variant, own)]
+        cells = [line for variant in row.variants for line in _variant_cells(row.reference, variant, own)]
         found.append(Table(f"{row.title} ({row.name})", heading, tuple(cells), 2))
     return found
 
 
 def _figure_cells(row: Row, figure: Figure, samples: Sequence[Sample]) -> tuple[str, ...]:
     own = [sample for sample in samples if sample.row == row.name]
-    value = (ratio_to_plain if figure.of_plain else _median)(own, figure.variant, figure.metric)
-    unit = " x plain" if figure.of_plain else ""
+    if figure.of_reference:
+        value = ratio(own, row.reference, figure.variant, figure.metric)
+        unit = f" x {row.reference}"
+    else:
+        value, unit = _median(own, figure.variant, figure.metric), ""
     bound = f"{'at least' if figure.least else 'at most'} {figure.limit:g}{unit}"
     if value is None:
         return figure.what, bound, NOT_MEASURED, "?"
@@ -63,11 +66,11 @@ def _figure_cells(row: Row, figure: Figure, samples: Sequence[Sample]) -> tuple[
     return figure.what, bound, f"{_number(value)}{unit}", "reached" if good else "MISSED"
 
 
-def ratio_to_plain(samples: Sequence[Sample], variant: str, metric: str) -> float | None:
-    """Return the median of the ratios within each group; None where plain routing has no such value, or zero."""
-    plain = {sample.group: sample.values.get(metric, 0.0) for sample in samples if sample.variant == PLAIN}
-    own = [sample for sample in samples if sample.variant == variant and plain.get(sample.group)]
-    ratios = [sample.values[metric] / plain[sample.group] for sample in own]
+def ratio(samples: Sequence[Sample], reference: str, variant: str, metric: str) -> float | None:
+    """Return the median of the ratios within each group; None where the reference has no such value, or zero."""
+    beside = {sample.group: sample.values.get(metric, 0.0) for sample in samples if sample.variant == reference}
+    own = [sample for sample in samples if sample.variant == variant and beside.get(sample.group)]
+    ratios = [sample.values[metric] / beside[sample.group] for sample in own]
     return median(ratios) if ratios else None
 
 
@@ -94,18 +97,18 @@ def _with_unit(value: float | None, unit: str) -> str:
     return NOT_MEASURED if value is None else f"{_number(value)} {unit}"
 
 
-def _variant_cells(variant: str, samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
+def _variant_cells(reference: str, variant: str, samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
     own = [sample for sample in samples if sample.variant == variant]
     for number, metric in enumerate(own[0].values if own else ()):
         values = [sample.values[metric] for sample in own]
-        ratio = None if variant == PLAIN else ratio_to_plain(samples, variant, metric)
+        share = None if variant == reference else ratio(samples, reference, variant, metric)
         yield (
             variant if number == 0 else "",
             metric,
             _number(median(values)),
             _number(min(values)),
             _number(max(values)),
-            "" if ratio is None else f"{ratio:.2f}",
+            "" if share is None else f"{share:.2f}",
         )
 
 
