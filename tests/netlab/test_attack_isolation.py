@@ -50,13 +50,18 @@ OTHERS = (
 BLUE = {"blue-gw", "blue-dev", "blue-off", LEGACY_ME, ME}
 RED = ("red-gw", "red-dev")
 ECHOES = 10
+TABLES = f"""
+[crypto_config]
+chacha20poly1305 = "{SEED_KEY}"
+[limit_config]
+control_messages_per_second = 1000  # what is shown here is what they say, not how many there are
+"""
 
 
 @contextmanager
 def two_clusters(folder: Path) -> Iterator[KeyedLab]:
     """All honest members online."""
-    legacy = f'[crypto_config]\nchacha20poly1305 = "{SEED_KEY}"\n'
-    with KeyedLab(folder, (*HONEST, HOSTILE), OTHERS, more=legacy) as site:
+    with KeyedLab(folder, (*HONEST, HOSTILE), OTHERS, more=TABLES) as site:
         site.start(*(member.identity for member in HONEST))
         for identity in ("blue-gw", "blue-dev"):  # else they would drop what they do not route
             site.until(identity, lambda status: {*WIDE} <= {*status["routes"]})
