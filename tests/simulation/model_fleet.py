@@ -99,6 +99,7 @@ class Fleet:
         self.recordings: list[Recording] = []
         self.packets: dict[bytes, Packet] = {}
         self.server_life = 1
+        self.began: dict[str, float] = {}  # of the newest session of each member that had the place, in this life
         self.file_is_good = True
         self._slept_s = 0.0
         self._paths = 0
@@ -133,7 +134,7 @@ class Fleet:
 
     # --- hosts -------------------------------------------------------------------------------------------------------
 
-    def connect(self, identity: str, *, through_path: bool) -> None:
+    def connect(self, identity: str, *, through_path: bool) -> Site:
         """Start a host that claims to be a member, with the member's first key or the key of all."""
         path = self._new_path(identity) if through_path else None
         server = str(path.address if path is not None else SERVER)
@@ -147,7 +148,9 @@ class Fleet:
         host.client.retry_refused = True
         if path is not None:
             path.behind = host.network
-        self.sites.append(Site(host, Party(identity, hand), hand, path))
+        site = Site(host, Party(identity, hand), hand, path)
+        self.sites.append(site)
+        return site
 
     def _client_config(self, identity: str, ages: tuple[str, ...], hand: Credentials, server: str) -> ClientConfig:
         config = self.world.client_config(identity, ages=ages)
@@ -296,6 +299,7 @@ class Fleet:
             self.write(self.members)
         self.world.start_server()
         self.server_life += 1
+        self.began.clear()
 
     def edit(self, identity: str, **changes: Any) -> None:
         """Change a member's entry; where that makes the file illegal, it is refused and the last good one stays."""

@@ -68,6 +68,9 @@ def _judge_sessions(fleet: Fleet) -> None:
         identity, address = session.identity, session.stream.remote.host
         assert identity not in seen, f"two sessions of {identity} get packets"
         seen.add(identity)
+        if session.tier is Tier.KEY:
+            assert session.began_at >= fleet.began.get(identity, 0.0), f"an older session of {identity} took the place"
+            fleet.began[identity] = session.began_at
         stranger = next((one for one in fleet.strangers if one.address == address), None)
         assert stranger is None, f"a stranger has {identity}'s place"
         site = by_address.get(address)

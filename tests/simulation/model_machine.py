@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.simulation.model_coverage import Coverage
 from tests.simulation.model_fleet import Fleet, Site
 from tests.simulation.model_judge import calm, judge, rest
-from tests.simulation.model_keys import KeyWitness
+from tests.simulation.model_keys import SMALL_RECORD_LIMIT, KeyWitness
 from tests.simulation.model_path import TAMPERINGS
 from tests.simulation.model_setting import ADDRESSES, AGES, DAMAGES, KEYS, MAX_SITES, MEMBERS, PREFIXES, WEATHERS
 from tests.simulation.world import World
@@ -69,8 +69,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.world = make_world()
         witness.new_world(self.world.reactor.now)
         self.fleet = Fleet(self.world, MEMBERS, coverage)
-        for number, identity in enumerate(MEMBERS):
-            self.fleet.connect(identity, through_path=number % 2 == 0)
+        for identity in MEMBERS:
+            self.fleet.connect(identity, through_path=identity not in ("r2", "b1"))
         self.world.run_until_online(*MEMBERS)
         self.is_sound = True
         coverage.add("worlds")
@@ -118,12 +118,12 @@ class FleetMachine(RuleBasedStateMachine):
     def one_sends(self, site: int, source: str, destination: str) -> None:
         self.fleet.send(self.site(site), source, destination)
 
-    @step(site=SITES, packets=st.sampled_from([50, 400]))
+    @step(site=SITES, packets=st.sampled_from([50, 2 * SMALL_RECORD_LIMIT]))
     def one_sends_much(self, site: int, packets: int) -> None:
         sender = self.site(site)
         source = self.fleet.address_of(sender.identity)
         for number in range(packets):
-            self.fleet.send(sender, source, ADDRESSES[number % 4])
+            self.fleet.send(sender, source, ADDRESSES[number // 100 % 4])
             self.fleet.run(0.0002)
 
     # --- hosts and what lies between ---------------------------------------------------------------------------------
@@ -132,6 +132,18 @@ class FleetMachine(RuleBasedStateMachine):
     def a_host_starts(self, identity: str, through_path: bool) -> None:
         if len(self.fleet.sites) < MAX_SITES:
             self.fleet.connect(identity, through_path=through_path)
+
+    @step(identity=IDENTITIES, after_s=st.sampled_from([0.0035, 0.0045, 0.0055]))
+    def a_host_is_overtaken(self, identity: str, after_s: float) -> None:
+        """Hold a handshake back at one of its messages until another host of the same member is in."""
+        fleet = self.fleet
+        if len(fleet.sites) <= MAX_SITES - 2:
+            slow = fleet.connect(identity, through_path=False)
+            fleet.run(after_s)
+            fleet.cut(slow)
+            fleet.connect(identity, through_path=False)
+            fleet.run(1.5)
+            fleet.mend(slow)
 
     @step(site=SITES, crash=FLAGS)
     def a_host_ends(self, site: int, crash: bool) -> None:

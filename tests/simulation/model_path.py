@@ -40,6 +40,7 @@ TAMPERINGS: Final[dict[str, Tampering]] = {
     "double": lambda way, frame: [frame, frame],
     "swap with the next": _swap,
     "repeat an older one": lambda way, frame: [frame, *way.seen[:1]],
+    "reflect": lambda way, frame: way.back.inject(frame),
     "retype": lambda way, frame: [frame[:5] + bytes([frame[5] ^ 1]) + frame[6:]],
     "truncate": lambda way, frame: [frame[: len(frame) // 2]],
     "insert": lambda way, frame: [frame[:HEADER_BYTES] + bytes(len(frame) - HEADER_BYTES), frame],
@@ -114,8 +115,8 @@ class Path:
                 self.reactor.unwatch(server)
                 client.reset()
                 return
-            Way(self, client, server, "up", recording)
-            Way(self, server, client, "down", None)
+            up, down = Way(self, client, server, "up", recording), Way(self, server, client, "down", None)
+            up.back, down.back = down, up
 
         self.reactor.watch(server, None, connected)
 
@@ -126,7 +127,10 @@ class Way:
     Attributes:
         passed: how many frames came.
         seen: the last of them, oldest first.
+        back: the other direction.
     """
+
+    back: Way
 
     def __init__(
         self, path: Path, source: MemoryStream, target: MemoryStream, name: str, recording: Recording | None
@@ -164,6 +168,12 @@ class Way:
     def tamper(self, tampering: Tampering) -> None:
         """Do that to the next frame."""
         self._path.tampering[self._name] = tampering
+
+    def inject(self, frame: bytes) -> Frames:
+        """Send a frame that nobody sent this way; nothing is left of it where it came from."""
+        self._unsent += frame
+        self._send()
+        return []
 
     def _pass_on(self, frame: bytes) -> None:
         tampering = self._path.tampering.pop(self._name, None)
