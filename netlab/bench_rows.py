@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from netlab import measure, measure_arrivals
+from netlab import measure, measure_keys
 from netlab.lab import Laboratory
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
@@ -19,6 +19,7 @@ SMALL_BYTES, SMALL_RATE = 100, 100_000.0
 LARGE_BYTES, LARGE_BITS = 1300, 500e6
 CROWD_CLIENTS: Final = 5000
 HANDSHAKES: Final = 3000
+REKEY_LOADS: Final = 2  # times as long as others: two members have new keys every second
 Values = dict[str, float]
 
 
@@ -126,27 +127,38 @@ def _crowd(lab: Laboratory, _seconds: float) -> Values:
 
 
 def _handshakes(lab: Laboratory, _seconds: float) -> Values:
-    found = measure_arrivals.handshakes(lab, HANDSHAKES)
+    found = measure_keys.handshakes(lab, HANDSHAKES)
     return {"per second": found.per_second, "per server CPU s": found.per_processor_second}
 
 
 def _strangers(lab: Laboratory, seconds: float) -> Values:
-    found = measure_arrivals.refusals(lab, seconds)
+    found = measure_keys.refusals(lab, seconds)
     return {
-        "in memory/s": measure_arrivals.refusals_in_memory(seconds / 4),
+        "in memory/s": measure_keys.refusals_in_memory(seconds / 4),
         "per second": found.per_second,
         "per server CPU s": found.per_processor_second,
     }
 
 
 def _flood(lab: Laboratory, seconds: float) -> Values:
-    found = measure_arrivals.flood(lab, path_from(lab, SENDER), seconds)
+    found = measure_keys.flood(lab, path_from(lab, SENDER), seconds)
     return {"beside/alone": found.share, "refused/s": found.refused_per_second, "newcomer s": found.newcomer_seconds}
 
 
 def _return(lab: Laboratory, _seconds: float) -> Values:
-    found = measure_arrivals.fleet_returns(lab, CROWD_CLIENTS)
+    found = measure_keys.fleet_returns(lab, CROWD_CLIENTS)
     return {"all back s": found.seconds, "server MB": found.server_megabytes}
+
+
+def _rekeys(lab: Laboratory, seconds: float) -> Values:
+    found = measure_keys.rekeys(lab, REKEY_LOADS * seconds)
+    return {
+        "rekeys": found.rekeys,
+        "lost": found.lost,
+        "Gbit/s": found.gigabits,
+        "longest step, CPU ms": found.longest_step_milliseconds,
+        "longest step, ms": found.longest_step_by_the_clock,
+    }
 
 
 TUNNELS: Final = (AES, CHACHA, AES_SINGLE, CHACHA_SINGLE)
@@ -186,6 +198,9 @@ ROWS: Final = (
     Row("flood", "1 TCP stream beside 1,000 forged handshakes a second from 500 sources", (CROWD,), _flood,
         (Figure("a transfer beside 1,000 forged handshakes/s", CROWD, "beside/alone", True, 0.9),
          Figure("a newcomer beside 1,000 forged handshakes/s, s", CROWD, "newcomer s", False, 1.0))),
+    Row("rekey", "rekeys under full load over loopback", (CROWD,), _rekeys,
+        (Figure("rekeys under full load: packets lost", CROWD, "lost", False, 0.0),
+         Figure("rekeys under full load: longest step, CPU ms", CROWD, "longest step, CPU ms", False, 5.0))),
     Row("return", f"{CROWD_CLIENTS:,} clients after a restart of the server", (CROWD,), _return,
         (Figure(f"{CROWD_CLIENTS:,} clients are back after, s", CROWD, "all back s", False, 15.0),
          Figure(f"{CROWD_CLIENTS:,} clients come back: server, MB", CROWD, "server MB", False, 250.0)), once=True),

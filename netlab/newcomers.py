@@ -27,6 +27,7 @@ from rustun.protocol.envelope import NONCE_BYTES
 from rustun.protocol.frames import HEADER, HEADER_BYTES
 from rustun.protocol.handshake import Hello, Initiator, Refusal
 from rustun.protocol.records import Cipher
+from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.suites import KEY, Credentials
 
 LOOPBACK: Final = "127.0.0.1"
@@ -58,11 +59,13 @@ class Newcomer:
         "_source",
         "began",
         "greeted",
+        "identity",
         "seconds",
         "stream",
     )
 
     def __init__(self, source: IPv4Address, identity: str, static: X25519PrivateKey, server_key: bytes) -> None:
+        self.identity = identity
         self._source = str(source)
         self._hello = Hello(
             identity, "crowd", (Cipher.AES256, Cipher.CHACHA20), frozenset(), KEEPALIVE_SECONDS, 1500
@@ -125,6 +128,12 @@ class Newcomer:
                 return True
             self._prove(frame)
         return False
+
+    def session(self) -> tuple[RecordCodec, RekeyClient, bytes]:
+        """Return what drives the session from now on, and what was received behind the answer; once it is in."""
+        assert self._codec is not None
+        assert self._initiator.keys is not None
+        return self._codec, RekeyClient(self._credentials, self._initiator.keys.handshake_hash), self._received
 
     def _prove(self, frame: bytes) -> None:
         assert self.stream is not None

@@ -32,6 +32,8 @@ PROMISED = {
     ("strangers", "crowd", "per second", True, 8000.0, False),
     ("flood", "crowd", "beside/alone", True, 0.9, False),
     ("flood", "crowd", "newcomer s", False, 1.0, False),
+    ("rekey", "crowd", "lost", False, 0.0, False),
+    ("rekey", "crowd", "longest step, CPU ms", False, 5.0, False),
     ("return", "crowd", "all back s", False, 15.0, False),
     ("return", "crowd", "server MB", False, 250.0, False),
 }

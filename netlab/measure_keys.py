@@ -1,6 +1,6 @@
-"""Measurements of who comes to the server's port: members that prove their keys, and strangers that prove nothing.
+"""Measurements of keys: members that prove theirs, strangers that have none, and new ones for a session that is busy.
 
-All of them come over the loopback of the server's namespace, each from an address of its own.
+All of it goes over the loopback of the server's namespace; who comes in has an address of its own.
 """
 
 from __future__ import annotations
@@ -62,6 +62,17 @@ class Return:
 
     seconds: float
     server_megabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeys:
+    """Rekeys under full load; the longest step of the loop in the relay's own processor time, and by the clock."""
+
+    rekeys: int
+    lost: int
+    gigabits: float
+    longest_step_milliseconds: float
+    longest_step_by_the_clock: float
 
 
 def handshakes(lab: Laboratory, clients: int) -> Handshakes:
@@ -146,6 +157,19 @@ def fleet_returns(lab: Laboratory, clients: int) -> Return:
     if back != clients:
         raise ExpectationFailed(f"only {back} of {clients} came back")
     return Return(took, most / MEGA)
+
+
+def rekeys(lab: Laboratory, seconds: float) -> Rekeys:
+    """Load a relay of its own in the server's namespace for so long, with new keys every second."""
+    deadline = monotonic() + seconds + PATIENCE_SECONDS
+    load = Measurement(lab.namespaces[SERVER], (str(seconds),), "netlab.rekeying")
+    try:
+        found = load.line(deadline)
+        load.finish(deadline)
+    finally:
+        load.stop()
+    steps = found["longest_cpu_ms"], found["longest_ms"]
+    return Rekeys(found["rekeys"], found["lost"], found["gigabits"], *steps)
 
 
 @contextmanager
