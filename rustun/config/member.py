@@ -63,7 +63,7 @@ class Member:
     @property
     def interface(self) -> IPv4Interface:
         """Return the address with the length of its network."""
-        return IPv4Interface(f"{self.private_ip}/{self.mask}")
+        return IPv4Interface((int(self.private_ip), int(self.mask).bit_count()))  # twice a handshake: no text to parse
 
     @property
     def label(self) -> str:

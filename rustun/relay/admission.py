@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Generic, TypeVar
 
 Connection = TypeVar("Connection", bound=Hashable)
 
 
+@lru_cache(maxsize=16384)
 def source_keys(host: str) -> tuple[str, ...]:
     """Return what a peer's address counts as: itself for IPv4, its /64 and its /48 for IPv6."""
     address = ip_address(host.partition("%")[0])
