@@ -28,6 +28,7 @@ from tests.simulation.model_setting import ADDRESSES, AGES, KEYS, MEMBERS, WEATH
 from tests.simulation.world import SERVER, Host, World
 
 EXPERIMENT: Final = 253  # an IP protocol for experiments, RFC 3692
+NUMBER_BYTES: Final = 8
 MAX_RECORDINGS: Final = 12
 MAX_STRANGERS: Final = 6
 
@@ -78,8 +79,8 @@ class Site:
 
 
 @cache
-def _header(source: str, destination: str) -> bytes:
-    return ip_packet(source, destination, EXPERIMENT, bytes(8))[:-8]
+def _all_but_number(source: str, destination: str, body_bytes: int) -> bytes:
+    return ip_packet(source, destination, EXPERIMENT, bytes(body_bytes))[:-NUMBER_BYTES]
 
 
 class Fleet:
@@ -236,9 +237,10 @@ class Fleet:
 
     # --- packets -----------------------------------------------------------------------------------------------------
 
-    def send(self, site: Site, source: str, destination: str) -> Packet:
-        """Hand a packet to a host's device."""
-        data = _header(source, destination) + len(self.packets).to_bytes(8, "big")
+    def send(self, site: Site, source: str, destination: str, body_bytes: int = NUMBER_BYTES) -> Packet:
+        """Hand a packet to a host's device; it ends with its number."""
+        number = len(self.packets).to_bytes(NUMBER_BYTES, "big")
+        data = _all_but_number(source, destination, body_bytes) + number
         packet = self.packets[data] = Packet(
             data, site.party, source, destination, self.now, self._is_somebodys(site, source, destination)
         )
@@ -267,6 +269,14 @@ class Fleet:
             source = ADDRESSES[(self._traffic * 7 + number) % len(ADDRESSES)]
             sent.append(self.send(site, source, ADDRESSES[(self._traffic + 3 * number) % len(ADDRESSES)]))
         return sent
+
+    def burst(self, site: Site, to: Site, packets: int, *, body_bytes: int = NUMBER_BYTES, per_turn: int = 16) -> None:
+        """Let a host send much to another one; what its device gets in one turn travels in one record."""
+        source, destination = self.address_of(site.identity), self.address_of(to.identity)
+        for number in range(packets):
+            self.send(site, source, destination, body_bytes)
+            if number % per_turn == 0:
+                self.run(0.0002)
 
     def everybody_to_everybody(self) -> list[Packet]:
         """Let every host send from every source to every destination."""

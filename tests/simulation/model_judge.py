@@ -134,18 +134,19 @@ def _end_faults(fleet: Fleet) -> None:
         stranger.leave()
     fleet.strangers.clear()
     newest = {site.identity: site for site in fleet.sites}
+    admits = fleet.reference.newest.admits
     for site in list(fleet.sites):
         if site.path is not None:
             site.path.tampering.clear()
         fleet.mend(site)
         if newest[site.identity] is not site:
             fleet.stop(site, crash=False)
-        elif site.hand.tier == "key" and site.hand != site.party.credentials:
+        elif admits(site.party, fleet.now) and not admits(Party(site.identity, site.hand), fleet.now):
             _finish_rotation(fleet, site)
 
 
 def _finish_rotation(fleet: Fleet, site: Site) -> None:
-    """Whoever was given a key before its time gets all that serve: nobody stays online by luck alone."""
+    """Give a host keys that serve: it has got others too early, and nobody can tell how long its session lasts."""
     newest = fleet.reference.newest
     keys = newest.members[site.identity].keys if site.identity in newest.members else ()
     ages = next((ages for ages in AGES if KEYS[site.identity, ages] == keys), AGES[0])

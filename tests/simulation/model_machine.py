@@ -25,6 +25,7 @@ from tests.simulation.model_setting import ADDRESSES, AGES, DAMAGES, KEYS, MAX_S
 from tests.simulation.world import World
 
 PAUSES_S: Final = (0.0015, 0.05, 1.3, 5.0)
+WAITING_PACKETS: Final = 300  # of 1,200 bytes, from each host: more than a connection holds
 YEAR_S: Final = 365 * 86_400
 IDENTITIES = st.sampled_from(sorted(MEMBERS))
 CLUSTERS = st.sampled_from(["red", "blue", "green"])
@@ -118,13 +119,26 @@ class FleetMachine(RuleBasedStateMachine):
     def one_sends(self, site: int, source: str, destination: str) -> None:
         self.fleet.send(self.site(site), source, destination)
 
-    @step(site=SITES, packets=st.sampled_from([50, 2 * SMALL_RECORD_LIMIT]))
-    def one_sends_much(self, site: int, packets: int) -> None:
-        sender = self.site(site)
-        source = self.fleet.address_of(sender.identity)
-        for number in range(packets):
-            self.fleet.send(sender, source, ADDRESSES[number // 100 % 4])
-            self.fleet.run(0.0002)
+    @step(site=SITES, to=SITES, records=st.sampled_from([50, 2 * SMALL_RECORD_LIMIT]))
+    def one_sends_much(self, site: int, to: int, records: int) -> None:
+        self.fleet.burst(self.site(site), self.site(to), records, per_turn=1)
+
+    @step(to=SITES, what=st.sampled_from(["it is back", "it is too late", "its keys are read again", "a twin starts"]))
+    def a_receiver_stalls(self, to: int, what: str) -> None:
+        """Let packets wait for a member at the relay, until something happens to it."""
+        fleet, receiver = self.fleet, self.site(to)
+        fleet.cut(receiver)
+        for site in fleet.sites:
+            fleet.burst(site, receiver, WAITING_PACKETS, body_bytes=1200)
+        fleet.run(12.0 if what == "it is too late" else 0.5)
+        judge(fleet, self.witness)
+        if what == "a twin starts" and len(fleet.sites) < MAX_SITES:
+            fleet.connect(receiver.identity, through_path=False)
+        elif what == "its keys are read again":
+            receiver.host.client.reload()
+        fleet.run(1.5)
+        judge(fleet, self.witness)
+        fleet.mend(receiver)
 
     # --- hosts and what lies between ---------------------------------------------------------------------------------
 
@@ -143,6 +157,7 @@ class FleetMachine(RuleBasedStateMachine):
             fleet.cut(slow)
             fleet.connect(identity, through_path=False)
             fleet.run(1.5)
+            judge(fleet, self.witness)
             fleet.mend(slow)
 
     @step(site=SITES, crash=FLAGS)
