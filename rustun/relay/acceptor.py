@@ -114,6 +114,7 @@ class Acceptor:
         victim = self.pending.add(pending, sources)
         if victim is not None:
             victim.close("crowded-out")
+        pending.begin()
 
     def _rest(self, listener: Listener, error: OSError) -> None:
         """The host has no room for another connection: make some, and try again a little later."""

@@ -64,7 +64,12 @@ class PendingConnection:
         self.deadline = core.reactor.now() + core.limits.handshake_seconds
         reader = FrameReader(core.policy.first_types, core.limits.first_frame_bytes)
         self._inbox = Inbox(stream, reader, core.buffers)
-        core.reactor.watch(stream, self._on_readable, None)
+
+    def begin(self) -> None:
+        """Look at what came with the connection; who is turned away by that was never watched: an eighth less."""
+        self._guard(self._receive)
+        if not self._closed and self._first[0] != FrameType.SEED_HANDSHAKE:
+            self._core.reactor.watch(self.stream, self._on_readable, None)
 
     def close(self, reason: str) -> None:
         """Close without a word; harmless when this object is done."""
