@@ -171,10 +171,11 @@ class RelaySession(ABC):
         left = self._unfinished
         self._unfinished = b""
         data_type = self._codec.data_type
+        late = False
         try:
             if left:
                 left = switch.forward_left(left)
-            while not left:
+            while not left and not late:
                 found = self._inbox.next_frame()
                 if found is None:
                     break
@@ -187,15 +188,13 @@ class RelaySession(ABC):
                     self._on_control(frame_type, frame)
                     if self.closed:
                         return
-                    if core.reactor.now() > deadline:  # a message of 16 KiB takes up to 4 ms to read
-                        self._plan_resume()
-                        break
+                    late = core.reactor.now() > deadline  # a message of 16 KiB takes up to 4 ms to read
         finally:
             switch.end()  # also behind a frame that ends the session: what came before it is good
         if self.closed:
             return
         self._inbox.end()
-        if left:
+        if left or (late and self._inbox.held):
             self._unfinished = left
             self._plan_resume()
 
