@@ -23,7 +23,7 @@ from tests.simulation.model_reference import EVERYWHERE, Credentials, Party, con
 from tests.simulation.model_setting import AGES, KEYS
 
 NETWORK: Final = "10.0.0.0/24"
-BACK_S: Final = 150.0  # a silent death is noticed after 50 s, the longest wait is 60 s, a try takes 20 s
+BACK_S: Final = 130.0  # a silent death is noticed after 50 s, the longest wait is 60 s, a try takes 20 s
 NEWS_S: Final = 12.0  # on the seed's wire news come with the answer to the next keepalive, every 10 s
 ARRIVAL_S: Final = 0.5
 REST_S: Final = 300.0  # two rekeys
