@@ -60,6 +60,8 @@ class Takeover:
 
     def claim(self, session: Claimant) -> None:
         """A session asks for its identity's place: give it, refuse it, or first ask the one that has it."""
+        if session.closed:  # its connection ended while it was answered
+            return
         core = self._core
         incumbent = session.cluster.sessions.get(session.identity)
         if incumbent is not None and incumbent.tier > session.tier:

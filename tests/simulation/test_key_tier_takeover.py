@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rustun.protocol.control import Goodbye, Ping, Pong
+from rustun.protocol.control import Goodbye, Ping, Pong, encode
 from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
@@ -155,3 +155,21 @@ def test_row_24_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> No
     (alarm,) = world.core.takeover.alarms
     assert alarm.startswith("m0: 4 takeovers")
     assert len(world.core.sessions) == 1
+
+
+@pytest.mark.parametrize("tier", [Tier.KEY, Tier.SHARED])
+@pytest.mark.parametrize("living", [True, False])
+def test_who_proves_its_keys_and_is_gone_takes_no_place(make_world: MakeWorld, tier: Tier, living: bool) -> None:
+    """If this fails, a connection that is already dead throws out a living one, and its member is online for ever."""
+    world = make_world(office(2), tier=tier)
+    present = NoisePeer(world, "m0") if living else None
+    gone = NoisePeer(world, "m0", connected=False)
+    gone.shake_hands()
+    world.reactor.unwatch(gone.stream)
+    gone.stream.send(gone.codec.seal_control(encode(Ping(0))))
+    gone.stream.reset()
+    world.run(3.0)
+    assert world.present == ({"m0"} if living else set())
+    if present is not None:
+        assert not present.ended
+    assert world.core.clusters["beijing"].sessions.keys() == world.present

@@ -297,6 +297,8 @@ class World:
             text for host in self.hosts for text in host.log.texts("internal-error")
         ]
         assert not faults, faults
+        placed = [session for cluster in self.core.clusters.values() for session in cluster.sessions.values()]
+        assert all(session in self.core.sessions and not session.closed for session in placed)
         assert self.core.queued_bytes == sum(session.queue.bytes for session in self.core.sessions)
         for host in self.hosts:
             host.client.stop("the test is over", lambda: None)
