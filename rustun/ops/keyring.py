@@ -2,7 +2,8 @@
 
 Rules of this module
   1. Private and shared keys are in secrets/, one a file. What is there is used; what is missing is made in memory and
-     becomes a file only when the plan is carried out. Nothing there is ever overwritten or removed.
+     becomes a file only when the plan is carried out. Nothing there is ever overwritten or removed, and what is
+     missing although somebody knows it already is not made anew (lost_keys.py).
   2. A server has key pairs, and so has each member of the key tier: one, or the old and the new one in a rotation.
      The inventory says their numbers (`key`, `server_key`).
   3. Whoever brought a public key keeps the private one: none is made, and the configuration names the place beside
@@ -12,7 +13,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,7 @@ from rustun.ops.filenames import (
 )
 from rustun.ops.fleet import Inventory, Member, Server
 from rustun.ops.keyfiles import new_shared_key
+from rustun.ops.lost_keys import Traces
 from rustun.protocol.tiers import Tier
 
 
@@ -62,8 +64,8 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     """Return the keys of a fleet whose files are, or will be, in `folder`; nothing is written.
 
     Raises:
-        ConfigError: key files that are there cannot be used; all of them.
-        OSError: the folder of keys cannot be looked into.
+        ConfigError: key files cannot be used, or are gone although generated files know them; all of them.
+        OSError: the folder of keys, or a generated file, cannot be looked into.
     """
     pairs = _Pairs(folder)
     tiers = {inventory.minimum_tier, *(inventory.tier_of(member) for member in inventory.members)}
@@ -83,10 +85,26 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
 
     servers = tuple(map(with_keys, inventory.servers))
     clusters = tuple(replace(one, members=tuple(map(with_own_keys, one.members))) for one in inventory.clusters)
-    if pairs.problems:
-        raise ConfigError(tuple(pairs.problems))
+    traces = Traces(folder, inventory, pairs.there)
+    if problems := [*pairs.problems, *_lost(traces, pairs.missing, inventory, member_files)]:
+        raise ConfigError(tuple(problems))
     complete = replace(inventory, servers=servers, clusters=clusters)
     return Keyring(complete, shared, server_files, member_files, pairs.missing)
+
+
+def _lost(
+    traces: Traces, missing: Iterable[str], inventory: Inventory, member_files: Mapping[str, tuple[str, ...]]
+) -> Iterator[Problem]:
+    owners = {name: one for one in inventory.members for name in member_files.get(one.identity, ())}
+    for name in missing:
+        if name == SHARED_KEY:
+            problem = traces.of_shared_key()
+        elif name in owners:
+            problem = traces.of_member(name, owners[name])
+        else:
+            problem = traces.of_server(name)
+        if problem is not None:
+            yield problem
 
 
 def _server_files(inventory: Inventory) -> tuple[str, ...]:
@@ -110,10 +128,10 @@ class _Pairs:
         self.problems: list[Problem] = []
         self._folder = folder
         self._public: dict[str, str] = {}
-        self._there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members")))
+        self.there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members")))
 
     def need_shared_key(self) -> None:
-        if SHARED_KEY not in self._there:
+        if SHARED_KEY not in self.there:
             self.missing[SHARED_KEY] = new_shared_key()
 
     def public_keys(self, files: Sequence[str]) -> tuple[str, ...]:
@@ -124,7 +142,7 @@ class _Pairs:
         return tuple(self._public[name] for name in files if name in self._public)
 
     def _read_or_make(self, name: str) -> None:
-        if name not in self._there:
+        if name not in self.there:
             self.missing[name] = new_private_key()
             self._public[name] = public_key_of(self.missing[name])
             return

@@ -100,7 +100,7 @@ def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
     """Compare what the inventory generates with what stands in `folder`; nothing is written.
 
     Raises:
-        ConfigError: key files in the folder cannot be used.
+        ConfigError: key files in the folder cannot be used, or are gone although generated files know them.
         HostError: the folder cannot be read.
     """
     try:
