@@ -34,18 +34,16 @@ from rustun.client.backoff import Backoff
 from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
 from rustun.client.noise_session import ClientNoiseSession
-from rustun.client.peers import OwnEntry, Peers, own_entry
+from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.report import client_status
-from rustun.client.seed_session import ClientSeedSession, seed_entries
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.client.settings import Settings
+from rustun.client.welcome import open_session
 from rustun.config.client import ClientConfig
 from rustun.errors import HostError, ProtocolError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
-from rustun.protocol.codec import RecordCodec
-from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
@@ -86,6 +84,7 @@ class TunnelClient:
         self.state = "connecting"
         self.remote: Endpoint | None = None
         self.session: ClientSession | None = None
+        self._successor: ClientSession | None = None  # what the session in use hands over to
         self.peers = Peers(config.identity)
         self.host_state: HostState | None = None
         self.host_report = HostReport()
@@ -265,7 +264,9 @@ class TunnelClient:
                 self._failed(str(error))
 
     def _refused(self, error: RefusedError) -> None:
-        if self._had_session or self.retry_refused:
+        if self.settings.attempts.next():
+            self._wait(NEXT_SECONDS, error.message)  # another server may know this member
+        elif self._had_session or self.retry_refused:
             self._wait(REFUSED_SECONDS, error.message)
         else:
             self.last_error = error.message
@@ -273,9 +274,21 @@ class TunnelClient:
         self._show("refused")
 
     def _begin_session(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> None:
-        own, session = self._welcomed(stream, accepted)
-        if isinstance(self.session, ClientNoiseSession):
-            self.session.hand_over(lambda: self._go_online(stream, own, session))
+        config = self.config
+        owner = Owner(
+            config.keepalive_interval,
+            config.keepalive_interval * config.keepalive_threshold,
+            self._on_config,
+            self._plan_apply,
+            self._on_session_closed,
+        )
+        own, session = open_session(self._tools, stream, accepted, owner, config, self.peers)
+        present = self.session
+        if isinstance(present, ClientNoiseSession):
+            earlier, self._successor = self._successor, session
+            if earlier is not None:
+                earlier.close("another session takes its turn")
+            present.hand_over(lambda: self._go_online(stream, own, session))
         else:
             self._go_online(stream, own, session)
 
@@ -284,7 +297,7 @@ class TunnelClient:
             session.close("the device is gone")
         if session.closed:
             return
-        self.session = session
+        self.session, self._successor = session, None
         self._had_session = True
         self.state = "online"
         self.last_error = ""
@@ -297,48 +310,16 @@ class TunnelClient:
         if self.session is session:
             session.begin()
 
-    def _welcomed(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> tuple[OwnEntry, ClientSession]:
-        config = self.config
-        owner = Owner(
-            config.keepalive_interval,
-            config.keepalive_interval * config.keepalive_threshold,
-            self._on_config,
-            self._plan_apply,
-            self._on_session_closed,
-        )
-        if isinstance(accepted, SeedAccepted):
-            reply = accepted.reply
-            own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders)
-            self.peers.replace(seed_entries(reply.peer_details))
-            method = config.method.value if config.method is not None else ""
-            return own, ClientSeedSession(
-                self._tools,
-                stream,
-                accepted.codec,
-                owner,
-                accepted.held,
-                identity=config.identity,
-                cipher_name=method,
-                peers=self.peers,
-            )
-        welcome, keys = accepted.welcome, accepted.keys
-        offered = self.peers.own.offered if self.peers.own is not None else ()
-        own = own_entry(welcome.name, welcome.address, welcome.address6, tuple(str(prefix) for prefix in offered))
-        return own, ClientNoiseSession(  # the LANs as they are now come with the first config record
-            self._tools,
-            stream,
-            RecordCodec(welcome.cipher, keys, is_client=True, now=self._reactor.now()),
-            owner,
-            accepted.held,
-            tier=accepted.credentials.suite.tier,
-            rekey=RekeyClient(accepted.credentials, keys.handshake_hash),
-            peers=self.peers,
-        )
-
-    def _on_session_closed(self, reason: str, wait_seconds: float) -> None:
-        session, self.session = self.session, None
-        if session is not None and self._reactor.now() - session.began_at >= STEADY_SECONDS:
+    def _on_session_closed(self, session: ClientSession, reason: str, wait_seconds: float) -> None:
+        """The session in use has ended, or the one that was about to follow it; of others nobody needs to hear."""
+        if session not in (self.session, self._successor):
+            return
+        present, self.session, self._successor = self.session, None, None
+        if present is not None and self._reactor.now() - present.began_at >= STEADY_SECONDS:
             self._backoff.reset()
+        for one in (present, session):
+            if one is not None:
+                one.close(reason)  # the one in use has handed over already: nothing is sent on it any more
         self.reconnects += 1
         if not self._stopped:
             self._wait(wait_seconds or self._backoff.next_wait(), reason)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from rustun.backends.base import Stream
+from rustun.backends.base import Stream, Timer
 from rustun.client.peers import Peers, own_entry
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
@@ -70,12 +70,14 @@ class ClientNoiseSession(ClientSession):
         self._pings: dict[int, float] = {}
         self._last_ping: int | None = None  # behind everything that a retired session has sent
         self._on_drained: Callable[[], None] = _nothing
+        self._drain_timer: Timer | None = None
 
     def begin(self) -> None:
         """Prove the keys with a first ping, then let packets flow."""
         self._peers.forget_generation()
         self.send_keepalive()
-        super().begin()
+        if not self.closed:
+            super().begin()
 
     def send_keepalive(self) -> None:
         """Send a ping; its answer proves both directions and measures the round trip."""
@@ -90,7 +92,7 @@ class ClientNoiseSession(ClientSession):
             self._say(PresenceAsk(wanted))
 
     def hand_over(self, drained: Callable[[], None]) -> None:
-        """Give way to a session that is about to begin, so that no packet is lost.
+        """Give way to a session that is about to begin, so that no packet is lost; a second call replaces the first.
 
         The device is not read until `drained` is called: when the server has handled all that was sent here, or after
         DRAIN_SECONDS. What the server still sends here is delivered until it closes this session.
@@ -99,10 +101,12 @@ class ClientNoiseSession(ClientSession):
         self._retired = True
         self.tools.pump.pause()
         self._on_drained = drained
-        self._owner = replace(self._owner, on_closed=lambda reason, seconds: self._drained())
+        self._owner = replace(self._owner, on_closed=lambda session, reason, seconds: self._drained())
         self._last_ping = self._next_ping
         self.send_keepalive()
-        self.tools.reactor.call_at(now + DRAIN_SECONDS, self._drained)
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+        self._drain_timer = self.tools.reactor.call_at(now + DRAIN_SECONDS, self._drained)
         self.tools.reactor.call_at(now + LINGER_SECONDS, lambda: self.close("another session took over"))
 
     def _drained(self) -> None:

@@ -100,8 +100,12 @@ class Pump:
             self._throw_away_stale()
         self.resume()
 
-    def detach(self) -> None:
-        """There is no session: read the device no more."""
+    def detach(self, codec: RecordCodec | SeedCodec) -> None:
+        """The session of this codec has ended: read the device no more; harmless where another one is attached."""
+        if self._transmit is not None and codec is self._codec:
+            self._let_go()
+
+    def _let_go(self) -> None:
         self._transmit = None
         self._reactor.unwatch(self._tun)
 
@@ -128,7 +132,7 @@ class Pump:
         try:
             records = self._read_records()
         except HostError as error:
-            self.detach()
+            self._let_go()
             self._on_gone(error)
             return
         if not records or self._transmit is None:
@@ -222,7 +226,7 @@ class Pump:
             finally:
                 self._write_gathered()
         except HostError as error:
-            self.detach()
+            self._let_go()
             self._on_gone(error)
 
     def _deliver_items(self, plain: memoryview, end: int) -> None:

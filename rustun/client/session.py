@@ -51,14 +51,14 @@ class Owner:
         silence_seconds: how long the server may be silent.
         on_config: called when the server told this member its own entry.
         on_directory: called when what is known of the cluster has changed.
-        on_closed: called once, with the reason and the seconds to wait before the next try (0 for the usual).
+        on_closed: called once, with the session, the reason and the seconds to wait before the next try (0: as usual).
     """
 
     keepalive_seconds: float
     silence_seconds: float
     on_config: Callable[[OwnEntry], None]
     on_directory: Callable[[], None]
-    on_closed: Callable[[str, float], None]
+    on_closed: Callable[[ClientSession, str, float], None]
 
 
 class ClientSession(ABC):
@@ -233,10 +233,10 @@ class ClientSession(ABC):
             self._say_goodbye(say)
         self._timer.cancel()
         if not self._retired:
-            self.tools.pump.detach()
+            self.tools.pump.detach(self._codec)
         self._outbox.close()
         self.stream.close()
-        self._owner.on_closed(reason, wait_seconds)
+        self._owner.on_closed(self, reason, wait_seconds)
 
     @abstractmethod
     def _say_goodbye(self, reason: str) -> None:

@@ -22,7 +22,7 @@ from rustun.logs import EventLog, describe_bug
 from rustun.protocol.handshake import Hello
 from rustun.protocol.record_choice import record_ciphers
 
-WAITING: Final = ("identity", "tun_name", "tun_mtu", "offload")  # what takes effect at the next start
+WAITING: Final = ("tun_name", "tun_mtu", "offload")  # what takes effect at the next start
 
 
 class Settings:
@@ -54,7 +54,7 @@ class Settings:
         self._log = log
         self._on_change = on_change
         self._aes_is_fast = aes_is_fast
-        self._reading = 0  # the number of the latest request: an earlier one that comes back late is not taken
+        self._reading = self._again = False  # one at a time, and at most one more behind it
 
     def hello(self, offloads: frozenset[str]) -> Hello:
         """Return what this client says of itself; `offloads` are those of its device."""
@@ -64,17 +64,18 @@ class Settings:
 
     def reload(self) -> None:
         """Read the configuration again."""
-        self._reading += 1
-        number = self._reading
-        self._reactor.run_in_thread(self._read, lambda found: self._on_read(number, found))
+        if self._reading:
+            self._again = True
+        else:
+            self._reading = True
+            self._reactor.run_in_thread(self._read, self._on_read)
 
     def _read(self) -> tuple[ClientConfig, Attempts]:
         config = self.read()
         return config, Attempts(config)
 
-    def _on_read(self, number: int, found: tuple[ClientConfig, Attempts] | Exception) -> None:
-        if number != self._reading:
-            return
+    def _on_read(self, found: tuple[ClientConfig, Attempts] | Exception) -> None:
+        self._reading = False
         if isinstance(found, ConfigError):
             for problem in found.problems:
                 self._log.event("error", "config-refused", str(problem))
@@ -83,15 +84,20 @@ class Settings:
             self._log.event("error", "internal-error", describe_bug(found))
         else:
             self._take(*found)
+        if self._again:
+            self._again = False
+            self.reload()
 
     def _take(self, config: ClientConfig, attempts: Attempts) -> None:
         old = self.config
         waiting = [name for name in WAITING if getattr(config, name) != getattr(old, name)]
+        if config.identity != old.identity:  # its keys are another member's
+            message = "identity was changed: nothing of the file is in force before the client is started again"
+            self._log.event("error", "config-refused", message)
+            return
         if waiting:
             message = f"changes of {', '.join(waiting)} take effect when the client is started again"
             self._log.event("warning", "config-waits", message)
-        self.config = replace(
-            config, identity=old.identity, tun_name=old.tun_name, mtu=old.tun_mtu, offload=old.offload
-        )
+        self.config = replace(config, tun_name=old.tun_name, mtu=old.tun_mtu, offload=old.offload)
         self.attempts = attempts
         self._on_change()

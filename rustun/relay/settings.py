@@ -51,7 +51,7 @@ class Settings:
         self._log = log
         self._on_change = on_change
         self._aes_is_fast = aes_is_fast
-        self._reading = 0  # the number of the latest request: an earlier one that comes back late is not taken
+        self._reading = self._again = False  # one at a time, and at most one more behind it
 
     def policy(self) -> Policy:
         """Return the policy of the configuration in force; a shared key takes 0.1 s."""
@@ -59,19 +59,20 @@ class Settings:
 
     def reload(self) -> None:
         """Read the file again."""
-        self._reading += 1
-        number = self._reading
-        self._reactor.run_in_thread(self._read, lambda found: self._on_read(number, found))
+        if self._reading:
+            self._again = True
+        else:
+            self._reading = True
+            self._reactor.run_in_thread(self._read, self._on_read)
 
     def _read(self) -> tuple[ServerConfig, Policy]:
         config = load_server_config(self.config.path)
         return config, Policy(config, aes_is_fast=self._aes_is_fast)
 
-    def _on_read(self, number: int, found: tuple[ServerConfig, Policy] | Exception) -> None:
-        if number != self._reading:
-            return
+    def _on_read(self, found: tuple[ServerConfig, Policy] | Exception) -> None:
+        self._reading = False
         if isinstance(found, ConfigError):
-            self.problems = tuple(str(problem) for problem in found.problems)
+            self.problems = tuple(str(problem) for problem in found.errors)
             for problem in self.problems:
                 self._log.event("error", "config-refused", problem)
             message = f"{self.config.path} is not in force: the server goes on as it was"
@@ -80,6 +81,9 @@ class Settings:
             self._log.event("error", "internal-error", describe_bug(found))
         else:
             self._take(*found)
+        if self._again:
+            self._again = False
+            self.reload()
 
     def _take(self, config: ServerConfig, policy: Policy) -> None:
         self.problems = ()

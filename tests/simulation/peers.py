@@ -7,6 +7,7 @@ NoiseServer  a server of that tier by hand, for our client
 
 from __future__ import annotations
 
+from rustun.backends.base import Endpoint
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import Message, Ping, Pong, decode, encode
 from rustun.protocol.envelope import Envelope
@@ -194,16 +195,16 @@ class NoisePeer(RawPeer):
 
 
 class NoiseServer:
-    """A server of the world's tier, driven by hand, at the usual address; it takes one connection.
+    """A server of the world's tier, driven by hand, at the usual address or another; it takes one connection.
 
     Attributes:
         ended: whether the client has closed.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, endpoint: Endpoint = SERVER) -> None:
         self.world = world
         self.ended = False
-        self.listener = world.network.listen(SERVER)
+        self.listener = world.network.listen(endpoint)
         self._received = bytearray()
         world.reactor.watch(self.listener, self._accept, None)
 
@@ -212,8 +213,11 @@ class NoiseServer:
         """Whether a client has said its first word."""
         return len(self._received) > HEADER_BYTES
 
-    def welcome(self) -> None:
-        """Answer the client's first message, as a server does."""
+    def refuse(self, code: str) -> None:
+        """Answer the client's first message with a refusal."""
+        self.send(self._responder().answer(Refusal(code, "for the test"))[0])
+
+    def _responder(self) -> Responder:
         world = self.world
         if world.tier is Tier.KEY:
             own = Credentials(KEY_SUITE, static=private_key("server"))
@@ -223,6 +227,12 @@ class NoiseServer:
             own, first = proof(KEY), self._take_frame()
         responder = Responder(own, world.random_bytes(32))
         self.hello = responder.receive(first)
+        return responder
+
+    def welcome(self) -> None:
+        """Answer the client's first message, as a server does."""
+        world = self.world
+        responder = self._responder()
         answer, keys = responder.answer(Welcome(self.hello.ciphers[0], "10.0.1.1/24", "", "", "0"))
         self.codec = RecordCodec(self.hello.ciphers[0], keys, is_client=False, now=world.reactor.now())
         self.rekey = RekeyServer(responder.credentials, keys.handshake_hash)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rustun.backends.base import Endpoint
 from rustun.client.noise_session import LINGER_SECONDS
 from rustun.config.client import load_client_config
 from rustun.protocol.handshake import Hello
 from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
+from tests.simulation.peers import NoiseServer
 from tests.simulation.world import Host, World, office, public_text
 
 SETTLE_S = 1.0
@@ -178,3 +180,82 @@ def test_a_fault_of_our_own_in_a_handshake_is_tried_again(make_world: MakeWorld)
     host.client.settings.hello = hello  # type: ignore[method-assign]
     world.run_until_online("m0")
     host.log.events.clear()  # the fault was ours: `finish` looks for others
+
+
+@pytest.mark.parametrize("gap_s", [0.05, 0.2, 0.5, 0.9, 1.2])
+@pytest.mark.parametrize("dead", [True, False])
+def test_two_reloads_in_a_row_end_with_one_session(make_world: MakeWorld, gap_s: float, dead: bool) -> None:
+    """If this fails, an operator who asks twice cuts the client off for good."""
+    world = make_world(office(2), tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    world.faults.latency_s = 0.01
+    if dead:  # the old path swallows everything, as after a change of network
+        world.session("m0")._outbox.pause_reading(True)
+    change_over(world, first, ("",))
+    world.run(gap_s)
+    change_over(world, first, ("",))
+    world.run(30.0)
+    sent = [numbered(number, "10.0.1.1", "10.0.1.2") for number in range(60)]
+    for packet in sent:
+        first.send(packet)
+        world.run(1.0)
+    assert second.packets == sent
+    assert first.client.state == "online"
+    assert len(world.core.sessions) == 2
+
+
+def test_a_successor_that_dies_leaves_a_client_that_comes_back(make_world: MakeWorld) -> None:
+    """If this fails, a connection that breaks while keys are exchanged leaves a client without a session."""
+    world = make_world(office(2), tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    world.faults.latency_s = 0.2
+    change_over(world, first, ("",))
+    world.run(1.0)  # the old session is being drained, the new one waits
+    assert first.client._successor is not None
+    first.client._successor.close("it broke")
+    world.run(30.0)
+    packet = numbered(1, "10.0.1.1", "10.0.1.2")
+    first.send(packet)
+    world.run(1.0)
+    assert second.packets == [packet]
+
+
+def test_another_identity_needs_a_restart(make_world: MakeWorld) -> None:
+    """If this fails, a client tries to be one member with the keys of another."""
+    world = make_world(office(2), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    session = world.session("m0")
+    host.client.settings.read = lambda: world.client_config("m1")
+    host.client.reload()
+    world.run(SETTLE_S)
+    assert world.session("m0") is session
+    assert "identity was changed" in host.log.texts("config-refused")[-1]
+    assert host.client.config.identity == "m0"
+
+
+def test_many_reloads_are_read_one_at_a_time(make_world: MakeWorld) -> None:
+    """If this fails, a storm of signals reads the file in a thread for each."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    config, read = host.client.config, []
+    host.client.settings.read = lambda: (read.append(1), config)[1]  # type: ignore[func-returns-value]
+    for _ in range(50):
+        host.client.reload()
+        world.server.reload()
+    world.run(SETTLE_S)
+    assert len(read) == 2
+    assert len(world.log.texts("config-loaded")) == 2
+
+
+def test_a_server_that_refuses_keeps_nobody_from_the_next(make_world: MakeWorld) -> None:
+    """If this fails, a fleet with two relays is lost when one of them forgets a member."""
+    world = make_world(office(1), tier=Tier.KEY)
+    config = world.client_config("m0")
+    refusing = NoiseServer(world, Endpoint("192.0.2.9", 8080))
+    servers = (replace(config.servers[0], endpoint=Endpoint("192.0.2.9", 8080)), *config.servers)
+    host = world.host_of(replace(config, servers=servers))
+    world.run(0.5)
+    refusing.refuse("unknown-identity")
+    world.run_until_online("m0", limit_s=5.0)
+    assert host.failures == []
+    refusing.close()

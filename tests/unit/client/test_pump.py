@@ -124,7 +124,7 @@ def test_the_device_rests_while_the_stream_is_full() -> None:
     assert world.up() == []
     world.pump.resume()
     assert len(world.up()) == 1
-    world.pump.detach()
+    world.pump.detach(world.client)
     world.pump.resume()  # a stream that comes back to a session that is gone
     world.tun.send(udp_packet(ME, PEER, (1, 2), b"y"))
     assert len(world.up()) == 1
@@ -348,7 +348,7 @@ def test_what_fails_in_a_turn_reaches_the_session(monkeypatch: pytest.MonkeyPatc
             step()
         except ZeroDivisionError as error:
             faults.append(error)
-            world.pump.detach()
+            world.pump.detach(world.client)
 
     def defect(header: memoryview, packet: memoryview) -> int | None:
         raise ZeroDivisionError

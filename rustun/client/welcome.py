@@ -1,0 +1,55 @@
+"""From an accepted handshake to a session and to what the server says of this member."""
+
+from __future__ import annotations
+
+from rustun.backends.base import Stream
+from rustun.client.handshake import NoiseAccepted, SeedAccepted
+from rustun.client.noise_session import ClientNoiseSession
+from rustun.client.peers import OwnEntry, Peers, own_entry
+from rustun.client.seed_session import ClientSeedSession, seed_entries
+from rustun.client.session import ClientSession, Owner, Tools
+from rustun.config.client import ClientConfig
+from rustun.protocol.codec import RecordCodec
+from rustun.protocol.rekey import RekeyClient
+
+
+def open_session(
+    tools: Tools,
+    stream: Stream,
+    accepted: NoiseAccepted | SeedAccepted,
+    owner: Owner,
+    config: ClientConfig,
+    peers: Peers,
+) -> tuple[OwnEntry, ClientSession]:
+    """Return what is known of this member, and its session, which has not begun.
+
+    Raises: ProtocolError when the server's answer makes no sense.
+    """
+    if isinstance(accepted, SeedAccepted):
+        reply = accepted.reply
+        own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders)
+        peers.replace(seed_entries(reply.peer_details))
+        method = config.method.value if config.method is not None else ""
+        return own, ClientSeedSession(
+            tools,
+            stream,
+            accepted.codec,
+            owner,
+            accepted.held,
+            identity=config.identity,
+            cipher_name=method,
+            peers=peers,
+        )
+    welcome, keys = accepted.welcome, accepted.keys
+    offered = peers.own.offered if peers.own is not None else ()
+    own = own_entry(welcome.name, welcome.address, welcome.address6, tuple(str(prefix) for prefix in offered))
+    return own, ClientNoiseSession(  # the LANs as they are now come with the first config record
+        tools,
+        stream,
+        RecordCodec(welcome.cipher, keys, is_client=True, now=tools.reactor.now()),
+        owner,
+        accepted.held,
+        tier=accepted.credentials.suite.tier,
+        rekey=RekeyClient(accepted.credentials, keys.handshake_hash),
+        peers=peers,
+    )
