@@ -23,6 +23,7 @@ from tests.simulation.model_reference import EVERYWHERE, Credentials, Party, con
 from tests.simulation.model_setting import AGES, KEYS
 
 NETWORK: Final = "10.0.0.0/24"
+SILENCE_S: Final = 51.0  # a frame that is missing shows when the next one comes; cut short, only by silence
 BACK_S: Final = 130.0  # a silent death is noticed after 50 s, the longest wait is 60 s, a try takes 20 s
 NEWS_S: Final = 12.0  # on the seed's wire news come with the answer to the next keepalive, every 10 s
 ARRIVAL_S: Final = 0.5
@@ -94,7 +95,7 @@ def _judge_keys(fleet: Fleet, session: NoiseSession | SeedSession) -> None:
 def calm(fleet: Fleet, witness: KeyWitness) -> None:
     """End all faults, wait, and look for what has to be then. Raises: AssertionError."""
     _end_faults(fleet)
-    fleet.run(1.5)  # for the last edit, and for those who leave
+    fleet.run(_hidden_damage_s(fleet))
     judge(fleet, witness)
     began = fleet.world.reactor.now()
     _wait(fleet, lambda: _missing(fleet), BACK_S)
@@ -143,6 +144,14 @@ def _end_faults(fleet: Fleet) -> None:
             fleet.stop(site, crash=False)
         elif admits(site.party, fleet.now) and not admits(Party(site.identity, site.hand), fleet.now):
             _finish_rotation(fleet, site)
+
+
+def _hidden_damage_s(fleet: Fleet) -> float:
+    """Return how long it takes until everybody knows of the damage that was done to it."""
+    paths = [site.path for site in fleet.sites if site.path is not None and site.path.is_damaged]
+    for path in paths:
+        path.is_damaged = False
+    return SILENCE_S if paths else 1.5  # for the last edit, and for those who leave
 
 
 def _finish_rotation(fleet: Fleet, site: Site) -> None:

@@ -66,8 +66,8 @@ class Path:
         begin_recording: returns where to write down what a new connection sends.
     Attributes:
         behind: the network as the host sees it.
+        is_damaged: whether frames were changed of which the ends may not know yet; set back by who has waited.
         tampering: what happens to the next frame "up", to the server, and "down", to the client.
-        tampered: frames that were changed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Path:
     ) -> None:
         self.address = address
         self.tampering: dict[str, Tampering] = {}
-        self.tampered = 0
+        self.is_damaged = False
         self.reactor = reactor
         self.behind = network
         self._begin_recording = begin_recording
@@ -179,7 +179,7 @@ class Way:
         tampering = self._path.tampering.pop(self._name, None)
         sent = [frame]
         if tampering is not None:
-            self._path.tampered += 1
+            self._path.is_damaged = True
             sent = tampering(self, frame)
         self.passed += 1
         self.seen = [*self.seen[-3:], frame]
