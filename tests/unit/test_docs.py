@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -14,9 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rustun.backends.host_network import GSO_MAX_BYTES, TXQUEUELEN
 from rustun.backends.host_plan import MAX_ROUTES, ROUTE_PROTOCOL
+from rustun.client.settings import WAITING
+from rustun.config import load_client_config, load_server_config, read_routes
 from rustun.config.client import LEGACY_MTU, USUAL_MTU
+from rustun.config.keys import new_private_key
 from rustun.config.limits import LimitConfig, QueueConfig
-from rustun.config.member import MAX_CIDERS
+from rustun.config.member import KNOWN_KEYS, MAX_CIDERS
+from rustun.config.toml import Table
+from rustun.errors import Problem
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import RecordCodec, SeedCodec
 from rustun.protocol.control import Ping, RekeySwitch, encode
@@ -32,6 +37,7 @@ from rustun.protocol.suites import KEY, NO_PSK, SHARED, Credentials, public_key,
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
 STATUS = ROOT / "docs" / "status.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 SECURITY = ROOT / "docs" / "security.md"
 FAULTS = ROOT / "docs" / "faults.md"
 FAULTS_OF_THE_WIRE = [*map(str, range(1, 20)), "19a", *map(str, range(20, 29)), "33", *map(str, range(35, 40))]
@@ -179,6 +185,101 @@ def test_a_limit_that_nothing_reads_is_documented_as_such() -> None:
     read = set(re.findall(r"(?:limits|queues)\.([a-z0-9_]+)", code))
     names = {entry.name for kind in (LimitConfig, QueueConfig) for entry in fields(kind)}
     assert warned == names - read
+
+
+def configuration_section(file: str) -> str:
+    return CONFIGURATION.read_text().split(f"\n## {file}\n")[1].split("\n## ")[0]
+
+
+def documented_keys(file: str) -> dict[str, list[str]]:
+    """Return what docs/configuration.md says of a file: the cells of each row, by dotted key."""
+    found: dict[str, list[str]] = {}
+    table = ""
+    for line in configuration_section(file).split("\n"):
+        if heading := re.match(r"Before all |Each of `(\w+)`|`\[(\w+)\]`", line):
+            table = heading[1] or heading[2] or ""
+        elif row := re.match(r"\| `(\w+)` \| (.*) \|$", line):
+            found[".".join(filter(None, (table, row[1])))] = row[2].split(" | ")
+    return found
+
+
+def configuration_example(file: str, folder: Path) -> Path:
+    """Write a file's example of docs/configuration.md, with key files in the place of those in /etc."""
+    [text] = re.findall(rf"^```\w+ {re.escape(file)}\n(.*?)^```$", CONFIGURATION.read_text(), re.DOTALL | re.MULTILINE)
+    for name in re.findall(r"/etc/rustun/(\w+\.key)", text):
+        (folder / name).touch(0o600)
+        (folder / name).write_text(new_private_key().reveal())
+    (folder / file).write_text(text.replace("/etc/rustun/", f"{folder}/"))
+    return folder / file
+
+
+def keys_asked_for(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """Return what parsers fill from now on: the keys that they know in each table."""
+    asked: dict[str, set[str]] = {}
+
+    def close(table: Table) -> None:
+        asked.setdefault(".".join(table._path), set()).update(table._known)
+
+    monkeypatch.setattr(Table, "close", close)
+    return asked
+
+
+def dotted(asked: dict[str, set[str]]) -> set[str]:
+    names = {".".join(filter(None, (table, key))) for table, keys in asked.items() for key in keys}
+    return names - asked.keys()  # tables are no keys
+
+
+def test_every_key_of_the_server_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a key of server.toml has no line in docs/configuration.md, or one has a line that is gone."""
+    asked = keys_asked_for(monkeypatch)
+    load_server_config(configuration_example("server.toml", tmp_path))
+    for table, kind in (("limit_config", LimitConfig), ("queue_config", QueueConfig)):
+        assert asked.pop(table) == {entry.name for entry in fields(kind)}  # section 8 of the protocol has them
+        asked[table] = set()
+    assert documented_keys("server.toml").keys() == dotted(asked) - {"conf_agent"}
+
+
+def test_every_key_of_a_client_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a key of client.toml has no line in docs/configuration.md, or one has a line that is gone."""
+    asked = keys_asked_for(monkeypatch)
+    load_client_config(configuration_example("client.toml", tmp_path))
+    of_server = {f"crypto_config.{key}" for key in asked["crypto_config"]}
+    assert of_server <= documented_keys("server.toml").keys()
+    assert documented_keys("client.toml").keys() == dotted(asked) - of_server | {"servers"}  # a key and its tables
+
+
+def test_every_key_of_an_entry_is_documented() -> None:
+    """Fails if a key of routes.json has no line in docs/configuration.md, or one has a line that is gone."""
+    assert documented_keys("routes.json").keys() == KNOWN_KEYS
+
+
+def test_what_waits_for_a_restart_is_documented() -> None:
+    """Fails if an operator reloads and waits for a change that only a restart brings, or restarts for nothing."""
+    changes = {file: {k: c[-1] for k, c in documented_keys(f"{file}.toml").items()} for file in ("server", "client")}
+    for key, change in changes["server"].items():
+        table, _, name = key.partition(".")
+        taken = table in ("security_config", "crypto_config") and name != "known_keys_file"
+        assert change == ("reload" if taken else "restart"), key
+    device = {f"tunnel_config.{name.removeprefix('tun_')}" for name in WAITING}
+    for key, change in changes["client"].items():
+        unused = key.startswith("host_config.")
+        assert change == ("-" if unused else "restart" if key in device | {"identity"} else "reload"), key
+
+
+@pytest.mark.parametrize(
+    ("file", "notes_of"),
+    [
+        ("server.toml", lambda path: load_server_config(path).notes),
+        ("client.toml", lambda path: load_client_config(path).notes),
+        ("routes.json", lambda path: read_routes(path).notes),
+    ],
+)
+def test_the_examples_of_the_configuration_are_taken(
+    file: str, notes_of: Callable[[Path], tuple[Problem, ...]], tmp_path: Path
+) -> None:
+    """Fails if somebody copies an example and gets an error or a warning."""
+    notes = notes_of(configuration_example(file, tmp_path))
+    assert [note for note in notes if note.level != "note"] == []
 
 
 @pytest.mark.parametrize(
