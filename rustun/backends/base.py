@@ -206,10 +206,17 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """What came of an `apply`: the prefixes that are routed, and the others with the reason."""
+    """What came of an `apply`.
+
+    Attributes:
+        routed: the prefixes that lead into the tunnel, the networks of own addresses among them.
+        refused: the others with the reason; a refused own address as its /32 or /128.
+        addresses: the own addresses that the device has.
+    """
 
     routed: tuple[Prefix, ...] = ()
     refused: dict[Prefix, str] = field(default_factory=dict)
+    addresses: tuple[Interface, ...] = ()
 
 
 class HostNetwork(Protocol):

@@ -13,11 +13,12 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends import tun
 from rustun.backends.base import HostReport, HostState, Prefix
-from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
+from rustun.backends.host_plan import RoutePlan, accept_addresses, plan_addresses, plan_routes
 from rustun.backends.host_snapshot import Link, Snapshot
 from rustun.errors import HostError, RightsError
 
@@ -64,9 +65,11 @@ class LinuxHostNetwork:
             link = _find(snapshot, wished.device)
             if not link.up or link.mtu != wished.mtu:
                 sock.set_up(link.index, wished.mtu)
-            if _apply_addresses(sock, wished, snapshot, link):
+            accepted, refused = accept_addresses(wished, snapshot, link)
+            if _apply_addresses(sock, accepted, snapshot, link):
                 snapshot = sock.snapshot()  # the kernel may have dropped routes with an address
-            return self._apply_routes(sock, plan_routes(wished, snapshot, link, self._pins))
+            report = self._apply_routes(sock, plan_routes(accepted, snapshot, link, self._pins))
+            return replace(report, refused={**report.refused, **refused}, addresses=accepted.addresses)
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""

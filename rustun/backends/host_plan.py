@@ -11,18 +11,21 @@ Rules of this module
      without us. It is made before the prefix is and removed after it. No such path: the prefix is refused.
   5. A pin that nobody wishes is what a killed client left, unless another client runs here (its TUN has routes with
      our number): then it may be that one's.
-  6. Order: what the server needs, what the tunnel needs, then what goes. The same wish again gives no steps.
+  6. An own address is judged as a prefix is, with its network: the kernel takes each of its own addresses for itself,
+     so another's would be out of reach. A refused one is not set.
+  7. Order: what the server needs, what the tunnel needs, then what goes. The same wish again gives no steps.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rustun.backends.base import Address, HostState, Interface, Prefix
-from rustun.backends.host_snapshot import RTPROT_KERNEL, RTPROT_RA, Link, Route, Snapshot, device_route
+from rustun.backends.host_snapshot import GATEWAYS, RTPROT_KERNEL, RTPROT_RA, Link, Route, Snapshot, device_route
+from rustun.protocol.routing import like_default
 
 ROUTE_PROTOCOL: Final = 114  # "r"; unused in iproute2's rt_protos and by the routing daemons we know
 MAX_ROUTES: Final = 100_000  # what a hostile server can make this host carry
@@ -80,6 +83,21 @@ class AddressPlan:
     remove: tuple[Interface, ...] = ()
 
 
+def accept_addresses(wished: HostState, snapshot: Snapshot, link: Link) -> tuple[HostState, dict[Prefix, str]]:
+    """Return the wish without the own addresses that this host refuses, and why it refuses them."""
+    pairs = [(address, ipaddress.ip_network(address.ip)) for address in wished.addresses]
+    asked = [prefix for address, alone in pairs for prefix in (alone, address.network)]
+    judged = _judge(asked, _elsewhere(snapshot, link.index), snapshot, link.index, wished.outside)
+    refused: dict[Prefix, str] = {}
+    for address, alone in pairs:
+        if judged[alone]:
+            refused[alone] = f"not set as own address: {judged[alone]}"
+        elif judged[address.network]:
+            refused[alone] = f"not set as own address: its network {address.network}: {judged[address.network]}"
+    accepted = tuple(address for address, alone in pairs if alone not in refused)
+    return replace(wished, addresses=accepted), refused
+
+
 def plan_addresses(wished: HostState, snapshot: Snapshot, link: Link) -> AddressPlan:
     """Return the difference; new addresses first, since with its last address the kernel drops a device's routes."""
     present = [address for index, address in snapshot.addresses if index == link.index and not address.ip.is_link_local]
@@ -95,7 +113,7 @@ def plan_routes(
     """Return the steps for the routes.
 
     Args:
-        wished: what the client wants.
+        wished: what the client wants, with the own addresses that are accepted.
         snapshot: what the host has.
         link: the TUN device; None when it is gone, so that only pins are left to remove.
         own_pins: host routes that this process made earlier.
@@ -107,8 +125,8 @@ def plan_routes(
 
     own_networks = [address.network for address in wished.addresses]
     asked = [network for network in own_networks if network.prefixlen < network.max_prefixlen]
-    taken = foreign + [route for route in ours if route.device != index and not _is_pin(route, snapshot)]
-    judged = _judge(dict.fromkeys((*asked, *wished.routes)), taken, snapshot, frozenset(wished.outside))
+    taken = _elsewhere(snapshot, index)
+    judged = _judge(dict.fromkeys((*asked, *wished.routes)), taken, snapshot, index, wished.outside)
     pins = _pins(wished.outside, judged, foreign, snapshot)
 
     accepted = [prefix for prefix, reason in judged.items() if not reason]
@@ -126,17 +144,24 @@ def plan_routes(
     )
 
 
-def _judge(
-    asked: Iterable[Prefix], taken: list[Route], snapshot: Snapshot, outside: frozenset[Address]
-) -> dict[Prefix, str]:
-    """Return each prefix with the reason against it, empty where there is none.
+def _elsewhere(snapshot: Snapshot, index: int) -> list[Route]:
+    """Return the routes that do not lead into our device, those of another client on this host among them."""
+    return [
+        route
+        for route in snapshot.routes
+        if route.device != index and (route.protocol != ROUTE_PROTOCOL or not _is_pin(route, snapshot))
+    ]
 
-    `taken` are the routes that lead elsewhere, those of another client on this host among them.
-    """
+
+def _judge(
+    asked: Iterable[Prefix], taken: list[Route], snapshot: Snapshot, index: int, outside: Iterable[Address]
+) -> dict[Prefix, str]:
+    """Return each prefix with the reason against it, empty where there is none; `taken` leads elsewhere."""
     names = {link.index: link.name for link in snapshot.links}
     elsewhere = {route.prefix: names.get(route.device, "several interfaces") for route in taken}
     at = {route.prefix: names.get(route.device, "?") for route in taken if _is_connected(route)}
     connected = Networks(at)
+    needed = _needed(taken, snapshot, index, outside)
     judged: dict[Prefix, str] = {}
     accepted = 0
     for prefix in asked:
@@ -144,7 +169,7 @@ def _judge(
             inside = "" if network == prefix else f"lies inside {network}, "
             reason = f"{inside or 'is '}directly connected at {at[network]}"
         else:
-            reason = _reason_against(prefix, elsewhere, outside)
+            reason = _reason_against(prefix, elsewhere, needed)
         if not reason and accepted >= MAX_ROUTES:
             reason = f"over {MAX_ROUTES:,} routes"
         judged[prefix] = reason
@@ -152,13 +177,31 @@ def _judge(
     return judged
 
 
-def _reason_against(prefix: Prefix, elsewhere: dict[Prefix, str], outside: frozenset[Address]) -> str:
+def _needed(taken: list[Route], snapshot: Snapshot, index: int, outside: Iterable[Address]) -> dict[bytes, str]:
+    """Return the single addresses that this host has to reach outside the tunnel, packed, with what they are to it."""
+    names = {link.index: link.name for link in snapshot.links}
+    needed = {}
+    for route in taken:
+        size = route.prefix.max_prefixlen // 8
+        for name, payload in route.path:
+            if name in GATEWAYS:  # the kernel aligns what is nested to 4 bytes, too
+                routers = (payload[at : at + size] for at in range(0, len(payload) - size + 1, 4))
+                needed.update(dict.fromkeys(routers, "a gateway of this host"))
+    for device, address in snapshot.addresses:
+        if device != index:
+            needed[address.ip.packed] = f"this host's own address at {names.get(device, '?')}"
+    return {**needed, **{address.packed: "the server's own address" for address in outside}}
+
+
+def _reason_against(prefix: Prefix, elsewhere: dict[Prefix, str], needed: dict[bytes, str]) -> str:
     if prefix.prefixlen == 0:
         return "a default route is only taken from a member chosen as exit node"
+    if like_default(prefix):
+        return "so wide that a few of its kind are a default route"
     if RESERVED.holding(prefix) is not None:
         return "loopback, link-local, multicast or reserved"
-    if prefix.prefixlen == prefix.max_prefixlen and prefix.network_address in outside:
-        return "the server's own address"
+    if prefix.prefixlen == prefix.max_prefixlen and prefix.network_address.packed in needed:
+        return needed[prefix.network_address.packed]
     if prefix in elsewhere:
         return f"this host already routes it by {elsewhere[prefix]}"
     return ""

@@ -367,7 +367,7 @@ class TunnelClient:
             if self.host_report.refused.get(prefix) != reason:
                 self._log.event("warning", "route-refused", f"{prefix} is not routed into the tunnel: {reason}")
         self.host_state, self.host_report = wished, report
-        self.peers.set_routed(report.routed)
+        self.peers.set_routed(report, self.config.host)
         self.pump.forget_flows()
 
 

@@ -5,14 +5,20 @@ Rules of this module
   2. A packet from the tunnel is delivered when its source lies in a prefix that is routed into the tunnel and its
      destination is this member's own address or a prefix that it offers; the kernel never sees another.
   3. A prefix that this member offers is its own LAN: it is never routed into the tunnel.
+  4. The server's word alone opens nothing: an own address counts when the host has set it, a network when the host
+     routes it, and what is offered as far as this host's configuration agrees to forward for it.
+  5. What a server tells is bounded, complete or not: more ends the session.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
+from typing import Final
 
-from rustun.backends.base import Interface, Prefix
+from rustun.backends.base import HostReport, Interface, Prefix
+from rustun.config.client import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
     MAX_ASKED,
@@ -24,7 +30,11 @@ from rustun.protocol.control import (
     parse_prefix,
 )
 from rustun.protocol.packet import flow_addresses
-from rustun.protocol.routing import PrefixTable, never_inside
+from rustun.protocol.routing import PrefixTable, like_default, never_inside
+
+MAX_DIRECTORY_BYTES: Final = 32 << 20  # of memory, for about 50,000 members: what a hostile server can make us hold
+ENTRY_BYTES: Final = 500  # an entry with its texts, beside their characters
+TEXT_BYTES: Final = 60  # one more text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class Peers:
         self.entries: dict[str, DirectoryEntry] = {}
         self._presence: dict[str, bool] = {}  # as asked for, the oldest answer first
         self._pages: list[Directory] = []
+        self._page_bytes = 0
         self._generation = 0
         self._inside: PrefixTable[bool] = PrefixTable()
         self._ours: PrefixTable[bool] = PrefixTable()
@@ -94,6 +105,7 @@ class Peers:
         """A new session begins: its server may count generations anew. What is known stays until it is replaced."""
         self._generation = 0
         self._pages.clear()
+        self._page_bytes = 0
         self._presence.clear()
 
     def replace(self, entries: list[DirectoryEntry]) -> None:
@@ -104,7 +116,7 @@ class Peers:
         """Take one page of news.
 
         Returns: whether what is known has changed.
-        Raises: ProtocolError for a page that does not follow the one before.
+        Raises: ProtocolError for a page that does not follow the one before, and for more than a client holds.
         """
         expected = len(self._pages)
         if page.page != expected or (page.base != 0 and page.base != self._generation):
@@ -112,10 +124,14 @@ class Peers:
         first = self._pages[0] if self._pages else page
         if (first.generation, first.base, first.pages) != (page.generation, page.base, page.pages):
             raise ProtocolError("directory pages of two generations are mixed")
+        self._page_bytes += _size(page.members) + sum(TEXT_BYTES + len(identity) for identity in page.gone)
+        if self._page_bytes > MAX_DIRECTORY_BYTES:
+            self._pages.clear()
+            raise ProtocolError(f"directory pages of over {MAX_DIRECTORY_BYTES >> 20} MiB")
         self._pages.append(page)
         if len(self._pages) < page.pages:
             return False
-        pages, self._pages = self._pages, []
+        pages, self._pages, self._page_bytes = self._pages, [], 0
         self._generation = page.generation
         entries = {} if page.base == 0 else dict(self.entries)
         for part in pages:
@@ -123,6 +139,8 @@ class Peers:
                 entries.pop(identity, None)
             entries.update((entry.identity, entry) for entry in part.members)
         entries.pop(self._identity, None)
+        if _size(entries.values()) > MAX_DIRECTORY_BYTES:
+            raise ProtocolError(f"a directory of over {MAX_DIRECTORY_BYTES >> 20} MiB")
         changed = entries != self.entries
         self.entries = entries
         return changed
@@ -145,23 +163,47 @@ class Peers:
                         wished.add(ip_network(address))
         return tuple(sorted(wished - offered, key=lambda prefix: (prefix.version, prefix)))
 
-    def set_routed(self, routed: tuple[Prefix, ...]) -> None:
-        """Note which prefixes the host really routes into the tunnel."""
-        own = self.own
+    def set_routed(self, report: HostReport, consent: HostConsent) -> None:
+        """Note what the host really has and routes into the tunnel, and what it agrees to forward for."""
         self._inside, self._ours = PrefixTable(), PrefixTable()
-        for prefix in routed:
+        for prefix in report.routed:
             self._inside.insert(prefix, True)
-        for address in own.addresses if own else ():
-            self._inside.insert(address.network, True)
+        for address in report.addresses:
             self._ours.insert(ip_network(address.ip), True)
-        for prefix in own.offered if own else ():
-            self._ours.insert(prefix, True)
+        for prefix in self.own.offered if self.own is not None else ():
+            if _forwards(consent, prefix):
+                self._ours.insert(prefix, True)
 
     def judge(self, key: bytes) -> str:
         """Return why a packet with these addresses (a flow key) is not delivered, or nothing when it is."""
         version, source, destination = flow_addresses(key)
         if never_inside(source, version) or self._inside.lookup(source, version) is None:
             return "bad-source"
-        if self._ours.lookup(destination, version) is None:
+        if never_inside(destination, version) or self._ours.lookup(destination, version) is None:
             return "bad-destination"
         return ""
+
+
+def _forwards(consent: HostConsent, prefix: Prefix) -> bool:
+    """Tell whether this host forwards for what it is said to offer: within `gateway`, where that is written."""
+    if like_default(prefix):
+        return consent.offer_exit
+    if not consent.gateway:
+        return True
+    return any(
+        prefix.version == lan.version and lan.supernet_of(prefix)  # type: ignore[arg-type]  # one version, as checked
+        for lan in consent.gateway
+    )
+
+
+def _size(entries: Iterable[DirectoryEntry]) -> int:
+    """Return about how many bytes of memory entries take."""
+    return sum(
+        ENTRY_BYTES
+        + len(entry.identity)
+        + len(entry.name)
+        + len(entry.address)
+        + len(entry.address6)
+        + sum(TEXT_BYTES + len(prefix) for prefix in entry.prefixes)
+        for entry in entries
+    )

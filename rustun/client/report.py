@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 def client_status(client: TunnelClient, now: float) -> dict[str, object]:
     """Return the document; taken at one moment, times as ages in seconds."""
     session, tun, pump = client.session, client.tun, client.pump
-    host = client.host_state
     return {
         "identity": client.config.identity,
         "state": client.state,
@@ -27,7 +26,7 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
             "mtu": client.config.tun_mtu,
             "offloads": sorted(tun.offloads) if tun is not None else [],
         },
-        "addresses": [str(address) for address in host.addresses] if host is not None else [],
+        "addresses": [str(address) for address in client.host_report.addresses],
         "routes": [str(prefix) for prefix in client.host_report.routed],
         "refused_routes": {str(prefix): reason for prefix, reason in client.host_report.refused.items()},
         "peers": [

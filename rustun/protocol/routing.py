@@ -21,6 +21,7 @@ Prefix = IPv4Network | IPv6Network
 T = TypeVar("T")
 
 _ADDRESS_BITS: Final = {4: 32, 6: 128}
+_SHORTEST_BITS: Final = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest networks that somebody may have at home
 
 # RFC 6890 and its registries: this host, loopback, link-local, multicast, limited broadcast, IPv4-mapped.
 _NEVER_INSIDE: Final = tuple(
@@ -98,6 +99,11 @@ _NEVER_INSIDE_TABLE: Final = _never_inside_table()
 def never_inside(address: int, version: int) -> bool:
     """Tell whether an address has no business in a tunnel, as source or destination."""
     return _NEVER_INSIDE_TABLE.lookup(address, version) is not None
+
+
+def like_default(prefix: Prefix) -> bool:
+    """Tell whether a prefix is a default route, or so wide that a few of its kind make one."""
+    return prefix.prefixlen < _SHORTEST_BITS[prefix.version]
 
 
 class ClusterRoutes(Generic[T]):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from rustun.backends.base import HostReport
 from rustun.client.peers import Peers, own_entry
 from rustun.client.seed_session import seed_entries
+from rustun.config.client import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol import control
 from rustun.protocol.ciphers import NONCE_BYTES, SeedMethod, seed_cipher
@@ -87,7 +89,7 @@ def route(peers: Peers) -> None:
     numbers = {(prefix.version, int(prefix.network_address), prefix.prefixlen) for prefix in prefixes}
     assert len(numbers) == len(prefixes)
     assert all(str(prefix).isprintable() for prefix in prefixes)
-    peers.set_routed(prefixes)
+    peers.set_routed(HostReport(prefixes, addresses=peers.own.addresses if peers.own else ()), HostConsent())
 
 
 def seed_news(data: bytes) -> None:

@@ -253,6 +253,25 @@ def test_host_keeps_what_is_its_own() -> None:
 
 
 @in_private_namespace
+def test_an_own_address_that_the_host_needs_is_not_set() -> None:
+    """If this fails, a server's word makes the host reach itself where its gateway or its server was."""
+    with Host() as host:
+        before = host.routes()
+        network = LinuxHostNetwork()
+        device = network.open_tun("rustun0", 1500, True)
+        texts = ("10.0.1.1/0", "203.0.113.7/32", "192.168.1.1/32", "192.168.1.2/24", "2001:db8:1::1/128")
+        taken = tuple(ip_interface(text) for text in texts)
+        report = network.apply(wished(addresses=(*taken, ip_interface("10.0.9.2/24")), routes=()))
+        assert report.addresses == (ip_interface("10.0.9.2/24"),)
+        assert host.addresses("rustun0") == {"10.0.9.2/24"}
+        assert set(report.refused) == {ip_network(address.ip) for address in taken}
+        assert host.routes() - before == {f"10.0.9.0/24 dev rustun0 proto {ROUTE_PROTOCOL}"}
+        assert {host.path(text) for text in ("203.0.113.7", "192.168.1.1", "192.168.1.2")} == {"eth0"}
+        assert network.apply(wished(addresses=(*taken, ip_interface("10.0.9.2/24")), routes=())) == report
+        device.close()
+
+
+@in_private_namespace
 def test_kernel_refusal_is_reported_per_route() -> None:
     """If this fails, one IPv6 prefix on a host without IPv6 ends the client."""
     with Host():

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState
-from rustun.backends.host_plan import plan_routes
+from rustun.backends.host_plan import accept_addresses, plan_routes
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
 from rustun.errors import HostError, RightsError
@@ -161,11 +161,13 @@ class MemoryHostNetwork:
             raise HostError(self.broken)
         link = Link(99, wished.device, "tun", True, wished.mtu)
         snapshot = replace(self._host, links=(*self._host.links, link))
-        plan = plan_routes(wished, snapshot, link)
+        accepted, refused = accept_addresses(wished, snapshot, link)
+        plan = plan_routes(accepted, snapshot, link)
         self.state = wished
         for tun in self.tuns:
             tun.down &= tun.name != wished.device
-        return HostReport(tuple(route.prefix for route in plan.routes), dict(plan.refused))
+        routed = tuple(route.prefix for route in plan.routes)
+        return HostReport(routed, {**dict(plan.refused), **refused}, accepted.addresses)
 
     def clear(self) -> None:
         """Forget what was wished."""

@@ -10,7 +10,14 @@ import pytest
 
 from rustun.backends import host_plan
 from rustun.backends.base import HostState, Prefix
-from rustun.backends.host_plan import ROUTE_PROTOCOL, Networks, RoutePlan, plan_addresses, plan_routes
+from rustun.backends.host_plan import (
+    ROUTE_PROTOCOL,
+    Networks,
+    RoutePlan,
+    accept_addresses,
+    plan_addresses,
+    plan_routes,
+)
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 
 ETHERNET, TUN, OTHER_TUN = 2, 7, 8
@@ -92,6 +99,9 @@ def test_difference_only() -> None:
     [
         ("0.0.0.0/0", "exit node"),
         ("::/0", "exit node"),
+        ("0.0.0.0/1", "so wide"),
+        ("::/1", "so wide"),
+        ("2000::/3", "so wide"),
         ("127.0.0.0/8", "loopback"),
         ("127.1.0.0/16", "loopback"),
         ("169.254.169.254/32", "link-local"),
@@ -119,7 +129,7 @@ def test_refused(prefix: str, words: str) -> None:
     assert text(route.prefix for route in plan.add) == ["10.0.2.0/24"]
 
 
-@pytest.mark.parametrize("prefix", ["192.168.0.0/16", "0.0.0.0/1", "::/1", "10.0.0.1/32", "192.168.2.0/24"])
+@pytest.mark.parametrize("prefix", ["192.168.0.0/16", "10.0.0.0/8", "fc00::/7", "10.0.0.1/32", "192.168.2.0/24"])
 def test_wider_or_other_prefixes_are_taken(prefix: str) -> None:
     """If this fails, members' networks that take nothing from this host are refused."""
     assert plan_routes(wish(prefix), HOST, LINK).refused == ()
@@ -130,6 +140,50 @@ def test_own_network_that_is_a_lan_here_is_refused_too() -> None:
     plan = plan_routes(wish(addresses=("192.168.1.77/24",)), HOST, LINK)
     assert plan.add == ()
     assert "directly connected" in dict(plan.refused)[ip_network("192.168.1.0/24")]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("10.0.1.1/0", "default route"),
+        ("fd00::1/0", "default route"),
+        ("10.0.1.1/4", "so wide"),
+        ("203.0.113.7/32", "the server's own address"),
+        ("203.0.113.7/24", "the server's own address"),
+        ("192.168.1.1/32", "lies inside 192.168.1.0/24, directly connected at eth0"),
+        ("192.168.1.1/16", "lies inside 192.168.1.0/24"),
+        ("2001:db8:1::9/128", "lies inside 2001:db8:1::/64"),
+        ("192.168.1.5/32", "lies inside 192.168.1.0/24"),
+        ("172.31.1.1/24", "a gateway of this host"),
+        ("172.31.1.2/24", "a gateway of this host"),
+        ("2001:db8:ffff::1/64", "a gateway of this host"),
+        ("198.51.100.1/32", "this host's own address at lo"),
+        ("172.20.0.9/16", "its network 172.20.0.0/16: this host already routes it by eth0"),
+        ("127.0.0.9/32", "loopback"),
+        ("169.254.1.1/8", "link-local"),
+        ("224.0.0.5/32", "multicast"),
+        ("fe80::1/64", "link-local"),
+    ],
+)
+def test_own_addresses_are_judged_as_prefixes_are(address: str, words: str) -> None:
+    """If this fails, a server makes a host take its server, its gateway or its neighbours for itself."""
+    several = Route(
+        ip_network("0.0.0.0/0"),
+        0,
+        4,
+        path=(("RTA_MULTIPATH", bytes([16, 0, 0, 0, 2, 0, 0, 0, 8, 0, 5, 0]) + ip_address("172.31.1.2").packed),),
+    )
+    far = (via("0.0.0.0/0", "172.31.1.1"), several, via("::/0", "2001:db8:ffff::1"), via("172.20.0.0/16", "172.31.1.1"))
+    host = replace(HOST, addresses=(*HOST.addresses, (1, ip_interface("198.51.100.1/32"))), routes=(*HOST.routes, *far))
+    wished = wish("10.0.2.0/24", outside=("203.0.113.7",), addresses=(address, "10.0.1.2/24", "fd00:1::2/64"))
+    accepted, refused = accept_addresses(wished, host, LINK)
+    assert text(accepted.addresses) == ["10.0.1.2/24", "fd00:1::2/64"]
+    assert accepted.routes == wished.routes
+    [(prefix, reason)] = refused.items()
+    assert prefix == ip_network(ip_interface(address).ip)
+    assert words in reason
+    there = replace(host, addresses=(*host.addresses, *((TUN, one) for one in accepted.addresses)))
+    assert accept_addresses(wished, there, LINK) == (accepted, refused)
 
 
 def test_server_inside_a_prefix_is_pinned_first() -> None:

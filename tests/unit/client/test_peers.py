@@ -7,8 +7,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from rustun.backends.base import Prefix
+from rustun.backends.base import HostReport, Prefix
+from rustun.client import peers as peers_module
 from rustun.client.peers import OwnEntry, Peers, own_entry
+from rustun.config.client import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol.control import Directory, DirectoryEntry
 from rustun.protocol.routing import never_inside
@@ -111,8 +113,8 @@ def test_verdicts_agree_with_a_scan(seed: int) -> None:
     )
     if seed == 0:  # an exit: everything is inside, but what has no business in any tunnel
         routed = (*routed, ip_network("0.0.0.0/0"), ip_network("::/0"))
-    peers.set_routed(routed)
     inside = [*routed, *(address.network for address in peers.own.addresses)]
+    peers.set_routed(HostReport(tuple(inside), addresses=peers.own.addresses), HostConsent())
     ours = [*peers.own.offered, *(ip_network(address.ip) for address in peers.own.addresses)]
     fours = ("10.0.1.2", "10.0.1.9", "192.168.5.7", "192.168.7.7", "10.9.0.1", "10.9.0.2", "10.100.0.1", "8.8.8.8",
              "127.0.0.1", "224.0.0.5")  # fmt: skip
@@ -133,8 +135,71 @@ def test_nothing_is_delivered_before_the_host_is_set_up() -> None:
     """If this fails, a packet is delivered on the word of its sender alone."""
     peers = Peers("me")
     assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
-    peers.set_routed(())
+    peers.set_routed(HostReport(), HostConsent())
     assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
+
+
+def test_what_the_host_refused_opens_nothing() -> None:
+    """If this fails, a server that names an odd own address turns off the checks of sources and destinations."""
+    peers = Peers("me")
+    peers.own = OwnEntry("me", (ip_interface("10.0.1.1/0"), ip_interface("10.0.1.2/24")), ())
+    peers.set_routed(HostReport((ip_network("10.0.3.0/24"),), addresses=peers.own.addresses[1:]), HostConsent())
+    assert peers.judge(key("8.8.8.8", "10.0.1.2")) == "bad-source"
+    assert peers.judge(key("10.0.1.9", "10.0.1.2")) == "bad-source"  # its network is not routed
+    assert peers.judge(key("10.0.3.9", "10.0.1.1")) == "bad-destination"
+    assert peers.judge(key("10.0.3.9", "10.0.1.2")) == ""
+
+
+EVERYTHING = ("0.0.0.0/0", "128.0.0.0/1", "192.168.5.0/24", "192.168.6.0/24", "fd05::/64", "127.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("consent", "reached"),
+    [
+        (HostConsent(), {"192.168.5.7", "192.168.6.7", "fd05::1"}),
+        (HostConsent(gateway=(ip_network("192.168.4.0/23"),)), {"192.168.5.7"}),
+        (HostConsent(gateway=(ip_network("192.168.5.0/25"),)), set()),
+        (HostConsent(gateway=(ip_network("fd05::/48"),)), {"fd05::1"}),
+        (HostConsent(offer_exit=True), {"192.168.5.7", "192.168.6.7", "fd05::1", "172.16.5.5", "203.0.113.1"}),
+    ],
+)
+def test_a_host_forwards_for_what_it_agreed_to(consent: HostConsent, reached: set[str]) -> None:
+    """If this fails, a server makes a host forward packets to where its operator never let it."""
+    peers = Peers("me")
+    peers.own = own(*EVERYTHING)
+    routed = (ip_network("10.0.1.0/24"), ip_network("fd00::/64"))
+    peers.set_routed(HostReport(routed, addresses=peers.own.addresses), consent)
+    fours = ("192.168.5.7", "192.168.6.7", "172.16.5.5", "203.0.113.1", "127.0.0.1", "224.0.0.5")
+    found = {address for address in fours if not peers.judge(key("10.0.1.9", address))}
+    found |= {address for address in ("fd05::1", "fd06::1") if not peers.judge(key("fd00::9", address))}
+    assert found == reached
+
+
+def test_pages_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a hostile server fills a client's memory with pages of a directory that never comes."""
+    monkeypatch.setattr(peers_module, "MAX_DIRECTORY_BYTES", 1 << 20)
+    peers = Peers("me")
+    strangers = tuple(f"stranger-{number}" for number in range(500))
+    for number in range(1000):
+        told = (entry(f"m{number}", "10.0.1.3", *("192.168.7.0/24",) * 100),)
+        try:
+            peers.receive(Directory(1, 0, number, 1000, told if number % 2 else (), () if number % 2 else strangers))
+        except ProtocolError as error:
+            assert "over 1 MiB" in str(error)
+            break
+    assert 20 < number < 100
+    peers.forget_generation()
+    assert peers.receive(snapshot(A, B))
+
+
+def test_news_that_only_add_are_refused_at_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a hostile server fills a client's memory with one small piece of news after the other."""
+    monkeypatch.setattr(peers_module, "MAX_DIRECTORY_BYTES", 1 << 20)
+    peers = Peers("me")
+    with pytest.raises(ProtocolError, match="over 1 MiB"):
+        for number in range(3000):
+            peers.receive(Directory(number + 1, number, 0, 1, (entry(f"m{number}", "10.0.1.3"),), ()))
+    assert 1000 < len(peers.entries) < 3000
 
 
 @pytest.mark.parametrize(

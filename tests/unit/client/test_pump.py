@@ -9,9 +9,11 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
+from rustun.backends.base import HostReport
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
+from rustun.config.client import HostConsent
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import Buffers
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
@@ -52,13 +54,18 @@ class World:
         self.tun = MemoryTun(self.reactor, "rustun0")
         self.peers = Peers("me")
         self.peers.own = OwnEntry("me", (ip_interface(f"{ME}/24"),), (ip_network("192.168.5.0/24"),))
-        self.peers.set_routed((ip_network("192.168.7.0/24"),))
+        self.route("192.168.7.0/24")
         self.gone: list[HostError] = []
         self.pump = Pump(self.reactor, Buffers(), self.tun, self.peers, 1430, self.gone.append)
         self.server = codec(is_client=False)
         self.records: list[bytes] = []
         self.sends = 0
         self._offloads = offloads
+
+    def route(self, prefix: str) -> None:
+        own = ip_interface(f"{ME}/24")
+        report = HostReport((own.network, ip_network(prefix)), addresses=(own,))
+        self.peers.set_routed(report, HostConsent())
 
     def attach(self) -> None:
         self.client = codec(is_client=True)
@@ -244,7 +251,7 @@ def test_delivery_agrees_with_judging_each_packet(seed: int) -> None:
         expected += slow_deliver(world, run, drops)
         world.deliver(run)
         if rng.random() < 0.3:
-            world.peers.set_routed((ip_network(rng.choice(("192.168.7.0/24", "8.8.8.0/24"))),))
+            world.route(rng.choice(("192.168.7.0/24", "8.8.8.0/24")))
             world.pump.forget_flows()
     assert [packet for _, packet in world.tun.received] == expected
     assert world.pump.drops == drops
@@ -348,12 +355,13 @@ def test_what_fails_in_a_turn_reaches_the_session(monkeypatch: pytest.MonkeyPatc
             step()
         except ZeroDivisionError as error:
             faults.append(error)
-            world.pump.detach(world.client)
+            world.pump.detach(ours)
 
     def defect(header: memoryview, packet: memoryview) -> int | None:
         raise ZeroDivisionError
 
-    world.pump.attach(codec(is_client=True), world._transmit, guard, offloads=True)
+    ours = codec(is_client=True)
+    world.pump.attach(ours, world._transmit, guard, offloads=True)
     with monkeypatch.context() as patch:
         patch.setattr(world.tun, "read_into", defect)
         world.tun.send(udp_packet(ME, PEER, (1, 2), b"lost"), bytes(10))

@@ -71,13 +71,14 @@ def test_apply_judges_as_the_real_one() -> None:
     wished = HostState(
         "rustun0",
         1500,
-        (ip_interface("10.0.1.2/24"),),
+        (ip_interface("10.0.1.2/24"), ip_interface("198.51.100.1/32")),
         (ip_network("10.0.2.0/24"), ip_network("198.51.100.0/24"), ip_network("203.0.113.0/24")),
         (ip_address("203.0.113.7"),),
     )
     report = host.apply(wished)
     assert report.routed == (ip_network("10.0.1.0/24"), ip_network("10.0.2.0/24"), ip_network("203.0.113.0/24"))
-    assert list(report.refused) == [ip_network("198.51.100.0/24")]
+    assert list(report.refused) == [ip_network("198.51.100.0/24"), ip_network("198.51.100.1/32")]
+    assert report.addresses == wished.addresses[:1]
     assert host.state == wished
     host.broken = "no such device"
     with pytest.raises(HostError, match="no such device"):

@@ -1,0 +1,88 @@
+"""A server that is authentic and hostile: what it tells its client about the client's own host, and how much."""
+
+from __future__ import annotations
+
+import pytest
+
+from rustun.client import peers as peers_module
+from rustun.client.report import client_status
+from rustun.protocol.control import Config, Directory, DirectoryEntry
+from tests.ip_packets import udp_packet
+from tests.simulation.conftest import MakeWorld
+from tests.simulation.peers import NoiseServer, item
+from tests.simulation.world import Host, World, office
+
+PEER = DirectoryEntry("m1", "", "10.0.1.2", "", ("192.168.7.0/24",), True)
+
+
+def welcomed(world: World) -> tuple[Host, NoiseServer]:
+    world.stop_server()
+    world.run(1.0)
+    server, host = NoiseServer(world), world.host("m0")
+    world.run(1.0)
+    server.welcome()
+    world.run(0.1)
+    return host, server
+
+
+@pytest.mark.parametrize(
+    ("address", "prefixes", "source", "destination"),
+    [
+        ("10.0.1.1/0", (), "8.8.8.8", "10.0.1.1"),
+        ("10.0.1.1/1", (), "8.8.8.8", "10.0.1.1"),
+        ("10.0.1.1/0", ("0.0.0.0/0",), "8.8.8.8", "172.16.5.5"),
+        ("10.0.1.1/24", ("0.0.0.0/0",), "192.168.7.1", "172.16.5.5"),
+        ("10.0.1.1/24", ("128.0.0.0/1",), "192.168.7.1", "172.16.5.5"),
+        ("198.51.100.1/24", (), "192.168.7.1", "198.51.100.1"),
+        ("192.0.2.1/24", (), "192.168.7.1", "192.0.2.1"),
+    ],
+)
+def test_no_word_of_a_server_turns_off_the_checks(
+    make_world: MakeWorld, address: str, prefixes: tuple[str, ...], source: str, destination: str
+) -> None:
+    """If this fails, a server reaches services that trust an address, or the LAN behind a member, by an odd word."""
+    world = make_world(office(1))
+    host, server = welcomed(world)
+    server.say(Config("", address, "", prefixes, {}), Directory(1, 0, 0, 1, (PEER,), ()))
+    world.run(0.1)
+    server.send_items(item(udp_packet(source, destination, (53, 53), b"forged")))
+    world.run(0.1)
+    assert host.packets == []
+    assert host.drops["bad-source"] + host.drops["bad-destination"] == 1
+    server.say(Config("", "10.0.1.1/24", "", (), {}))
+    world.run(0.1)
+    server.send_items(item(udp_packet("192.168.7.1", "10.0.1.1", (53, 53), b"honest")))
+    world.run(0.1)
+    assert len(host.packets) == 1
+    server.close()
+
+
+def test_an_own_address_that_is_refused_is_shown(make_world: MakeWorld) -> None:
+    """If this fails, an operator wonders why a member that is online reaches nobody."""
+    world = make_world(office(1))
+    host, server = welcomed(world)
+    server.say(Config("", "198.51.100.1/24", "fd00:1::1/64", (), {}))
+    world.run(0.1)
+    shown = client_status(host.client, world.reactor.now())
+    reason = "not set as own address: lies inside 198.51.100.0/24, directly connected at eth0"
+    assert shown["state"] == "online"
+    assert shown["addresses"] == ["fd00:1::1/64"]
+    assert shown["refused_routes"] == {"198.51.100.1/32": reason}
+    assert any(reason in text for text in host.log.texts("route-refused"))
+    server.close()
+
+
+def test_pages_without_end_end_the_session(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a server fills a client's memory with pages of a directory that never comes."""
+    monkeypatch.setattr(peers_module, "MAX_DIRECTORY_BYTES", 1 << 20)
+    world = make_world(office(1))
+    host, server = welcomed(world)
+    for page in range(30):
+        names = tuple(f"stranger-{page}-{number:030}" for number in range(900))
+        if server.ended:
+            break
+        server.say(Directory(1, 0, page, 10_000, (), names))
+    assert server.ended
+    assert 10 < page < 20
+    assert "directory pages of over 1 MiB" in host.client.last_error
+    server.close()
