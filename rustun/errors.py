@@ -70,6 +70,11 @@ class ConfigError(RustunError):
         super().__init__("\n".join(line for problem in problems for line in problem.lines()))
         self.problems = problems
 
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What the configuration was refused for; the other problems are only worth knowing."""
+        return tuple(problem for problem in self.problems if problem.level == "error")
+
 
 class RightsError(RustunError):
     """This process lacks a right that it needs (CAP_NET_ADMIN, /dev/net/tun)."""
