@@ -18,7 +18,7 @@ from rustun.backends.base import Endpoint
 from rustun.backends.memory.network import Faults
 from rustun.backends.memory.reactor import EPOCH_S
 from rustun.config.addresses import parse_endpoint
-from rustun.config.client import ClientConfig, ServerAddress
+from rustun.config.client import ClientConfig, HostConsent, ServerAddress
 from rustun.config.keys import parse_public_key
 from tests.ip_packets import ip_packet
 from tests.simulation.model_coverage import Coverage
@@ -156,7 +156,8 @@ class Fleet:
     def _client_config(self, identity: str, ages: tuple[str, ...], hand: Credentials, server: str) -> ClientConfig:
         config = self.world.client_config(identity, ages=ages)
         pinned = tuple(parse_public_key(key) for key in hand.server_keys)
-        return replace(config, servers=(ServerAddress(parse_endpoint(server), pinned),))
+        consent = HostConsent(offer_exit=True)  # who is said to offer a default route wants to
+        return replace(config, servers=(ServerAddress(parse_endpoint(server), pinned),), host=consent)
 
     def give_keys(self, site: Site, ages: tuple[str, ...], server_ages: tuple[str, ...]) -> None:
         """Let a client read a configuration with other keys; it changes over while the old session serves."""
