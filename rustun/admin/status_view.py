@@ -19,8 +19,15 @@ from rustun.printable import printable
 
 Document = Mapping[str, Any]
 
-STYLES: Final = {"online": "green", "offline": "dim", "refused": "red"}  # colour repeats the word, never replaces it
+STYLES: Final = {  # colour repeats the word, never replaces it
+    **{"online": "green", "refused": "red"},
+    **dict.fromkeys(("offline", "disabled", "expired"), "dim"),
+}
 MESSAGE_CHARACTERS: Final = 300
+TURNED_AWAY: Final = frozenset(  # of `closes`: those that concern who did not come in
+    ("connection-budget", "crowded-out", "handshake-budget", "handshake-failed", "handshake-timeout")
+    + ("envelope", "wrong-key", "refused", "place-taken")
+)
 SESSION_COLUMNS: Final = ("cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops")
 PEER_COLUMNS: Final = ("peer", "name", "address", "state", "prefixes")
 FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the others are short by nature
@@ -58,7 +65,7 @@ def _show_server(document: Document, console: Console) -> None:
     for title, messages in (
         ("alarm", alarms),
         ("problem", routes.get("problems") or []),
-        ("not in force", routes.get("not_in_force") or []),
+        ("removal not in force", routes.get("not_in_force") or []),
     ):
         _show_messages(title, messages, "bold red", console)
     _show_messages("drops", [_reasons(document["drops"])] if document.get("drops") else [], "", console)
@@ -70,7 +77,10 @@ def _show_server(document: Document, console: Console) -> None:
     for member in document.get("offline") or []:
         if member.get("last_error"):
             title = f"last error of {_word(member.get('identity'))} ({_word(member.get('cluster'))})"
-            _show_messages(title, [member["last_error"]], "", console)
+            when = f", {age(member['last_error_age_s'])}" if member.get("last_error_age_s") is not None else ""
+            _show_messages(title, [f"{member['last_error']}{when}"], "", console)
+    turned_away = {reason: count for reason, count in (document.get("closes") or {}).items() if reason in TURNED_AWAY}
+    _show_messages("closes", [_reasons(turned_away)] if any(turned_away.values()) else [], "", console)
 
 
 def _session_cells(session: Document) -> list[str]:
@@ -93,7 +103,7 @@ def _offline_cells(member: Document) -> list[str]:
         _word(member.get("cluster")),
         _word(member.get("identity")),
         _word(member.get("address") or member.get("address6")),
-        "offline",
+        _word(member.get("state") or "offline"),
         age(member.get("last_seen_age_s")),
         *([NOTHING] * 5),
     ]

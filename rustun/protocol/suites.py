@@ -8,6 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -70,6 +71,12 @@ class Credentials:
     def with_remote(self, remote_static: bytes | None, psk: bytes) -> Credentials:
         """Return what a responder has once message 1 has named its sender."""
         return replace(self, remote_static=remote_static, psk=psk)
+
+    def public_texts(self) -> tuple[str, str]:
+        """Return the public keys in Base64, own and the other side's, as files have them; empty where there is none."""
+        own = b64encode(public_key(self.static)) if self.static is not None else b""
+        other = b64encode(canonical(self.remote_static)) if self.remote_static is not None else b""
+        return own.decode(), other.decode()
 
     def begin(self, prologue: bytes, ephemeral: bytes, *, initiator: bool) -> NoiseHandshake:
         """Return one side of a handshake; `ephemeral` is 32 fresh random bytes."""

@@ -44,6 +44,7 @@ class RelayCore:
         sessions: all living sessions, confirmed or not, in order of beginning.
         control_budget: of member and source together, so that a new session is no new budget, and nobody spends the
             budget of a member whose identity he only claims.
+        last_seen, last_failed: of members, when a session ended, or did not come to be, and why.
         drops, closes: counted by reason, of sessions that have ended.
     """
 
@@ -73,7 +74,8 @@ class RelayCore:
         self.sessions: dict[NoiseSession | SeedSession, None] = {}
         self.drops: Counter[str] = Counter()
         self.closes: Counter[str] = Counter()
-        self.last_seen: dict[str, tuple[float, str]] = {}  # identity -> (when its session ended, why)
+        self.last_seen: dict[str, tuple[float, str]] = {}
+        self.last_failed: dict[str, tuple[float, str]] = {}
         self.queued_bytes = 0
         self.takeover = Takeover(self, self._give_place)
 
@@ -106,6 +108,7 @@ class RelayCore:
                 del self.clusters[name]
         for identity in before.keys() - after.keys():
             self.last_seen.pop(identity, None)
+            self.last_failed.pop(identity, None)
             self.takeover.forget(identity)
 
     def apply_policy(self, policy: Policy) -> None:
@@ -146,8 +149,14 @@ class RelayCore:
             cluster=session.cluster.name,
             tier=session.tier.value,
             cipher=session.cipher_name,
+            public_key=session.public_key,
             remote=session.stream.remote,
         )
+
+    def note_failed(self, identity: str, reason: str) -> None:
+        """Remember why somebody with a member's identity did not come in; of others nothing is remembered."""
+        if identity in self.members:
+            self.last_failed[identity] = (self.reactor.now(), reason)
 
     def session_ended(self, session: RelaySession, reason: str) -> None:
         """Withdraw a session that has just closed."""
@@ -158,10 +167,11 @@ class RelayCore:
         if session.cluster.remove_session(session):
             self.last_seen[session.identity] = (self.reactor.now(), reason)
             self._plan_news(session.cluster)
-        self.log.event(
-            "info", "session-closed", f"{session.identity}: {reason}", cluster=session.cluster.name,
-            remote=session.stream.remote,
-        )  # fmt: skip
+        more = session.what_it_means(reason) if isinstance(session, NoiseSession) else ""
+        if more:
+            self.note_failed(session.identity, reason + more)
+        text = f"{session.identity}: {reason}{more}"
+        self.log.event("info", "session-closed", text, cluster=session.cluster.name, remote=session.stream.remote)
 
     # --- news --------------------------------------------------------------------------------------------------------
 

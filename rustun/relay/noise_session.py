@@ -34,6 +34,7 @@ from rustun.protocol.handshake import Hello
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS
 from rustun.protocol.rekey import RekeyServer
 from rustun.protocol.suites import Credentials
+from rustun.protocol.tiers import Tier
 from rustun.relay.cluster import Cluster
 from rustun.relay.directory import Cursor
 from rustun.relay.session import RelaySession, Wire
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
 PING_SECONDS: Final = 0.5  # half of what an incumbent has to answer a newcomer's claim
+GIVEN_UP: Final = ("end-of-stream", "connection-lost")  # how a client leaves that cannot open the answer
 ASK_AFTER_SECONDS: Final = (REKEY_AFTER_SECONDS + KEY_LIFE_SECONDS) / 2  # a client that forgot gets one reminder
 
 
@@ -84,6 +86,7 @@ class NoiseSession(RelaySession):
         )
         self.codec = codec
         self.credentials = credentials
+        self.server_public_key, self.public_key = credentials.public_texts()
         self.hello = hello
         self._rekey = rekey
         self.on_proved: Callable[[], None] = _nothing
@@ -98,6 +101,14 @@ class NoiseSession(RelaySession):
     def cipher_name(self) -> str:
         """The record cipher, for people."""
         return self.codec.cipher.value
+
+    def what_it_means(self, reason: str) -> str:
+        """Return what the log adds to the reason of this session's end; nothing where the reason says it all."""
+        if self._claimed:
+            return ""
+        cause = "; the usual cause is a psk_file that one side has and the other has not, or another one"
+        is_the_clients_choice = self.tier is Tier.KEY and reason in GIVEN_UP
+        return f" before it proved its keys{cause if is_the_clients_choice else ''}"
 
     def say(self, message: Message) -> None:
         """Send a control message."""

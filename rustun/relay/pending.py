@@ -166,7 +166,8 @@ class PendingConnection:
         if tier is Tier.KEY:
             known = member is None or not member.public_keys  # who has no key here is told so, sealed for its own
             if not known and not policy.knows_key(member, responder.credentials.remote_static):
-                raise ProtocolError("a known identity with a key that is not its own")
+                self._close_wrong_key(hello.identity)
+                return
             responder.set_psk(policy.psk_of(member))
         refusal = policy.refusal(member, tier, core.reactor.wall_clock())
         cipher = choose_cipher(hello.ciphers, policy.ciphers)
@@ -177,6 +178,15 @@ class PendingConnection:
             self._refuse(responder, hello, refusal)
         else:
             self._welcome(responder, hello, member, cipher)
+
+    def _close_wrong_key(self, identity: str) -> None:
+        core = self._core
+        core.note_failed(identity, "refused: wrong key")
+        core.log.event(
+            "warning", "wrong-key", "a known identity with a key that is not its own", identity=identity,
+            remote=self.stream.remote,
+        )  # fmt: skip
+        self.close("wrong-key")
 
     def _welcome(self, responder: Responder, hello: Hello, member: Member, cipher: Cipher) -> None:
         address6 = str(member.private_ip6) if member.private_ip6 is not None else ""
@@ -201,6 +211,7 @@ class PendingConnection:
     def _refuse(self, responder: Responder, hello: Hello, refusal: Refusal | None) -> None:
         if refusal is None:
             raise ProtocolError("a handshake without a member or a cipher")
+        self._core.note_failed(hello.identity, f"refused: {refusal.reason}")
         self._core.log.event("warning", "refused", f"{refusal.code}: {refusal.reason}", identity=hello.identity,
                              remote=self.stream.remote)  # fmt: skip
         self.stream.send(responder.answer(refusal)[0])
@@ -222,6 +233,7 @@ class PendingConnection:
         refusal = self._core.policy.refusal(member, Tier.LEGACY, self._core.reactor.wall_clock())
         if refusal is not None or member is None:
             reason = refusal.reason if refusal is not None else ""
+            self._core.note_failed(handshake.identity, f"refused: {reason}")
             self._core.log.event("warning", "refused", reason, identity=handshake.identity, remote=self.stream.remote)
             self.close("refused")
             return

@@ -11,6 +11,7 @@ from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
 
 if TYPE_CHECKING:
+    from rustun.relay.core import RelayCore
     from rustun.relay.server import RelayServer
 
 
@@ -46,7 +47,7 @@ def server_status(server: RelayServer) -> dict[str, object]:
         "closes": dict(core.closes),
         "queued_bytes": core.queued_bytes,
         "sessions": (_session(session, now) for session in confirmed),
-        "offline": (_offline(member, core.last_seen.get(member.identity), now) for member in absent),
+        "offline": (_offline(core, member, now) for member in absent),
     }
 
 
@@ -56,7 +57,7 @@ def _file_alarms(server: RelayServer) -> list[str]:
         (server.roster.path, server.roster.problems, "the last good members stay"),
     )
     return [
-        f"{path} was refused: {len(problems)} problem{'s' if len(problems) > 1 else ''}; {kept}"
+        f"{path} was refused: {len(problems)} problem{'s' if len(problems) > 1 else ''}; {kept}; first: {problems[0]}"
         for path, problems, kept in files
         if problems
     ]
@@ -75,6 +76,8 @@ def _session(session: RelaySession, now: float) -> dict[str, object]:
         "state": "online",
         "tier": session.tier.value,
         "cipher": cipher,
+        "public_key": session.public_key,
+        "server_public_key": session.server_public_key,
         "age_s": round(now - session.began_at, 3),
         "proof_age_s": round(now - session.heard_at, 3),
         "rtt_ms": session.rtt_ms,
@@ -90,11 +93,24 @@ def _session(session: RelaySession, now: float) -> dict[str, object]:
     }
 
 
-def _offline(member: Member, last_seen: tuple[float, str] | None, now: float) -> dict[str, object]:
+def _offline(core: RelayCore, member: Member, now: float) -> dict[str, object]:
+    last_seen = core.last_seen.get(member.identity)
+    known = [one for one in (last_seen, core.last_failed.get(member.identity)) if one is not None]
+    latest = max(known, default=None)
+    state = _state(member, core.reactor.wall_clock())
     return {
         "cluster": member.cluster,
         "identity": member.identity,
         "address": str(member.private_ip),
+        "state": state,
         "last_seen_age_s": round(now - last_seen[0], 3) if last_seen else None,
-        "last_error": last_seen[1] if last_seen else ("" if member.enabled else "disabled"),
+        "last_error": latest[1] if latest else (state if state != "offline" else ""),
+        "last_error_age_s": round(now - latest[0], 3) if latest else None,
     }
+
+
+def _state(member: Member, wall_clock: float) -> str:
+    if not member.enabled:
+        return "disabled"
+    is_over = member.expires_at is not None and wall_clock >= member.expires_at.timestamp()
+    return "expired" if is_over else "offline"

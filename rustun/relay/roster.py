@@ -156,17 +156,20 @@ class Roster:
 
     def _refuse(self, error: ConfigError, *, readable: bool) -> None:
         data, self._data = self._data if readable else b"", b""
-        self.problems = tuple(str(problem) for problem in error.problems)
+        self.problems = tuple(str(problem) for problem in error.errors)
         # A refused file cannot be read as a whole, but an identity that stands nowhere in it is surely meant to go.
         # One pass over the file: a search for each of 10,000 members would stop every packet for seconds.
         named = set(IDENTITY.findall(data))
+        is_whole = bool(named) and data.rstrip().endswith(b"]")  # who would stand behind a cut was not taken out
         self.not_in_force = tuple(
-            member.identity for member in self.routes.members if readable and named.isdisjoint(_spellings(member))
+            member.identity for member in self.routes.members if is_whole and named.isdisjoint(_spellings(member))
         )
         kept = f"the server keeps the {len(self.routes.members)} members it had"
         for problem in self.problems:
             self._log.event("error", "routes-refused", problem)
-        gone = f"; STILL MEMBERS although removed there: {', '.join(self.not_in_force)}" if self.not_in_force else ""
+        gone = "" if is_whole else "; nobody can tell which removals are not in force"
+        if self.not_in_force:
+            gone = f"; STILL MEMBERS although removed there: {', '.join(self.not_in_force)}"
         self._log.event("error", "routes-refused", f"{self.path} is not in force; {kept}{gone}")
 
 

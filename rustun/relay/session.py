@@ -76,9 +76,12 @@ class RelaySession(ABC):
         wire: how the member speaks.
         held: bytes received behind the handshake.
     Attributes:
+        public_key, server_public_key: that it was made with, in Base64; empty but on the key tier.
         heard_at: when the last valid frame came, in seconds of `now()`.
         confirmed: whether the member has proved its keys, so that it is visible.
     """
+
+    public_key = server_public_key = ""
 
     def __init__(
         self,

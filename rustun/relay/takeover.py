@@ -6,7 +6,8 @@ Rules of this module
   2. Shared tier, where every holder of the key can claim any identity: the one that is there keeps its place if it
      answers within a second. Legacy: the newest wins.
   3. A lower tier never takes a higher one's place.
-  4. Nothing is lost by a takeover that can be helped: what waited for the old session waits for the new one.
+  4. Who takes places too often, or from each other, is told to the operator (returns.py).
+  5. Nothing is lost by a takeover that can be helped: what waited for the old session waits for the new one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from rustun.protocol.tiers import Tier
 from rustun.relay.noise_session import NoiseSession
+from rustun.relay.returns import Returns
 from rustun.relay.seed_session import SeedSession
 from rustun.relay.session import RelaySession
 
@@ -42,6 +44,7 @@ class Takeover:
         self._give_place = give_place
         self._living: dict[str, dict[RelaySession, None]] = {}  # by identity, in order of beginning
         self._recent: dict[str, deque[float]] = {}
+        self._returns = Returns()
 
     def began(self, session: RelaySession) -> None:
         """Note a session that has begun; its member has proved nothing yet on the Noise tiers."""
@@ -57,6 +60,7 @@ class Takeover:
     def forget(self, identity: str) -> None:
         """Forget the takeovers of an identity that is no member any more."""
         self._recent.pop(identity, None)
+        self._returns.forget(identity)
 
     def claim(self, session: Claimant) -> None:
         """A session asks for its identity's place: give it, refuse it, or first ask the one that has it."""
@@ -89,6 +93,7 @@ class Takeover:
             session.inherit(incumbent)
             incumbent.close("superseded", say="another session took this member's place")
             self._count(session.identity)
+            self._note_addresses(session, incumbent)
         if session.tier is Tier.KEY:
             for older in self._older(session):
                 older.close("superseded", say="another session took this member's place")
@@ -110,6 +115,12 @@ class Takeover:
             message = "more takeovers than usual: two hosts may use one identity"
             self._core.log.event("warning", "takeover-alarm", message, identity=identity)
 
+    def _note_addresses(self, session: RelaySession, incumbent: RelaySession) -> None:
+        before, after = incumbent.stream.remote.host, session.stream.remote.host
+        alarm = self._returns.note(session.identity, before, after, self._core.reactor.now())
+        if alarm:
+            self._core.log.event("warning", "two-hosts", alarm, identity=session.identity)
+
     def _too_many(self, recent: deque[float], now: float) -> bool:
         return len(recent) == recent.maxlen and now - recent[0] < ALARM_SECONDS
 
@@ -117,8 +128,9 @@ class Takeover:
     def alarms(self) -> list[str]:
         """What an operator should look at now, one line each."""
         now = self._core.reactor.now()
-        return [
+        often = [
             f"{identity}: {len(recent)} takeovers within a minute; two hosts may use one identity"
             for identity, recent in self._recent.items()
             if self._too_many(recent, now)
         ]
+        return often + self._returns.alarms(now)

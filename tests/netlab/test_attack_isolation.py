@@ -155,7 +155,7 @@ def test_foreign_names_in_messages_change_nothing(tmp_path: Path) -> None:
             assert told["answered"], "a ping with unknown fields is a ping"
             assert set(told["knows"]) == BLUE
             closes = site.status()["closes"]
-            assert closes["handshake-failed"] == sum(what.startswith("handshake") for what in outcomes) == 2
+            assert closes["wrong-key"] == sum(what.startswith("handshake") for what in outcomes) == 2
             assert closes["protocol-error"] == len(outcomes) - 2, closes
         with attack(site, "keep_alive") as told:
             assert told["answered"] == [LEGACY_ME]

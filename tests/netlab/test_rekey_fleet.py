@@ -46,8 +46,8 @@ def test_a_fleet_gets_new_keys_under_traffic(tmp_path: Path) -> None:
         assert sent == arrived > 0
         assert [site.status(identity)["reconnects"] for identity in FLEET] == [0] * len(FLEET)
         closes = site.status()["closes"]
-        by_keys = {reason: closes.pop(reason) for reason in ("envelope", "handshake-failed")}
-        assert by_keys == {"envelope": 4, "handshake-failed": 2}, "other doors stayed shut than those of wrong keys"
+        by_keys = {reason: closes.pop(reason) for reason in ("envelope", "wrong-key")}
+        assert by_keys == {"envelope": 4, "wrong-key": 2}, "other doors stayed shut than those of wrong keys"
         assert closes.keys() <= {"superseded", "connection-lost", "end-of-stream"}, closes
         assert not any("goodbye" in site.log(identity) for identity in FLEET), "a session did not end by its own member"
 

@@ -78,7 +78,9 @@ def test_row_8_a_known_identity_with_another_key(make_world: MakeWorld, claimed:
     world = make_world(entries, tier=Tier.KEY)
     peer = RawPeer(world)
     peer.send(Initiator(keys_of("m1"), hello(claimed), bytes([1]) * 32, bytes(12)).first_frame)
-    assert_silent(world, peer, "handshake-failed")
+    assert_silent(world, peer, "wrong-key")
+    (said,) = (event for event in world.log.events if event[1] == "wrong-key")
+    assert (said[0], said[3]["identity"]) == ("warning", claimed)
 
 
 REFUSED: dict[str, tuple[Entry, str]] = {

@@ -20,8 +20,9 @@ SERVER: dict[str, Any] = {
     "members": 3,
     "online": 2,
     "alarms": ["more than 3 takeovers of bj-dev in 60 s"],
-    "routes": {"problems": ["routes.json:31: duplicate"], "not_in_force": ["removal of bj-old"]},
+    "routes": {"problems": ["routes.json:31: duplicate"], "not_in_force": ["bj-old"]},
     "drops": {"no-route": 3, "never": 0},
+    "closes": {"goodbye": 9, "envelope": 4, "wrong-key": 2, "refused": 0},
     "sessions": [
         {
             "cluster": "beijing",
@@ -53,7 +54,8 @@ SERVER: dict[str, Any] = {
             "identity": "sh-db",
             "address": "10.0.2.2",
             "last_seen_age_s": 7_300,
-            "last_error": "wrong key",
+            "last_error": "refused: wrong key",
+            "last_error_age_s": 20.4,
         }
     ],
 }
@@ -121,14 +123,15 @@ def test_server_table() -> None:
     assert lines[1:] == [
         ["alarm: more than 3 takeovers of bj-dev in 60 s"],
         ["problem: routes.json:31: duplicate"],
-        ["not in force: removal of bj-old"],
+        ["removal not in force: bj-old"],
         ["drops: 3 no-route"],
         ["cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops"],
         ["beijing", "bj-dev", "fd00:1::2", "online", "3 s ago", "-", "legacy", "0 B", "0 B", "12 queue-full,"],
         ["1 source"],
         ["beijing", "bj-office-gw", "10.0.1.1", "online", "1 s ago", "0.6 ms", "shared", "1.2 GB", "830 MB", "-"],
         ["shanghai", "sh-db", "10.0.2.2", "offline", "2 h ago", "-", "-", "-", "-", "-"],
-        ["last error of sh-db (shanghai): wrong key"],
+        ["last error of sh-db (shanghai): refused: wrong key, 20 s ago"],
+        ["closes: 4 envelope, 2 wrong-key"],
     ]
 
 

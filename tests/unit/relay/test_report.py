@@ -17,7 +17,7 @@ SERVER_KEYS = {"listen", "members", "online", "pending", "alarms", "routes", "dr
 SESSION_KEYS = {
     "cluster", "identity", "name", "address", "address6", "remote", "state", "tier", "cipher", "age_s", "proof_age_s",
     "rtt_ms", "received_bytes", "received_packets", "sent_bytes", "sent_packets", "drops", "queued_bytes",
-    "queued_packets", "offloads", "mtu",
+    "queued_packets", "offloads", "mtu", "public_key", "server_public_key",
 }  # fmt: skip
 
 
@@ -99,18 +99,19 @@ def test_counters_outlive_their_session(world: World) -> None:
 
 def test_a_refused_file_is_an_alarm(world: World) -> None:
     """If this fails, an operator believes that a change is in force although the file was refused."""
-    world.write_routes(b'[{"cluster": 5}]')
+    world.write_routes(b'[{"cluster": 5, "identity": "a"}]')
     world.run(2.0)
     status = whole_status(world)
     routes = status["routes"]
     assert isinstance(routes, dict)
     assert routes["members"] == 4
     assert routes["problems"]
-    assert set(routes["not_in_force"]) == {"a", "b", "never", "off"}
+    assert set(routes["not_in_force"]) == {"b", "never", "off"}
     alarms = status["alarms"]
     assert isinstance(alarms, list)
     assert len(alarms) == 1
     assert "was refused" in alarms[0]
+    assert alarms[0].endswith(f"; first: {routes['problems'][0]}")
 
 
 def test_no_secret_is_told(world: World) -> None:

@@ -117,6 +117,18 @@ def test_whom_the_operator_believes_to_be_out_is_named(tmp_path: Path) -> None:
     assert "STILL MEMBERS although removed there: b, müller" in world.log.events[-1][1]
 
 
+@pytest.mark.parametrize("data", [b"", b"[", b"garbage]", entries("a", "b")[:-40], entries("a", "b")[:30]], ids=len)
+def test_of_a_file_that_is_cut_off_nobody_says_who_was_removed(tmp_path: Path, data: bytes) -> None:
+    """If this fails, a full disk makes the log accuse the operator of removals that nobody made."""
+    world = World(tmp_path, "a", "b")
+    world.write(data)
+    world.poll()
+    assert world.roster.problems
+    assert world.roster.not_in_force == ()
+    assert "STILL MEMBERS" not in world.log.events[-1][1]
+    assert "nobody can tell which removals are not in force" in world.log.events[-1][1]
+
+
 @pytest.mark.parametrize("while_reading", [False, True])
 def test_a_file_that_is_gone_is_a_problem_that_stays(tmp_path: Path, while_reading: bool) -> None:
     """If this fails, a status without problems hides that the file is not there any more."""
@@ -223,7 +235,7 @@ def test_a_refused_file_of_ten_thousand_members_is_searched_once(tmp_path: Path)
     world.write(b"[" + data + b"]")
     world.poll()
     assert len(world.changes[-1]) == len(names)
-    world.write(b"[]" + b" " * len(data) + b"x")
+    world.write(b"[" + b" " * len(data) + b'{"identity": "z"}]')
     world.roster._begin()
     began = time.process_time()
     world.poll()
