@@ -20,6 +20,7 @@ def member(identity: str, address: str = "10.0.1.2", *ciders: str, cluster: str 
         cider_mapping=(),
         private_ip6=IPv6Interface(six) if six else None,
         public_keys=(),
+        psk_file="",
         psk=None,
         tier=None,
         enabled=True,

@@ -66,7 +66,8 @@ def _about_keys(config: ServerConfig, keyed: list[Member], silent: list[Member])
     remedy = "write the member's: rustun keygen --public shows it on its host"
     yield from _said(config, mistaken, "with the server's own public_key", remedy)
     if config.security.minimum_tier is Tier.KEY:
-        remedy = 'add "public_key", or "tier" where a lower one will do'
+        running = "a server that runs and knew its key goes on with that until its next start"
+        remedy = f'add "public_key", or "tier" where a lower one will do; {running}'
         yield from _said(config, silent, "without a public_key cannot come in, since minimum_tier is key", remedy)
 
 

@@ -79,7 +79,7 @@ def _check_server(path: Path, now: datetime) -> Iterator[Problem]:
         yield from error.problems
         return
     yield from _judged(routes, config.routes_file, now)
-    kept = judge_known_keys(routes, config)
+    kept = judge_known_keys(routes, config, now.timestamp())
     yield from kept.notes
     yield from advise(config, kept.routes)
 

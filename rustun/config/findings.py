@@ -83,9 +83,9 @@ def config_error(file: str, reason: str, remedy: str = "", line: int = 0, key: s
     return ConfigError((Problem(file, line, key, reason, remedy),))
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` most likely was meant to be, or None when none is close."""
-    close = difflib.get_close_matches(word[:SHOWN_CHARACTERS].lower(), sorted(known), n=1, cutoff=0.6)
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known word that `word` most likely was meant to be, or None when none is as like it (0 to 1)."""
+    close = difflib.get_close_matches(word[:SHOWN_CHARACTERS].lower(), sorted(known), n=1, cutoff=likeness)
     return close[0] if close else None
 
 

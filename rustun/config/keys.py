@@ -155,19 +155,31 @@ def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and real.is_relative_to(Path(credentials).resolve()):
         return
-    if status.st_uid not in (0, os.geteuid()):
-        who = f"user {user_name(status.st_uid)}, who could exchange it"
-        remedy = _command("sudo", "chown", user_name(os.geteuid()), path)
-        raise Complaint(f"key file {shown} belongs to {who}", remedy)
+    judge_owner(f"key file {shown}", path, status)
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", _command("chmod", "600", path))
+    judge_folders(f"key file {shown}", real)
+
+
+def judge_owner(what: str, path: Path, status: os.stat_result) -> None:
+    """Refuse a file that is neither root's nor this user's; messages call it `what`. Raises: Complaint."""
+    if status.st_uid not in (0, os.geteuid()):
+        who = f"user {user_name(status.st_uid)}, who could exchange it"
+        raise Complaint(f"{what} belongs to {who}", _command("sudo", "chown", user_name(os.geteuid()), path))
+
+
+def judge_folders(what: str, real: Path) -> None:
+    """Refuse a file that others could exchange through a folder on its way; messages call it `what`.
+
+    Raises: Complaint. OSError: a folder cannot be looked at, or is not there.
+    """
     for folder in real.parents:
-        _judge_folder(shown, folder, nearest=folder == real.parent)
+        _judge_folder(what, folder, nearest=folder == real.parent)
 
 
-def _judge_folder(shown: str, folder: Path, *, nearest: bool) -> None:
-    """Refuse a folder in which another user could rename a file of their own over the key.
+def _judge_folder(what: str, folder: Path, *, nearest: bool) -> None:
+    """Refuse a folder in which another user could rename a file of their own over this one.
 
     A sticky folder (/tmp) lets nobody rename what belongs to others. Write permission of a group counts in the folder
     of the file itself, unless it is this process's own group (umask 002 of users with a group to themselves) or root's.
@@ -176,8 +188,8 @@ def _judge_folder(shown: str, folder: Path, *, nearest: bool) -> None:
     of_group = nearest and status.st_gid not in (0, os.getegid())
     open_to = "o" * bool(status.st_mode & stat.S_IWOTH) + "g" * bool(of_group and status.st_mode & stat.S_IWGRP)
     if open_to and not status.st_mode & stat.S_ISVTX:
-        what = f"key file {shown} lies below {printable(str(folder), 200)}, where others may put another in its place"
-        raise Complaint(what, _command("chmod", f"{open_to}-w", folder))
+        place = f"below {printable(str(folder), 200)}, where others may put another in its place"
+        raise Complaint(f"{what} lies {place}", _command("chmod", f"{open_to}-w", folder))
 
 
 def _command(*words: str | Path) -> str:
@@ -192,6 +204,13 @@ def parse_private_key(text: str) -> bytes:
 def parse_psk(text: str) -> bytes:
     """Return the 32 bytes of a member's pre-shared key in Base64; the message never shows it. Raises: Complaint."""
     return _decode("the pre-shared key", text)
+
+
+def read_psk(path: Path) -> Secret:
+    """Read a pre-shared key's file. Raises: Complaint, as `read_key_file` and `parse_psk`."""
+    psk = read_key_file(path)
+    parse_psk(psk.reveal())
+    return psk
 
 
 def parse_public_key(text: str) -> bytes:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
-from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 from rustun.backends.base import Prefix
 from rustun.config.addresses import parse_interface6, parse_ipv4, parse_mask, parse_prefix
-from rustun.config.findings import MAX_PROBLEMS, Complaint, Findings, describe, suggestion
+from rustun.config.findings import MAX_PROBLEMS, Complaint, Findings, describe, nearest, suggestion
 from rustun.config.json_entries import Entry, EntryCutter, Span
-from rustun.config.keys import Secret, parse_psk, parse_public_key, read_key_file
+from rustun.config.keys import Secret, parse_public_key, read_psk
 from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_label, parse_name
 from rustun.errors import Level
@@ -25,6 +24,12 @@ KNOWN_KEYS: Final = frozenset(
     ("cluster", "identity", "name", "private_ip", "mask", "gateway", "ciders", "cider_mapping")  # the seed's
     + ("private_ip6", "public_key", "psk_file", "tier", "enabled", "expires_at")
 )
+# What keeps somebody out, and other words for it. One that is misspelt would let him in, so it is no mere warning.
+PROTECTING: Final = {
+    **{key: key for key in ("public_key", "psk_file", "tier", "enabled", "expires_at")},
+    **{"pubkey": "public_key", "psk": "psk_file", "disabled": "enabled", "expires": "expires_at"},
+}
+MISSPELT: Final = 0.8  # how like a word has to be to one of these (difflib's ratio)
 MAX_CIDERS: Final = 400  # all of them, with a mapping each, fit one control record of 60,000 bytes in IPv6 too
 MAX_PUBLIC_KEYS: Final = 2  # old and new, during a rotation
 PREFIXES_PER_STEP: Final = 64  # a prefix takes about 5 us: a step stays well under 1 ms
@@ -39,7 +44,8 @@ class Member:
         ciders: prefixes behind the member, without those written twice.
         cider_mapping: pairs of the prefix that the cluster sees (one of `ciders`) and the real LAN.
         public_keys: 32 bytes each; none: the member has no key of its own.
-        psk: Base64 of 32 bytes, as the entry's `psk_file` had it; None: the member has none.
+        psk_file: as the entry has it; empty: the member has none.
+        psk: Base64 of 32 bytes, as that file had it; None: the member has none.
         tier: what the entry says; None where it says nothing.
         line: of its entry, from 1.
     """
@@ -54,6 +60,7 @@ class Member:
     cider_mapping: tuple[tuple[Prefix, Prefix], ...]
     private_ip6: IPv6Interface | None
     public_keys: tuple[bytes, ...]
+    psk_file: str
     psk: Secret | None
     tier: Tier | None
     enabled: bool
@@ -120,7 +127,8 @@ class MemberReader:
             cider_mapping=self._mapping(ciders),
             private_ip6=self._text("private_ip6", _optional_interface6, None, optional=True),
             public_keys=self._public_keys(),
-            psk=self._text("psk_file", self._read_psk, None, optional=True),
+            psk_file=self._text("psk_file", str, "", optional=True),
+            psk=self._psk(),
             tier=self._text("tier", _tier, None, optional=True),
             enabled=self._enabled(),
             expires_at=self._text("expires_at", parse_moment, None, optional=True),
@@ -132,12 +140,16 @@ class MemberReader:
         return None if self._failed else member
 
     def report_unknown(self) -> Iterator[None]:
-        """Warn of every unknown key once, however many entries have it; yields after each."""
-        for key, (span, count) in islice(self._unknown.items(), MAX_PROBLEMS):
+        """Report every unknown key once, however many entries have it; yields after each."""
+        for number, (key, (span, count)) in enumerate(self._unknown.items()):
             where = f" in {count} entries, first here" if count > 1 else ""
-            line = self._cutter.line_in(span, key)
-            reason = f"is not a known key{where}: kept, but not used"
-            self._findings.add(line, quoted(key), reason, suggestion(key, KNOWN_KEYS), "warning")
+            if meant := _meant_to_protect(key):
+                line = self._cutter.line_in(span, key)
+                self._findings.add(line, quoted(key), f"is not a known key{where}", f"did you mean {meant}?")
+            elif number < MAX_PROBLEMS:
+                line = self._cutter.line_in(span, key)
+                reason = f"is not a known key{where}: kept, but not used"
+                self._findings.add(line, quoted(key), reason, suggestion(key, KNOWN_KEYS), "warning")
             yield
 
     def _report(
@@ -213,6 +225,9 @@ class MemberReader:
 
     def _public_keys(self) -> tuple[bytes, ...]:
         value = self._values.get("public_key")
+        if "public_key" in self._values and not value:
+            reason = f"public_key is {describe(value)}: taken for an entry without one"
+            self._report("public_key", reason, 'write the key, or take "public_key" out', level="warning")
         texts = [value] if isinstance(value, str) and value else self._list("public_key") if value else []
         keys: list[bytes] = []
         for text in texts:
@@ -226,12 +241,15 @@ class MemberReader:
             self._report("public_key", "public_key names the same key twice", "keep one of them")
         return tuple(keys)
 
-    def _read_psk(self, text: str) -> Secret | None:
-        if not text:
+    def _psk(self) -> Secret | None:
+        name = self._values.get("psk_file")
+        if not isinstance(name, str) or not name:
             return None
-        psk = read_key_file(self._folder / text)
-        parse_psk(psk.reveal())
-        return psk
+        try:
+            return read_psk(self._folder / name)
+        except Complaint as complaint:
+            self._report("psk_file", f"psk_file: {complaint.reason}", complaint.remedy)
+            return None
 
     def _enabled(self) -> bool:
         value = self._values.get("enabled", True)
@@ -258,6 +276,11 @@ class MemberReader:
         if member.gateway is not None and (int(member.gateway) ^ address) & mask:
             reason = f"gateway {member.gateway} lies outside {member.interface.network}"
             self._report("gateway", reason, "clients of the seed show it, nobody uses it", level="note")
+
+
+def _meant_to_protect(key: str) -> str | None:
+    word = nearest(key, PROTECTING, MISSPELT)
+    return PROTECTING[word] if word else None
 
 
 def _optional_ipv4(text: str) -> IPv4Address | None:

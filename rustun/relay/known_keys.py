@@ -1,8 +1,9 @@
-"""A running server's memory of its members' public keys (rustun.config.known_keys has the rules).
+"""A running server's memory of its members' keys (rustun.config.known_keys has the rules).
 
 Rules of this module
   1. It is read at the start, and written where a lower tier than key admits anybody (`durable`): else what an entry
-     loses while the server is down would not be noticed.
+     loses while the server is down would not be noticed. A file that is there is kept current in any case: an old one
+     would bring back keys that were taken from members since. None is made where it is not needed.
   2. It is written after the new members are in force, a part in each turn of the loop, every part on the disk before
      the next (O_DSYNC); the whole takes the old one's place by its name. A crash leaves the old one or the new one.
   3. What cannot be read is never written over as long as somebody is held because of it; what cannot be written is said
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from rustun.backends.base import Reactor
-from rustun.config.known_keys import Known, encode_known_keys, keep_keys, read_known_keys, writing_problem
+from rustun.config.known_keys import keep_keys, keeps_on_disk, read_known_keys, writing_problem
+from rustun.config.known_keys_text import Known, encode_known_keys
 from rustun.config.routes import RoutesFile
 from rustun.errors import ConfigError, Problem
 from rustun.logs import EventLog
@@ -32,7 +34,7 @@ class KnownKeys:
 
     Args:
         path: of its file.
-        durable: whether it is to be written.
+        durable: whether it is to be written where there is none yet.
     Attributes:
         keeping: identities whose entries have lost their keys and that keep them.
     """
@@ -64,7 +66,8 @@ class KnownKeys:
         """
         if self._known is None:
             self._read()
-        kept = yield from keep_keys(routes, self._known, file)
+        lasting = self._keeps_on_disk and not self._unwritable
+        kept = yield from keep_keys(routes, self._known, file, self._reactor.wall_clock(), lasting=lasting)
         self._known, self.keeping, self._notes = kept.known, kept.keeping, kept.notes
         for note in kept.notes:
             self._log.event("warning", "known-keys", _line(note))
@@ -73,9 +76,11 @@ class KnownKeys:
             self._plan_writing(kept.known)
         return kept.routes
 
-    def make_durable(self, durable: bool) -> None:
-        """Write from now on, or no more."""
+    def configure(self, path: Path, *, durable: bool) -> None:
+        """Remember in this file from now on; what another said before is left as it is."""
         self._durable = durable
+        if path != self._path:
+            self._path, self._on_disk = path, None
         if self._known is not None:
             self._plan_writing(self._known)
 
@@ -83,6 +88,10 @@ class KnownKeys:
         """Finish what is being written."""
         while self._writing is not None:
             self._write_on()
+
+    @property
+    def _keeps_on_disk(self) -> bool:
+        return keeps_on_disk(self._path, durable=self._durable)
 
     def _read(self) -> None:
         self._unreadable, before = "", self._unreadable
@@ -94,8 +103,9 @@ class KnownKeys:
                 self._log.event("error", "known-keys", self._unreadable)
 
     def _plan_writing(self, known: Known) -> None:
-        wanted = self._durable and known != self._on_disk
-        problem = writing_problem(self._path) if self._durable and (known or wanted) else None
+        keeps = self._keeps_on_disk
+        wanted = keeps and known != self._on_disk
+        problem = writing_problem(self._path) if keeps and (known or wanted) else None
         self._say_unwritable(_line(problem) if problem else "")
         if problem or not wanted:
             return
@@ -140,7 +150,8 @@ class KnownKeys:
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._on_disk = known
+        if path == self._path:
+            self._on_disk = known
 
     def _say_unwritable(self, text: str) -> None:
         if text and text != self._unwritable:

@@ -97,7 +97,8 @@ class RelayServer:
         return self.settings.config
 
     def _on_policy(self, policy: Policy) -> None:
-        self.roster.known_keys.make_durable(self.config.security.remembers_keys)
+        security = self.config.security
+        self.roster.known_keys.configure(security.known_keys_file, durable=security.remembers_keys)
         self.core.apply_policy(policy)
         self._advise()
 

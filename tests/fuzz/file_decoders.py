@@ -13,7 +13,8 @@ from rustun.config.addresses import parse_endpoint, parse_interface6, parse_ipv4
 from rustun.config.crypto import parse_crypto, read_crypto_file
 from rustun.config.findings import Complaint
 from rustun.config.keys import parse_private_key, parse_psk, parse_public_key, read_key_file
-from rustun.config.known_keys import encode_known_keys, read_known_keys
+from rustun.config.known_keys import read_known_keys
+from rustun.config.known_keys_text import Remembered, encode_known_keys
 from rustun.config.mapping import parse_mapping
 from rustun.config.member import parse_moment
 from rustun.config.names import parse_device, parse_label, parse_name
@@ -89,7 +90,11 @@ ROUTES_JSON: Final = (
     b"[]",
 )
 KNOWN_KEYS: Final = (
-    b"".join(encode_known_keys({"m1": (parse_public_key(PUBLIC_KEYS[0]),), "北京": ()})),
+    b"".join(
+        encode_known_keys(
+            {"m1": Remembered((parse_public_key(PUBLIC_KEYS[0]),)), "北京": Remembered((), "a.psk", enabled=False)}
+        )
+    ),
     b'{"schema":1,"keys":{}}',
 )
 INVENTORY: Final = ((ROOT / "inventory" / "demo.toml").read_bytes(),)

@@ -88,6 +88,7 @@ def test_every_key_of_an_entry(tmp_path: Path) -> None:
         cider_mapping=((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),),
         private_ip6=IPv6Interface("fd00:1::1/64"),
         public_keys=member.public_keys,
+        psk_file=str(full["psk_file"]),
         psk=Secret(PSK),
         tier=Tier.KEY,
         enabled=False,

@@ -87,7 +87,7 @@ def test_a_key_is_lost_by_word_only(tmp_path: Path, restarted: bool) -> None:
     assert then(entry("a"), entry("b", 2)) == {"a": "None", "b": "None"}, "the word was given"
     assert then(entry("a", public_key=B), entry("b", 2))["a"] == B
     assert then(entry("b", 2)) == {"b": "None"}
-    assert then(entry("a"), entry("b", 2))["a"] == "None", "taken out and put in again"
+    assert then(entry("a"), entry("b", 2))["a"] == B, "gone for a moment"
 
 
 def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:
@@ -111,9 +111,35 @@ def test_nothing_is_written_without_need(tmp_path: Path) -> None:
     assert not server.state.parent.exists()
     server.edit(entry("a"))
     assert server.in_force == {"a": A}, "while it runs it knows"
-    server.known_keys.make_durable(True)
+    server.known_keys.configure(server.state, durable=True)
     server.reactor.run_for(0.1)
     assert Server(tmp_path, entry("a")).in_force == {"a": A}
+
+
+def test_a_file_that_is_there_is_kept_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was taken from a member comes back with a restart, from a file that nobody wrote any more."""
+    server = Server(tmp_path, entry("a", public_key=A))
+    server.known_keys.configure(server.state, durable=False)
+    server.edit(entry("a", public_key=B))
+    assert Server(tmp_path, entry("a"), durable=False).in_force == {"a": B}
+    monkeypatch.setattr("os.access", lambda path, mode, effective_ids: False)
+    server.edit(entry("a", public_key=A))
+    assert any("the next start believes it" in alarm for alarm in server.known_keys.alarms)
+
+
+def test_another_file_counts_at_once(tmp_path: Path) -> None:
+    """A reload says that server.toml is in force, and the keys go on into the file that it no longer names."""
+    server = Server(tmp_path, entry("a", public_key=A))
+    server.known_keys.configure(tmp_path / "other.json", durable=True)
+    server.reactor.run_for(0.1)
+    assert list(read_known_keys(tmp_path / "other.json")) == ["a"]
+
+
+def test_who_knows_in_memory_only_says_so(tmp_path: Path) -> None:
+    """The next start locks a member out, and nobody was told."""
+    server = Server(tmp_path, entry("a", public_key=A), durable=False)
+    server.edit(entry("a"))
+    assert any("until its next start" in alarm for alarm in server.known_keys.alarms)
 
 
 def test_the_file_is_for_this_user_and_whole(tmp_path: Path) -> None:
@@ -156,7 +182,7 @@ def test_it_is_written_in_many_turns_and_finished_at_the_end(tmp_path: Path) -> 
     while len(server.in_force) > 1900:
         server.reactor._turn()
     server.roster.stop()
-    assert len(read_known_keys(server.state)) == 1900
+    assert sum(one.gone_at is None for one in read_known_keys(server.state).values()) == 1900
 
 
 @pytest.mark.parametrize("garbage", ["", "{", '{"schema": 1, "keys": {"a": ["x"]}}'])
@@ -225,5 +251,5 @@ def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path, mo
     assert "run: sudo install -d -o" in alarm
     assert server.log.warnings == [alarm]
     assert not server.state.exists()
-    server.known_keys.make_durable(False)
+    server.known_keys.configure(server.state, durable=False)
     assert not server.known_keys.alarms, "in the key tier nothing depends on it"
