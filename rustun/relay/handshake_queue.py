@@ -4,14 +4,16 @@ A first message that opened its envelope and paid its budget waits here for the 
 session. Members' packets do not wait behind it, and nobody can fill the queue so that others wait behind him.
 
 Rules of this module
-  1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source.
+  1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source, for
+     DOUBT_SECONDS after the last such: who shares an address with a failure is not an attacker for ever.
   2. While members have packet turns, handshakes may take as long as everything else took since their last slice:
      half of the loop's time. The credit may go below zero by one handshake; what is overdrawn is missing later.
   3. Doubtful sources get a twentieth of the time beside others and beside packets: after each of their handshakes there
      is a pause of 19 times as long. It is for them alone, and it ends early when there are neither.
   4. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
   5. The queue's size is that of the pending pool: who is closed there leaves here. Doubtful sources fill half of it at
-     the most: beyond that the oldest of theirs goes, not somebody honest who has not said a word yet.
+     the most: beyond that one of the source that has most there goes, not somebody honest who has not said a word yet.
+     Among equals it is the source that came last, so that whoever waits comes to its turn.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from rustun.backends.base import Reactor, Timer
 
 SLICE_SECONDS: Final = 0.0005  # one or two handshakes: what a packet waits for at most
 DOUBTFUL_PAUSE: Final = 19  # times as long as the handshake before
+DOUBT_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 0.01  # without packets: members have none on the way through here
 
 Handshake = TypeVar("Handshake", bound=Hashable)
@@ -53,6 +56,11 @@ class _Round(Generic[Handshake]):
         handshakes = self.sources.pop(source, {})
         self.size -= len(handshakes)
         return handshakes
+
+    def of_the_largest(self) -> Handshake:
+        """Return the oldest of the source that has most here, the latest of several; there has to be something."""
+        _, handshakes = max(reversed(self.sources.items()), key=lambda one: len(one[1]))
+        return next(iter(handshakes))
 
     def oldest(self) -> tuple[str, Handshake]:
         """Return what is next; there has to be something."""
@@ -84,7 +92,7 @@ class HandshakeQueue(Generic[Handshake]):
         self._serve = serve
         self._max_sources = max_sources
         self._max_doubtful = max_doubtful
-        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._doubtful: OrderedDict[str, float] = OrderedDict()  # when it was last served, oldest first
         self._rounds: tuple[_Round[Handshake], _Round[Handshake]] = (_Round(), _Round())
         self._source_of: dict[Handshake, str] = {}
         self._planned = False
@@ -100,13 +108,14 @@ class HandshakeQueue(Generic[Handshake]):
 
     def put(self, handshake: Handshake, source: str) -> Handshake | None:
         """Let a handshake wait for its source's turn; return the one that has to be closed for it, if any."""
+        self._end_doubts()
         self._source_of[handshake] = source
         self._rounds[source in self._doubtful].add(source, {handshake: None})
         self._plan_slice()
         doubtful = self._rounds[_DOUBTFUL]
         if doubtful.size <= self._max_doubtful:
             return None
-        _, victim = doubtful.oldest()
+        victim = doubtful.of_the_largest()
         self.remove(victim)
         return victim
 
@@ -172,12 +181,17 @@ class HandshakeQueue(Generic[Handshake]):
         source, handshake = self._rounds[of_round].oldest()
         self.remove(handshake)
         rest = self._rounds[of_round].take(source)
-        self._doubtful[source] = None  # until it has proved something
+        self._doubtful[source] = self._reactor.now()  # until it has proved something
         self._doubtful.move_to_end(source)
         self._rounds[_DOUBTFUL].add(source, rest)
         if len(self._doubtful) > self._max_sources:
             self._trust(next(iter(self._doubtful)))
         self._serve(handshake)
+
+    def _end_doubts(self) -> None:
+        before = self._reactor.now() - DOUBT_SECONDS
+        while self._doubtful and next(iter(self._doubtful.values())) <= before:
+            self._trust(next(iter(self._doubtful)))
 
     def _trust(self, source: str) -> None:
         del self._doubtful[source]

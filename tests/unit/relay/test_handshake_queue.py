@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from rustun.backends.memory import VirtualReactor
-from rustun.relay.handshake_queue import SLICE_SECONDS, HandshakeQueue
+from rustun.relay.handshake_queue import DOUBT_SECONDS, SLICE_SECONDS, HandshakeQueue
 
 HANDSHAKE_S = 0.0003
 PACKETS_S = 0.0002
@@ -196,9 +196,38 @@ def test_doubtful_sources_fill_part_of_the_queue() -> None:
     while loop.queue:
         loop.turn()
     victims = [loop.queue.put(f"bad {number}.1", f"bad {number}") for number in range(12)]
-    assert victims == [None] * 10 + ["bad 0.1", "bad 1.1"]
+    assert victims == [None] * 10 + ["bad 10.1", "bad 11.1"], "who waits comes to its turn"
     assert [loop.queue.put(f"good {number}", f"good {number}") for number in range(12)] == [None] * 12
     assert len(loop.queue) == 22
+
+
+def test_who_floods_pays_for_a_full_queue() -> None:
+    """If this fails, a member whose first key failed is closed again and again, since others fill the queue."""
+    loop = Loop(max_doubtful=10)
+    for source in ("honest", "flood"):
+        loop.put(source)
+    while loop.queue:
+        loop.turn()
+    assert loop.queue.put("honest.1", "honest") is None
+    victims = [loop.queue.put(f"flood.{number}", "flood") for number in range(1, 20)]
+    assert victims == [None] * 9 + [f"flood.{number}" for number in range(1, 11)]
+
+
+def test_doubt_ends() -> None:
+    """If this fails, one failed attempt puts everybody behind an address among attackers until somebody proves keys."""
+    loop = Loop()
+    loop.put("neighbour")
+    loop.turn()
+    loop.reactor.suspend(DOUBT_SECONDS - 1)
+    loop.put("neighbour")
+    assert loop.queue._rounds[1].size == 1
+    loop.turn()
+    loop.reactor.suspend(DOUBT_SECONDS - 1)
+    loop.put("neighbour")
+    assert loop.queue._rounds[1].size == 1, "it failed again meanwhile"
+    loop.reactor.suspend(1)
+    loop.put("other")
+    assert loop.queue._rounds[0].size == 2
 
 
 @pytest.mark.parametrize("seed", range(4))
