@@ -116,6 +116,9 @@ def _show_client(document: Document, console: Console) -> None:
     _show_head(document, words, console)
     if state == "online":
         _show_messages("session", [_session(document)], "", console)
+    if document.get("public_key"):
+        keys = f"{document['public_key']}   of the server {_word(document.get('server_public_key'))}"
+        _show_messages("public key", [keys], "", console)
     if document.get("last_error"):
         next_try = document.get("next_try_s")
         when = f"; next try in {duration(next_try)}" if next_try is not None else ""

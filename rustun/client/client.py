@@ -302,8 +302,9 @@ class TunnelClient:
         self.state = "online"
         self.last_error = ""
         self._log.event(
-            "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name
-        )
+            "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name,
+            public_key=session.public_key,
+        )  # fmt: skip
         self.peers.own = own
         self._outside = (_address(stream.remote),)
         self._apply_host()

@@ -29,7 +29,7 @@ from rustun.protocol.control import (
 )
 from rustun.protocol.frames import RECORD_TYPES, FrameReader
 from rustun.protocol.rekey import RekeyClient, rekey_is_due
-from rustun.protocol.tiers import Tier
+from rustun.protocol.suites import Credentials
 
 PLACE_LOST: Final = ("superseded", "place-taken")  # another session has our identity's place
 DRAIN_SECONDS: Final = 1.0  # how long packets wait in the device while one session hands over to the next
@@ -41,6 +41,7 @@ class ClientNoiseSession(ClientSession):
     """A session with record keys.
 
     Args: as for ClientSession, and
+        credentials: that the handshake was made with.
         rekey: continues the handshake's chain of keys.
         peers: what is known of the cluster.
     """
@@ -55,12 +56,13 @@ class ClientNoiseSession(ClientSession):
         owner: Owner,
         held: bytes,
         *,
-        tier: Tier,
+        credentials: Credentials,
         rekey: RekeyClient,
         peers: Peers,
     ) -> None:
         super().__init__(tools, stream, codec, FrameReader(RECORD_TYPES), owner, held)
-        self.tier = tier
+        self.tier = credentials.suite.tier
+        self.public_key, self.server_public_key = credentials.public_texts()
         self.cipher_name = codec.cipher.value
         self._record_codec = codec
         self._rekey = rekey

@@ -18,6 +18,8 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
         "remote": str(client.remote) if client.remote is not None else "",
         "tier": session.tier.value if session is not None else client.config.tier.value,
         "cipher": session.cipher_name if session is not None else "",
+        "public_key": session.public_key if session is not None else "",
+        "server_public_key": session.server_public_key if session is not None else "",
         "age_s": round(now - session.began_at, 3) if session is not None else None,
         "proof_age_s": round(now - session.heard_at, 3) if session is not None else None,
         "rtt_ms": session.rtt_ms if session is not None else None,

@@ -71,6 +71,7 @@ class ClientSession(ABC):
         owner: what the client wants of the session.
         held: bytes received behind the handshake.
     Attributes:
+        public_key, server_public_key: that it was made with, in Base64; empty but on the key tier.
         heard_at: when the last valid frame came, seconds of `now()`.
         rtt_ms: of the last answered keepalive, None before the first.
     """
@@ -78,6 +79,7 @@ class ClientSession(ABC):
     tier: Tier
     cipher_name: str
     takes_offloads: bool
+    public_key = server_public_key = ""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ def open_session(
         RecordCodec(welcome.cipher, keys, is_client=True, now=tools.reactor.now()),
         owner,
         accepted.held,
-        tier=accepted.credentials.suite.tier,
+        credentials=accepted.credentials,
         rekey=RekeyClient(accepted.credentials, keys.handshake_hash),
         peers=peers,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rustun.config.client import load_client_config
 from rustun.protocol.control import Goodbye, Ping, Pong, encode
 from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
@@ -145,6 +146,38 @@ def test_row_24_a_connection_held_back_on_the_path_takes_nothing_back(make_world
     world.run()
     assert (slow.packets, quick.packets) == ([], [THERE])
     assert quick.client.reconnects == 0
+
+
+def test_row_24_two_hosts_that_swap_each_minute_raise_an_alarm(make_world: MakeWorld) -> None:
+    """Row 24. If this fails, a stolen key is used beside its owner for ever, and nobody is told."""
+    world = make_world(office(1), tier=Tier.KEY)
+    hosts = [*world.online("m0"), world.host("m0")]
+    world.run(50.0)
+    assert world.server.status()["alarms"] == []
+    world.run(130.0)
+    alarms = world.server.status()["alarms"]
+    assert isinstance(alarms, list)
+    (alarm,) = alarms
+    assert all(host.network.address in alarm for host in hosts)
+    world.run(300.0)
+    assert len(world.log.texts("two-hosts")) == 1
+    hosts[1].client.stop("the thief goes", lambda: None)
+    world.run(700.0)
+    assert world.server.status()["alarms"] == []
+    assert hosts[0].client.state == "online"
+
+
+def test_row_24_one_host_that_connects_anew_raises_no_alarm(make_world: MakeWorld) -> None:
+    """Row 24. If this fails, a host whose connection breaks often looks like two."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    path = world.folder / "client-m0.toml"
+    host.client.settings.read = lambda: load_client_config(path)
+    for number in range(10):
+        host.client.reload()
+        world.run(30.0)
+        assert world.core.closes["superseded"] == number + 1
+        assert world.server.status()["alarms"] == []
 
 
 def test_row_24_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rustun.config import load_server_config
+from rustun.errors import ConfigError
 from rustun.protocol.tiers import Tier
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import World, keyed, office
@@ -89,6 +93,23 @@ def test_a_broken_server_toml_changes_nothing(make_world: MakeWorld) -> None:
     (world.folder / "server.toml").write_text(good)
     reload(world)
     assert not world.server.status()["alarms"]
+
+
+def test_a_note_is_no_problem(make_world: MakeWorld) -> None:
+    """If this fails, an operator looks for an error where there is none, and does not see the one there is."""
+    world = make_world(office(1), tier=Tier.KEY)
+    text = (world.folder / "server.toml").read_text()
+    text = text.replace("private_key_file", "privat_key_file") + "\n[conf_agent]\nenabled = true\n"
+    (world.folder / "server.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_server_config(world.folder / "server.toml")
+    assert len(caught.value.problems) > len(caught.value.errors) > 0
+    reload(world)
+    problems = world.server.settings.problems
+    assert problems == tuple(map(str, caught.value.errors))
+    assert len(world.log.texts("config-refused")) == len(problems) + 1
+    (alarm,) = list(world.server.status()["alarms"])  # type: ignore[call-overload]
+    assert alarm.endswith(f"first: {problems[0]}")
 
 
 def test_what_needs_a_restart_is_said(make_world: MakeWorld) -> None:

@@ -150,6 +150,13 @@ def test_client() -> None:
     ]
 
 
+def test_a_client_shows_the_keys_of_its_session() -> None:
+    """Nobody sees which of two keys a client uses while they are exchanged."""
+    text = shown({**CLIENT, "public_key": "own=", "server_public_key": "servers="})
+    assert "public key: own=   of the server servers=\n" in text
+    assert "public key" not in shown(CLIENT)
+
+
 def test_peers_stand_in_order_and_untold_presence_is_not_offline() -> None:
     """In a large cluster, where presence is not told, everybody looks gone; and nobody is found in the list."""
     peers = [{**CLIENT["peers"][0], "identity": name, "online": online} for name, online in (("b", None), ("a", True))]

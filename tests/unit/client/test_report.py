@@ -14,7 +14,7 @@ from tests.simulation.world import World, entry
 CLIENT_KEYS = {
     "identity", "state", "server", "remote", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms", "tun", "addresses",
     "routes", "refused_routes", "peers", "received_bytes", "received_packets", "sent_bytes", "sent_packets", "drops",
-    "reconnects", "last_error", "next_try_s",
+    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key",
 }  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def test_a_client_that_is_online_tells_all_of_it(world: World) -> None:
     found = status(world)
     assert (found["state"], found["server"], found["remote"]) == ("online", "192.0.2.1:8080", "192.0.2.1:8080")
     assert (found["tier"], found["cipher"]) == ("shared", "chacha20")
+    assert (found["public_key"], found["server_public_key"]) == ("", ""), "the shared tier has none"
     assert (found["addresses"], found["routes"]) == (["10.0.1.2/24"], ["10.0.1.0/24", "192.168.7.0/24"])
     assert found["peers"] == [
         {
