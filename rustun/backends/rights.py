@@ -107,9 +107,19 @@ def give_up(account: Account) -> str:
         return f"dropped all capabilities; this user namespace has no id for {account.name}, so the user stays"
     if set(os.getresuid()) != {account.uid} or len(set(os.getresgid())) > 1:
         raise RightsError(f"only half of this process is {account.name}", REPORT)
+    _prove_groups(account)
     if _succeeds(lambda: os.setresuid(ROOT, ROOT, ROOT)):
         raise RightsError("this process could become root again", REPORT)
     return f"runs as {account.name} (uid {account.uid}) without any capability, for good"
+
+
+def _prove_groups(account: Account) -> None:
+    foreign = {*os.getresgid(), *os.getgroups()} - {account.gid, *account.groups}
+    if foreign:
+        raise RightsError(
+            f"this process runs as {account.name}, but in groups that are not its own: {sorted(foreign)}",
+            f"start it as root, or with: setpriv --reuid {account.name} --regid {account.gid} --init-groups",
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -215,6 +216,24 @@ def test_half_a_change_is_found_out() -> None:
         in_child(lambda: give_up(account))
     with pytest.raises(RightsError, match="only half"):
         in_child(lambda: give_up_as(ID, account))
+
+
+@in_private_namespace
+def test_groups_of_others_are_not_kept() -> None:
+    """A server that says it is an ordinary user reads what root's group, or the logs' readers, may read."""
+    add_account()
+    account = find_account(NAME)
+
+    def give_up_in(gid: int, *groups: int) -> None:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(ID, ID, ID)
+        give_up(account)
+
+    for gid, group in ((0, ID), (ID, 4), (ID, 0)):
+        with pytest.raises(RightsError, match="groups that are not its own"):
+            in_child(partial(give_up_in, gid, group))
+    in_child(lambda: give_up_in(ID, ID, ID + 1))
 
 
 @in_private_namespace

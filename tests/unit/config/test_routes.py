@@ -300,3 +300,27 @@ def test_a_psk_without_a_public_key_is_noticed(tmp_path: Path) -> None:
         "psk_file is used in the key tier only, and there is no public_key",
     )
     assert parsed([entry("a", "10.0.1.1", psk_file="")]).members[0].psk is None
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("enable", "enabled"), ("disabled", "enabled"), ("expire_at", "expires_at"), ("publickey", "public_key"),
+     ("Tier", "tier"), ("pskfile", "psk_file")],
+)  # fmt: skip
+def test_a_misspelt_protection_is_an_error(key: str, meant: str) -> None:
+    """Somebody who was to be kept out comes in, since one letter is missing."""
+    bare = {"cluster": "c", "identity": "i", "private_ip": "10.0.0.1", "mask": "255.0.0.0"}
+    with pytest.raises(ConfigError) as caught:
+        parsed([{**bare, key: False}])
+    (problem,) = caught.value.problems
+    assert (problem.level, problem.remedy) == ("error", f"did you mean {meant}?")
+    assert parsed([{**bare, "time": 1, "public_ip": "x"}]).members
+
+
+@pytest.mark.parametrize("nothing", ["", None, []])
+def test_an_empty_public_key_is_said(nothing: object) -> None:
+    """A tool that writes empty keys opens members to a lower tier, and nobody is told."""
+    bare = {"cluster": "c", "identity": "i", "private_ip": "10.0.0.1", "mask": "255.0.0.0"}
+    (note,) = parsed([{**bare, "public_key": nothing}]).notes
+    assert note.level == "warning"
+    assert "taken for an entry without one" in note.reason
