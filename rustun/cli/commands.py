@@ -173,7 +173,8 @@ def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json
 
     A private key stays on its host (private_key_file). The public one goes to the other side:
     a member's into its entry of routes.json, the server's into the members' client.toml, as
-    public_key. FILE is for --public only; - is standard input.
+    public_key. Without --out the key goes to standard output, and no public key is shown. FILE is
+    for --public only; - is standard input.
 
     \b
     Examples:
@@ -182,6 +183,8 @@ def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json
       rustun keygen --public < client.key
       rustun keygen --psk --out bj-dev.psk
     """
+    if out is not None and str(out) == "-":
+        raise click.UsageError("a new key goes to standard output without --out")
     if public and (psk or out):
         raise click.UsageError("--public makes nothing: it stands without --psk and --out")
     if file and not public:

@@ -123,7 +123,7 @@ class ClientHandshake:
         except ConnectionError:
             self._fail(CLOSED_SILENTLY)
         except ProtocolError as error:
-            self._fail(f"this is no answer of a rustun server that has our key: {error}")
+            self._fail(f"this is no answer of a rustun server that has our key (and our psk_file, if any): {error}")
 
     def _on_timeout(self) -> None:
         self._fail(f"no answer to the handshake within {HANDSHAKE_SECONDS:.0f} s")
@@ -203,7 +203,7 @@ def refusal_error(refusal: Refusal, identity: str, server: str) -> RefusedError:
         return RefusedError(
             refusal.code,
             f'the server at {server} does not know "{identity}" (log in server: unknown identity)',
-            "known to the server's operator as members of your cluster? check the spelling with them; not retrying",
+            "ask the server's operator whether an entry of routes.json has exactly this identity; not retrying",
         )
     remedies = {
         "method": "choose that method with -c, or cipher in client.toml",

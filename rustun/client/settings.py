@@ -77,7 +77,7 @@ class Settings:
     def _on_read(self, found: tuple[ClientConfig, Attempts] | Exception) -> None:
         self._reading = False
         if isinstance(found, ConfigError):
-            for problem in found.problems:
+            for problem in found.errors:
                 self._log.event("error", "config-refused", str(problem))
             self._log.event("error", "config-refused", "the client goes on as it was")
         elif isinstance(found, Exception):

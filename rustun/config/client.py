@@ -299,6 +299,9 @@ def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
                 findings.add(0, "servers", reason, "write the server's: rustun check server.toml shows it there")
         if config.method is not None:
             findings.add(0, "crypto_config", "is not used: private_key_file chooses the key tier", "", "warning")
+    elif config.method is None and any(server.public_keys for server in config.servers):
+        remedy = "run: rustun keygen --out client.key, and name that file in [security_config]"
+        findings.add(0, "security_config.private_key_file", "is missing: a server's public_key asks for one", remedy)
     elif config.method is None:
         findings.add(0, "crypto_config", "is missing", f"{how} -c METHOD:KEY")
     if config.mtu is not None and config.mtu < 1280:

@@ -167,7 +167,8 @@ def test_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["a.key"], ["--psk", "a.key"], ["--public", "--psk"], ["--public", "--out", "a"], ["a", "b"]]
+    "arguments",
+    [["a.key"], ["--psk", "a.key"], ["--public", "--psk"], ["--public", "--out", "a"], ["a", "b"], ["--out", "-"]],
 )
 def test_what_does_not_go_together(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was meant to be written is read, or the other way round."""
