@@ -133,13 +133,14 @@ def _protect(
         enabled=known.enabled,
         expires_at=known.expires_at,
     )
-    shut = replace(kept, public_keys=(), tier=Tier.KEY)
     if not known.public_keys:
+        shut = replace(kept, tier=Tier.KEY)
         return shut, known, Held(shut, "another entry has its key now")
     if kept.psk is None and known.psk_file:
         try:
             kept = replace(kept, psk=read_psk(folder / known.psk_file))
         except Complaint as complaint:
+            shut = replace(kept, public_keys=(), tier=Tier.KEY)
             words = f"{complaint.reason}: {complaint.remedy}"
             return shut, known, Held(shut, "its psk_file, which the entry lost too, cannot be used", words)
     return kept, known, None
