@@ -32,6 +32,7 @@ MTU = 1500
 HOST = {4: "10.9.0.1", 6: "fd09::1"}  # the kernel's address on the device
 PEER = {4: "10.9.0.2", 6: "fd09::2"}  # ours, behind it
 BEYOND = {4: "10.9.1.2", 6: "fd09:1::2"}  # behind the second device: the kernel forwards to it
+READY_S = 10.0  # only reached where something hangs
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORTS = (40000, 5000)
 MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
@@ -197,6 +198,7 @@ def tcp_from_host(version: int) -> None:
         answer = tcp_packet(peer, host, ports, acknowledge=sequence, flags=SYN | ACK, options=MSS_OPTION)
         assert not device.write_item(answer, 0, 0)
         device.read_until_silent()  # its acknowledgement: by now the connection is up
+        assert select.select([], [sender], [], READY_S)[1], "the kernel has not taken the handshake's answer"
         data = random.Random(version).randbytes(20_000)
         sender.send(data)
         check_items_of_kernel(device, TCP, data, 1440)
