@@ -33,7 +33,7 @@ from tests.simulation.world import World
 METHODS: Final = ("aes256", "chacha20poly1305", "aes256", "chacha20poly1305")  # one run each
 RULES_PER_WORLD: Final = 60
 IS_SOAK: Final = not settings.default.derandomize  # type: ignore[union-attr]
-WORLDS: Final = 250 if IS_SOAK else 14
+WORLDS: Final = 250 if IS_SOAK else 17
 LEAST: Final = {"steps": 25_000, "simulated hours": 2.5, "rekeys": 100, "takeovers": 5, "revocations": 5, "replays": 5}
 
 
