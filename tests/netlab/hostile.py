@@ -90,8 +90,12 @@ class Member(Connection):
             KEY, static=key_of(name or identity, number), remote_static=public_of(SERVER, server_number)
         )
         initiator = Initiator(self.credentials, hello, os.urandom(32), os.urandom(12))
-        self.stream.sendall(initiator.first_frame)
-        answer = initiator.receive(self.frame()[HEADER_BYTES:])
+        try:
+            self.stream.sendall(initiator.first_frame)
+            answer = initiator.receive(self.frame()[HEADER_BYTES:])
+        except OSError:
+            self.stream.close()
+            raise
         if isinstance(answer, Refusal) or initiator.keys is None:
             raise PermissionError(f"{answer}")
         now = clock_gettime(CLOCK_BOOTTIME)
@@ -336,6 +340,12 @@ def stuck(seconds: float, receivers: int, interval: float) -> Member:
     return member
 
 
+def leave(member: Member | None) -> None:
+    """End a member's connection; thousands left to the collector fill the standard error with its complaints."""
+    if member is not None:
+        member.stream.close()
+
+
 def flap(seconds: float, members: int) -> Member:
     """Let members of one cluster join, leave and join again, while one of them reads the news."""
     witness = Member(ME)
@@ -344,9 +354,10 @@ def flap(seconds: float, members: int) -> Member:
     while monotonic() - began < seconds:
         number = joins % members
         if joins % 3 == 2:  # some leave before they come again, the others are superseded by themselves
-            present.pop((number * 7) % members, None)
+            leave(present.pop((number * 7) % members, None))
         try:
-            present[number] = Member(crowd_identity(number))
+            superseded, present[number] = present.get(number), Member(crowd_identity(number))
+            leave(superseded)
         except ConnectionError:  # faster than the relay lets one source come in
             continue
         joins += 1
