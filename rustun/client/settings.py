@@ -4,7 +4,6 @@ Rules of this module
   1. Servers, keys, ciphers and intervals are taken; what the device is made of stays until the next start, and the log
      says so.
   2. A file that cannot be used changes nothing.
-  3. Reading blocks and stretching a shared key takes 0.1 s, so both happen on a thread.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from rustun import __version__
 from rustun.backends.base import Reactor
 from rustun.client.attempts import Attempts
 from rustun.config.client import ClientConfig
+from rustun.config.rereading import Rereading
 from rustun.errors import ConfigError
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.handshake import Hello
@@ -50,11 +50,10 @@ class Settings:
         self.config = config
         self.attempts = Attempts(config)
         self.read: Callable[[], ClientConfig] = lambda: config
-        self._reactor = reactor
         self._log = log
         self._on_change = on_change
         self._aes_is_fast = aes_is_fast
-        self._reading = self._again = False  # one at a time, and at most one more behind it
+        self._rereading = Rereading(reactor, self._read, self._on_read)
 
     def hello(self, offloads: frozenset[str]) -> Hello:
         """Return what this client says of itself; `offloads` are those of its device."""
@@ -64,18 +63,13 @@ class Settings:
 
     def reload(self) -> None:
         """Read the configuration again."""
-        if self._reading:
-            self._again = True
-        else:
-            self._reading = True
-            self._reactor.run_in_thread(self._read, self._on_read)
+        self._rereading.begin()
 
     def _read(self) -> tuple[ClientConfig, Attempts]:
         config = self.read()
         return config, Attempts(config)
 
     def _on_read(self, found: tuple[ClientConfig, Attempts] | Exception) -> None:
-        self._reading = False
         if isinstance(found, ConfigError):
             for problem in found.errors:
                 self._log.event("error", "config-refused", str(problem))
@@ -84,9 +78,6 @@ class Settings:
             self._log.event("error", "internal-error", describe_bug(found))
         else:
             self._take(*found)
-        if self._again:
-            self._again = False
-            self.reload()
 
     def _take(self, config: ClientConfig, attempts: Attempts) -> None:
         old = self.config

@@ -5,7 +5,6 @@ Rules of this module
      key needs, and it must not cost anybody a session.
   2. Everything else needs a restart, and the log says so. Nothing is half in force.
   3. A file that cannot be used changes nothing; `problems` says so until a better one was read.
-  4. Reading blocks and stretching a shared key takes 0.1 s, so both happen on a thread.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Final
 
 from rustun.backends.base import Reactor
 from rustun.config import load_server_config
+from rustun.config.rereading import Rereading
 from rustun.config.server import ServerConfig
 from rustun.errors import ConfigError
 from rustun.logs import EventLog, describe_bug
@@ -47,11 +47,10 @@ class Settings:
     ) -> None:
         self.config = config
         self.problems: tuple[str, ...] = ()
-        self._reactor = reactor
         self._log = log
         self._on_change = on_change
         self._aes_is_fast = aes_is_fast
-        self._reading = self._again = False  # one at a time, and at most one more behind it
+        self._rereading = Rereading(reactor, self._read, self._on_read)
 
     def policy(self) -> Policy:
         """Return the policy of the configuration in force; a shared key takes 0.1 s."""
@@ -59,18 +58,13 @@ class Settings:
 
     def reload(self) -> None:
         """Read the file again."""
-        if self._reading:
-            self._again = True
-        else:
-            self._reading = True
-            self._reactor.run_in_thread(self._read, self._on_read)
+        self._rereading.begin()
 
     def _read(self) -> tuple[ServerConfig, Policy]:
         config = load_server_config(self.config.path)
         return config, Policy(config, aes_is_fast=self._aes_is_fast)
 
     def _on_read(self, found: tuple[ServerConfig, Policy] | Exception) -> None:
-        self._reading = False
         if isinstance(found, ConfigError):
             self.problems = tuple(str(problem) for problem in found.errors)
             for problem in self.problems:
@@ -81,9 +75,6 @@ class Settings:
             self._log.event("error", "internal-error", describe_bug(found))
         else:
             self._take(*found)
-        if self._again:
-            self._again = False
-            self.reload()
 
     def _take(self, config: ServerConfig, policy: Policy) -> None:
         self.problems = ()
