@@ -32,16 +32,8 @@ MEGA: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Handshakes:
-    """Handshakes completed by the server, in all and in one second of its processor time."""
-
-    per_second: float
-    per_processor_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """First messages that the server refused, in all and in one second of its processor time."""
+class Rate:
+    """First messages that the server has dealt with, in a second and in a second of its processor time."""
 
     per_second: float
     per_processor_second: float
@@ -75,7 +67,7 @@ class Rekeys:
     longest_step_by_the_clock: float
 
 
-def handshakes(lab: Laboratory, clients: int) -> Handshakes:
+def handshakes(lab: Laboratory, clients: int) -> Rate:
     """Let `clients` of the crowd come in as fast as the server lets them."""
     deadline = monotonic() + PATIENCE_SECONDS
     server = lab.processes[SERVER].pid
@@ -88,10 +80,10 @@ def handshakes(lab: Laboratory, clients: int) -> Handshakes:
         crowd.finish(deadline)
     if found["online"] != clients:
         raise ExpectationFailed(f"only {found['online']} of {clients} came in")
-    return Handshakes(clients / found["seconds"], clients / used)
+    return Rate(clients / found["seconds"], clients / used)
 
 
-def refusals(lab: Laboratory, seconds: float) -> Refusals:
+def refusals(lab: Laboratory, seconds: float) -> Rate:
     """Send as many first messages of strangers as the server refuses."""
     deadline = monotonic() + seconds + PATIENCE_SECONDS
     server = lab.processes[SERVER].pid
@@ -101,7 +93,7 @@ def refusals(lab: Laboratory, seconds: float) -> Refusals:
         found = strangers.line(deadline)
         used = processor_seconds(server) - before
         strangers.finish(deadline)
-    return Refusals(found["refused"] / found["seconds"], found["refused"] / used)
+    return Rate(found["refused"] / found["seconds"], found["refused"] / used)
 
 
 def refusals_in_memory(seconds: float) -> float:
