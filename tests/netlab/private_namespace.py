@@ -3,25 +3,23 @@
 Rules of this module
   1. Nothing is made in the host's own network namespace: the child leaves it before it does anything else.
   2. Without root the child makes itself root of a user namespace first; TUN devices work there.
-  3. The child runs as the project's processes must: `-X dev -W error`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import os
 import struct
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.netlab.child import load_case, run_in_child
+
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 LIMIT_S = 150  # only reached where something hangs
-ROOT = Path(__file__).parents[2]
 
 
 def in_private_namespace(function: Callable[[], None]) -> Callable[[], None]:
@@ -29,18 +27,7 @@ def in_private_namespace(function: Callable[[], None]) -> Callable[[], None]:
 
     @functools.wraps(function)
     def run() -> None:
-        command = [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.netlab.private_namespace"]
-        code = function.__code__
-        done = subprocess.run(
-            [*command, code.co_filename, code.co_name],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        assert done.stderr == ""
+        run_in_child("tests.netlab.private_namespace", function, limit_s=LIMIT_S)
 
     return run
 
@@ -70,13 +57,7 @@ def drop_capabilities() -> None:
 def main(file: str, name: str) -> None:
     """Run one function of one test file here and now."""
     enter()
-    spec = importlib.util.spec_from_file_location("case", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["case"] = module
-    spec.loader.exec_module(module)
-    getattr(module, name).__wrapped__()
+    load_case(file, name)()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from pyroute2 import IPRoute, IPRSocket
 
 from netlab.namespaces import NetworkNamespace
 from rustun.admin.control_client import read_status
-from tests.netlab.private_namespace import ROOT
+from tests.netlab.child import ROOT
 
 RUSTUN = [sys.executable, "-X", "dev", "-W", "error", "-m", "rustun"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
