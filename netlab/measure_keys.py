@@ -25,6 +25,8 @@ from rustun.protocol.frames import FrameReader, FrameType
 PATIENCE_SECONDS: Final = 90.0  # beyond what a load takes: interpreters start, first messages are made
 SOURCES: Final = 500
 FLOOD_PER_SECOND: Final = 1000
+FLOOD_TURNS: Final = 3
+FLOOD_MARGIN_SECONDS: Final = 1.0  # so that the transfer ends first
 RETURN_SECONDS: Final = 60.0
 RETURN_AT_A_TIME: Final = 1000  # a fleet does not come one by one
 MEMORY_BATCH: Final = 5000
@@ -41,9 +43,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """A transfer beside forged handshakes, as a share of what it reaches alone, and a newcomer meanwhile."""
+    """A transfer beside forged handshakes, and a newcomer meanwhile.
+
+    The first share is of what the transfer reaches beside the same strangers at a bare port: they are on this machine
+    and take its time, whoever they talk to. The second is of what it reaches alone.
+    """
 
     share: float
+    share_of_alone: float
     refused_per_second: float
     newcomer_seconds: float
 
@@ -114,21 +121,38 @@ def refusals_in_memory(seconds: float) -> float:
 
 
 def flood(lab: Laboratory, path: measure.Path, seconds: float) -> Flood:
-    """Transfer alone, beside forged handshakes of 500 sources, and alone again; then let a member come in beside."""
-    deadline = monotonic() + 8 * seconds + PATIENCE_SECONDS
-    before = measure.throughput(lab, path, streams=1, seconds=seconds)
-    with _strangers(lab, "forged", FLOOD_PER_SECOND, 4 * seconds) as strangers:
-        strangers.line(deadline)  # begun
-        beside = measure.throughput(lab, path, streams=1, seconds=seconds)
-        with _crowd(lab, 1, "0") as newcomer:
-            came_in = measure.come_in(newcomer, 1, deadline)
-            newcomer.line(deadline)
-            newcomer.finish(deadline)
-        found = strangers.line(deadline)
-        strangers.finish(deadline)
-    after = measure.throughput(lab, path, streams=1, seconds=seconds)
-    share = 2 * beside.gigabits / (before.gigabits + after.gigabits)
-    return Flood(share, found["refused"] / found["seconds"], came_in["seconds"])
+    """Transfer by turns alone, beside strangers at a bare port, and beside their forged handshakes at the relay's."""
+    deadline = monotonic() + 8 * FLOOD_TURNS * seconds + PATIENCE_SECONDS
+    alone, bare, forged = [], [], []
+
+    def transfer() -> float:
+        return measure.throughput(lab, path, streams=1, seconds=seconds).gigabits
+
+    with _a_core_for_the_server(lab), _bare_port(lab, deadline) as bare_port:
+        for _ in range(FLOOD_TURNS):
+            alone.append(transfer())
+            with _strangers(lab, "forged", FLOOD_PER_SECOND, seconds + FLOOD_MARGIN_SECONDS, bare_port) as strangers:
+                strangers.line(deadline)  # begun
+                bare.append(transfer())
+                strangers.line(deadline)
+                strangers.finish(deadline)
+            with _strangers(lab, "forged", FLOOD_PER_SECOND, 2 * seconds) as strangers:
+                strangers.line(deadline)  # begun
+                forged.append(transfer())
+                came_in = _newcomer(lab, deadline)
+                found = strangers.line(deadline)
+                strangers.finish(deadline)
+    share, alone_share = sum(forged) / sum(bare), sum(forged) / sum(alone)
+    return Flood(share, alone_share, found["refused"] / found["seconds"], came_in)
+
+
+def _newcomer(lab: Laboratory, deadline: float) -> float:
+    """Return how many seconds an honest member needs to come in."""
+    with _crowd(lab, 1, "0") as newcomer:
+        came_in: float = measure.come_in(newcomer, 1, deadline)["seconds"]
+        newcomer.line(deadline)
+        newcomer.finish(deadline)
+    return came_in
 
 
 def fleet_returns(lab: Laboratory, clients: int) -> Return:
@@ -165,6 +189,22 @@ def rekeys(lab: Laboratory, seconds: float) -> Rekeys:
 
 
 @contextmanager
+def _a_core_for_the_server(lab: Laboratory) -> Iterator[None]:
+    """Give the server the first core and everybody else, load programs to come among them, the others."""
+    cores = os.sched_getaffinity(0)
+    first, *others = sorted(cores)
+    server = lab.processes[SERVER].pid
+    everybody = (0, *(process.pid for process in lab.processes.values()))
+    try:
+        for pid in everybody:
+            os.sched_setaffinity(pid, {first} if pid == server else others or cores)
+        yield
+    finally:
+        for pid in everybody:
+            os.sched_setaffinity(pid, cores)
+
+
+@contextmanager
 def _crowd(lab: Laboratory, clients: int, *more: str) -> Iterator[Measurement]:
     arguments = (measure.loopback_port(lab), measure.server_key(lab), str(clients), *more)
     crowd = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
@@ -175,8 +215,19 @@ def _crowd(lab: Laboratory, clients: int, *more: str) -> Iterator[Measurement]:
 
 
 @contextmanager
-def _strangers(lab: Laboratory, kind: str, rate: int, seconds: float) -> Iterator[Measurement]:
-    port, key = measure.loopback_port(lab), measure.server_key(lab)
+def _bare_port(lab: Laboratory, deadline: float) -> Iterator[str]:
+    """Run a bare port on the server's core."""
+    bare = Measurement(lab.namespaces[SERVER], (), "netlab.bare_port")
+    try:
+        bare.pin(os.sched_getaffinity(lab.processes[SERVER].pid))
+        yield str(bare.line(deadline)["port"])
+    finally:
+        bare.stop()
+
+
+@contextmanager
+def _strangers(lab: Laboratory, kind: str, rate: int, seconds: float, port: str = "") -> Iterator[Measurement]:
+    port, key = port or measure.loopback_port(lab), measure.server_key(lab)
     arguments = (kind, port, key, str(rate), str(seconds), str(SOURCES))
     strangers = Measurement(lab.namespaces[SERVER], arguments, "netlab.strangers")
     try:

@@ -138,6 +138,10 @@ class Measurement:
         document: Document = json.loads(line)
         return document
 
+    def pin(self, cores: set[int]) -> None:
+        """Let it run on these cores only."""
+        os.sched_setaffinity(self._process.pid, cores)
+
     def finish(self, deadline: float) -> None:
         """Wait for its end. Raises ExpectationFailed when it fails or is late."""
         try:
