@@ -12,7 +12,7 @@ from tests.simulation.model_coverage import PROPERTY, table
 # The same examples in every run, and no deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("house", derandomize=True, deadline=None)
 # `./invoke soak`: other examples each time, many of them; a failure prints the blob that repeats it.
-settings.register_profile("soak", max_examples=20_000, deadline=None, print_blob=True)
+settings.register_profile("soak", max_examples=4000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 

@@ -43,12 +43,12 @@ FUZZ_OF_DECODERS: Final = (
 MODEL: Final = "tests/simulation/test_model.py::test_whatever_happens"
 MODEL_RUN: Final = "millions of steps of the model, from new seeds"
 RUNS: Final = (
-    LongRun("fuzz", "20,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
-    LongRun("items", "20,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
-    LongRun("strangers", "20,000 batches of first messages each", ("tests/fuzz/test_first_frames.py",), "soak", 60),
+    LongRun("fuzz", "4,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
+    LongRun("items", "4,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
+    LongRun("strangers", "4,000 batches of first messages each", ("tests/fuzz/test_first_frames.py",), "soak", 60),
     LongRun(
         "simulation",
-        "20,000 fresh examples per in-memory scenario",
+        "4,000 fresh examples per in-memory scenario",
         ("tests/simulation", f"--deselect={MODEL}"),
         "soak",
         60,
