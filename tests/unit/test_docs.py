@@ -39,7 +39,6 @@ PROTOCOL = ROOT / "docs" / "protocol.md"
 STATUS = ROOT / "docs" / "status.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 SECURITY = ROOT / "docs" / "security.md"
-FAULTS = ROOT / "docs" / "faults.md"
 FAULTS_OF_THE_WIRE = [*map(str, range(1, 20)), "19a", *map(str, range(20, 29)), "33", *map(str, range(35, 40))]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -330,8 +329,8 @@ def test_every_reason_is_documented() -> None:
 
 
 def test_every_fault_of_the_wire_names_tests_that_are_there() -> None:
-    """Fails if docs/faults.md claims something that no test shows, or leaves a row of the faults out."""
-    rows = re.findall(r"^\| ([0-9]+a?) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", FAULTS.read_text(), re.MULTILINE)
+    """Fails if docs/security.md claims something that no test shows, or leaves a row of the faults out."""
+    rows = re.findall(r"^\| ([0-9]+a?) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", SECURITY.read_text(), re.MULTILINE)
     assert [number for number, _ in rows] == FAULTS_OF_THE_WIRE
     for number, shown in rows:
         named = re.findall(r"`(test_[a-z0-9_]+)`", shown)
@@ -340,8 +339,8 @@ def test_every_fault_of_the_wire_names_tests_that_are_there() -> None:
 
 
 def test_every_test_that_is_named_is_there() -> None:
-    """Fails if a reader of docs/security.md or docs/faults.md looks for a test that has another name now."""
-    named = set(re.findall(r"`(test_[a-z0-9_]+)`", SECURITY.read_text() + FAULTS.read_text()))
+    """Fails if a reader of docs/security.md looks for a test that has another name now."""
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", SECURITY.read_text()))
     there = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
