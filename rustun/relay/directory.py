@@ -1,7 +1,8 @@
 """Who is in a cluster, told to its members: generations, pages and cursors (docs/protocol.md, section 7).
 
 Rules of this module
-  1. A change makes a new generation; its pages are encoded once, for all receivers.
+  1. A change makes a new generation; each of its pages is encoded once, for all receivers, when the first one takes it:
+     all pages of 5,000 members at a time would hold the loop for 12 ms.
   2. What a receiver still has to get is a cursor (generation, page), never queued bytes. A cursor that fell too far
      behind gets a snapshot instead of the differences.
   3. News come at most once a second; a member that went and came back in between makes none.
@@ -22,6 +23,31 @@ PAGE_ENTRIES: Final = 200
 PAGE_TEXT_BYTES: Final = 30_000  # half of what a control record may hold, since JSON escapes can double a name
 
 
+class Pages:
+    """What leads from one generation to another, as control messages.
+
+    Args:
+        generation, base: where they lead to, and from; a base of 0 makes a snapshot.
+        entries, gone: the members that are told, and those that left.
+    """
+
+    def __init__(self, generation: int, base: int, entries: list[DirectoryEntry], gone: list[str]) -> None:
+        groups = _groups(entries, gone)
+        self._pages: list[Directory | bytes] = [
+            Directory(generation, base, page, len(groups), tuple(members), tuple(left))
+            for page, (members, left) in enumerate(groups)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def __getitem__(self, number: int) -> bytes:
+        page = self._pages[number]
+        if isinstance(page, Directory):
+            page = self._pages[number] = encode(page)
+        return page
+
+
 class Cursor:
     """How far one receiver has got."""
 
@@ -30,19 +56,20 @@ class Cursor:
     def __init__(self) -> None:
         self._generation = 0
         self._target = 0
-        self._pages: tuple[bytes, ...] = ()
+        self._pages: Pages | None = None  # under way
         self._page = 0
 
     def next_page(self, directory: ClusterDirectory) -> bytes | None:
         """Return the next control message to send, or None when this receiver knows everything."""
-        if self._page == len(self._pages):
-            self._generation = self._target
+        if self._pages is None:
             if self._generation == directory.generation:
                 return None
             self._target, self._pages = directory.after(self._generation)
             self._page = 0
         page = self._pages[self._page]
         self._page += 1
+        if self._page == len(self._pages):
+            self._generation, self._pages = self._target, None
         return page
 
 
@@ -58,8 +85,8 @@ class ClusterDirectory:
         self._entries: dict[str, DirectoryEntry] = {}
         self._published: dict[str, DirectoryEntry] = {}
         self._changed: set[str] = set()
-        self._news: deque[tuple[int, tuple[bytes, ...]]] = deque(maxlen=KEPT_GENERATIONS)
-        self._snapshot: tuple[bytes, ...] | None = None
+        self._news: deque[tuple[int, Pages]] = deque(maxlen=KEPT_GENERATIONS)
+        self._snapshot: Pages | None = None
 
     @property
     def has_news(self) -> bool:
@@ -82,22 +109,23 @@ class ClusterDirectory:
         base, self.generation = self.generation, self.generation + 1
         entries = [self._entries[identity] for identity in sorted(self._changed) if identity in self._entries]
         gone = [identity for identity in sorted(self._changed) if identity not in self._entries]
-        self._news.append((self.generation, _pages(self.generation, base, entries, gone)))
+        self._news.append((self.generation, Pages(self.generation, base, entries, gone)))
         self._published = dict(self._entries)
         self._changed.clear()
         self._snapshot = None
 
-    def after(self, generation: int) -> tuple[int, tuple[bytes, ...]]:
+    def after(self, generation: int) -> tuple[int, Pages]:
         """Return (generation that is known then, pages) that lead on from `generation`, which is not the newest."""
         oldest = self._news[0][0] if self._news else 0
         if generation > 0 and oldest <= generation + 1:
             return self._news[generation + 1 - oldest]
         if self._snapshot is None:
-            self._snapshot = _pages(self.generation, 0, list(self._published.values()), [])
+            self._snapshot = Pages(self.generation, 0, list(self._published.values()), [])
         return self.generation, self._snapshot
 
 
-def _pages(generation: int, base: int, entries: list[DirectoryEntry], gone: list[str]) -> tuple[bytes, ...]:
+def _groups(entries: list[DirectoryEntry], gone: list[str]) -> list[tuple[list[DirectoryEntry], list[str]]]:
+    """Return what each page tells."""
     groups: list[tuple[list[DirectoryEntry], list[str]]] = [([], [])]
     room_entries, room_bytes = PAGE_ENTRIES, PAGE_TEXT_BYTES
     everything: list[DirectoryEntry | str] = [*entries, *gone]
@@ -112,14 +140,11 @@ def _pages(generation: int, base: int, entries: list[DirectoryEntry], gone: list
             groups[-1][0].append(entry)
         room_entries -= 1
         room_bytes -= size
-    return tuple(
-        encode(Directory(generation, base, page, len(groups), tuple(members), tuple(left)))
-        for page, (members, left) in enumerate(groups)
-    )
+    return groups
 
 
 def _size(entry: DirectoryEntry | str) -> int:
     if isinstance(entry, str):
         return len(entry.encode()) + 3
     texts = (entry.identity, entry.name, entry.address, entry.address6, *entry.prefixes)
-    return 80 + sum(len(text.encode()) + 3 for text in texts)
+    return 80 + len("".join(texts).encode()) + 3 * len(texts)

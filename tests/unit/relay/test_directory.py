@@ -9,6 +9,7 @@ import pytest
 from rustun.client.peers import Peers
 from rustun.protocol.control import MAX_CONTROL_BYTES, Directory, DirectoryEntry, decode
 from rustun.relay.directory import KEPT_GENERATIONS, PAGE_ENTRIES, ClusterDirectory, Cursor
+from tests.fuzz.decoders import counted_calls
 
 
 def entry(identity: str, version: int = 0, *prefixes: str) -> DirectoryEntry:
@@ -88,6 +89,24 @@ def test_pages_are_encoded_once_for_all() -> None:
     directory.publish()
     pages = [Cursor().next_page(directory) for _ in range(3)]
     assert pages[0] is pages[1] is pages[2]
+
+
+def test_five_thousand_members_are_told_in_short_steps() -> None:
+    """If this fails, each change in a large cluster stops every packet while all of its pages are encoded."""
+    directory, receiver = ClusterDirectory(), Receiver()
+    for number in range(5000):
+        directory.set_entry(f"m{number}", entry(f"m{number}", 1, "192.168.0.0/24"))
+    directory.publish()
+    directory.set_entry("m7", entry("m7", 3))
+    directory.publish()
+    calls, pages = [], list[bytes | None]()
+    while len(receiver.peers.entries) < 5000:
+        calls.append(counted_calls(lambda: pages.append(receiver.cursor.next_page(directory))))
+        message = decode(pages[-1] or b"", MAX_CONTROL_BYTES)
+        assert isinstance(message, Directory)
+        receiver.peers.receive(message)
+    assert len(calls) == 5000 / PAGE_ENTRIES
+    assert max(calls[1:]) < calls[0] / 5, "the first one finds out who stands on which page"
 
 
 def test_who_is_too_far_behind_reads_a_snapshot() -> None:
