@@ -18,7 +18,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Final
 
 from rustun.backends.base import HostReport, Interface, Prefix
-from rustun.config.client import HostConsent
+from rustun.config.consent import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
     MAX_ASKED,

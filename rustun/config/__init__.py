@@ -5,11 +5,11 @@ from rustun.config.check import check_files
 from rustun.config.client import (
     ClientConfig,
     ClientOptions,
-    HostConsent,
     ServerAddress,
     client_config_from_options,
     load_client_config,
 )
+from rustun.config.consent import HostConsent
 from rustun.config.keys import Secret
 from rustun.config.limits import LimitConfig, QueueConfig
 from rustun.config.member import Member

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rustun.backends.base import Endpoint, Prefix
-from rustun.config.addresses import parse_endpoint, parse_prefix
+from rustun.backends.base import Endpoint
+from rustun.config.addresses import parse_endpoint
+from rustun.config.consent import HostConsent, judge_consent, parse_lan, read_consent
 from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
 from rustun.config.findings import Complaint, Findings
 from rustun.config.keys import PrivateKey, Secret, encode_key, parse_psk, parse_public_key, read_key_file
-from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, read_toml
@@ -39,28 +39,6 @@ class ServerAddress:
 
     endpoint: Endpoint
     public_keys: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class HostConsent:
-    """[host_config]: what this host allows a server to ask of it; nothing that is not written.
-
-    Attributes:
-        gateway: LAN prefixes that this host forwards for.
-        accept_routes: prefixes within which peers' prefixes may be routed into the tunnel; None: any.
-        cider_mapping: pairs of the prefix that the cluster sees and the real one.
-        exit_node: the member that is to be the default route, empty for none.
-        names: "off" or "hosts".
-    """
-
-    gateway: tuple[Prefix, ...] = ()
-    masquerade: bool = False
-    accept_routes: tuple[Prefix, ...] | None = None
-    cider_mapping: tuple[tuple[Prefix, Prefix], ...] = ()
-    offer_exit: bool = False
-    exit_node: str = ""
-    kill_switch: bool = False
-    names: str = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +88,8 @@ class ClientOptions:
     mtu: int | None = None
     offload: bool | None = None
     legacy: bool | None = None
+    gateway: tuple[str, ...] = ()
+    masq: bool | None = None
 
 
 def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> ClientConfig:
@@ -153,7 +133,7 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         mtu=tunnel.whole("mtu", USUAL_MTU, MIN_MTU, MAX_MTU) if "mtu" in tunnel else None,
         offload=tunnel.flag("offload", True),
         legacy=tunnel.flag("legacy"),
-        host=_read_host(top.table("host_config")),
+        host=read_consent(top.table("host_config")),
     )
     tunnel.known("mtu")
     for table in (security, tunnel, top):
@@ -182,36 +162,6 @@ def _read_psk(folder: Path, text: str) -> Secret | None:
     return psk
 
 
-def _read_host(table: Table) -> HostConsent:
-    host = HostConsent(
-        gateway=table.texts("gateway", parse_prefix),
-        masquerade=table.flag("masquerade"),
-        accept_routes=table.texts("accept_routes", parse_prefix) if "accept_routes" in table else None,
-        cider_mapping=_read_mapping(table),
-        offer_exit=table.flag("offer_exit"),
-        exit_node=table.text("exit_node", lambda text: text and parse_name(text), ""),
-        kill_switch=table.flag("kill_switch"),
-        names=table.choice("names", ("off", "hosts"), "off"),
-    )
-    table.known("accept_routes")
-    table.close()
-    for key in HostConsent.__dataclass_fields__:
-        if getattr(host, key) not in (getattr(HostConsent(), key), ()):
-            table.report(key, "is not acted on by this version", "set up this part of the host by hand", "warning")
-    return host
-
-
-def _read_mapping(table: Table) -> tuple[tuple[Prefix, Prefix], ...]:
-    mapping = table.table("cider_mapping")
-    pairs = []
-    for seen, real in mapping.values.items():
-        try:
-            pairs.append(parse_mapping(seen, real))
-        except Complaint as complaint:
-            mapping.report(seen, complaint.reason, complaint.remedy)
-    return tuple(pairs)
-
-
 def _with_options(config: ClientConfig, options: ClientOptions, findings: Findings) -> ClientConfig:
     reader = _OptionReader(Findings(OPTIONS_PLACE))
     endpoint = reader.text("--server", options.server, parse_endpoint)
@@ -221,6 +171,7 @@ def _with_options(config: ClientConfig, options: ClientOptions, findings: Findin
     threshold = reader.whole("--keepalive-threshold", options.keepalive_threshold, 1, 100)
     tun = reader.text("--tun", options.tun, parse_device)
     mtu = reader.whole("--mtu", options.mtu, MIN_MTU, MAX_MTU)
+    lans = [reader.text("--gateway", text, parse_lan) for text in options.gateway]
     findings.take(reader.findings)
     if endpoint is not None:  # a server of the file keeps the keys that the file pins
         pinned = [server for server in config.servers if server.endpoint == endpoint]
@@ -236,6 +187,11 @@ def _with_options(config: ClientConfig, options: ClientOptions, findings: Findin
         mtu=mtu or config.mtu,
         offload=config.offload if options.offload is None else options.offload,
         legacy=config.legacy or bool(options.legacy),
+        host=replace(
+            config.host,
+            gateway=tuple(lan for lan in lans if lan is not None) or config.host.gateway,
+            masquerade=config.host.masquerade or bool(options.masq),
+        ),
     )
 
 
@@ -304,5 +260,6 @@ def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
         findings.add(0, "security_config.private_key_file", "is missing: a server's public_key asks for one", remedy)
     elif config.method is None:
         findings.add(0, "crypto_config", "is missing", f"{how} -c METHOD:KEY")
+    judge_consent(config.host, config.identity, (server.endpoint for server in config.servers), findings)
     if config.mtu is not None and config.mtu < 1280:
         findings.add(0, "mtu", f"{config.mtu} is too small for IPv6", "1280 or more carries IPv6 as well", "warning")

@@ -69,7 +69,8 @@ name = "rustun0"
 mtu = 1400
 offload = false
 [host_config]
-gateway = ["192.168.1.0/24"]
+gateway = ["192.168.1.0/24", "192.168.10.0/24"]
+masquerade = true
 accept_routes = ["10.0.0.0/8"]
 names = "hosts"
 [host_config.cider_mapping]

@@ -8,7 +8,7 @@ from typing import Final
 from rustun.backends.base import HostReport
 from rustun.client.peers import Peers, own_entry
 from rustun.client.seed_session import seed_entries
-from rustun.config.client import HostConsent
+from rustun.config.consent import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol import control
 from rustun.protocol.ciphers import NONCE_BYTES, SeedMethod, seed_cipher

@@ -18,7 +18,8 @@ from rustun.backends.base import Endpoint
 from rustun.backends.memory.network import Faults
 from rustun.backends.memory.reactor import EPOCH_S
 from rustun.config.addresses import parse_endpoint
-from rustun.config.client import ClientConfig, HostConsent, ServerAddress
+from rustun.config.client import ClientConfig, ServerAddress
+from rustun.config.consent import HostConsent
 from rustun.config.keys import parse_public_key
 from tests.ip_packets import ip_packet
 from tests.simulation.model_coverage import Coverage

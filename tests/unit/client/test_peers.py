@@ -10,7 +10,7 @@ import pytest
 from rustun.backends.base import HostReport, Prefix
 from rustun.client import peers as peers_module
 from rustun.client.peers import OwnEntry, Peers, own_entry
-from rustun.config.client import HostConsent
+from rustun.config.consent import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol.control import Directory, DirectoryEntry
 from rustun.protocol.routing import never_inside

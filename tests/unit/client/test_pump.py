@@ -13,7 +13,7 @@ from rustun.backends.base import HostReport
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
-from rustun.config.client import HostConsent
+from rustun.config.consent import HostConsent
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import Buffers
 from rustun.protocol.ciphers import SeedMethod, seed_cipher

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from rustun.backends.base import Endpoint
-from rustun.config import ClientOptions, Secret, ServerAddress, client_config_from_options, load_client_config
+from rustun.config import (
+    ClientOptions,
+    HostConsent,
+    Secret,
+    ServerAddress,
+    client_config_from_options,
+    load_client_config,
+)
 from rustun.errors import ConfigError
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
@@ -29,7 +36,7 @@ psk_file = ""
 name = "tun%d"
 mtu = 1400
 [host_config]
-gateway = ["192.168.1.0/24"]
+gateway = ["192.168.1.0/24", "192.168.10.0/24"]
 cider_mapping = {{ "192.168.11.0/24" = "192.168.10.0/24" }}
 names = "hosts"
 """
@@ -77,11 +84,9 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert [len(server.public_keys) for server in config.servers] == [1, 0]
     assert (config.identity, config.keepalive_interval, config.cipher) == ("bj-office-gw", 7, "chacha20")
     assert (config.tun_name, config.mtu, config.psk) == ("tun%d", 1400, None)
-    assert config.host.gateway == (ip_network("192.168.1.0/24"),)
+    assert config.host.gateway == (ip_network("192.168.1.0/24"), ip_network("192.168.10.0/24"))
     assert config.host.cider_mapping == ((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),)
-    assert config.host.accept_routes is None
-    ignored = {note.key for note in config.notes if "not acted on" in note.reason}
-    assert ignored == {"host_config.gateway", "host_config.cider_mapping", "host_config.names"}
+    assert (config.host.accept_routes, config.host.names) == (None, "hosts")
 
 
 def test_options_go_over_the_file(tmp_path: Path) -> None:
@@ -94,6 +99,18 @@ def test_options_go_over_the_file(tmp_path: Path) -> None:
     assert (config.method, config.legacy, config.mtu, config.offload) == (SeedMethod.PLAIN, True, 1300, False)
     assert (config.tun_name, config.identity, config.keepalive_interval) == ("t0", "bj-office-gw", 7)
     assert load_client_config(path, ClientOptions(server="other:1")).servers == (ServerAddress(Endpoint("other", 1)),)
+
+
+def test_a_gateway_by_options(tmp_path: Path) -> None:
+    """`--gateway` and `--masq` set up nothing, or take back what the file allows besides."""
+    path = tmp_path / "client.toml"
+    path.write_text(FILE)
+    config = load_client_config(path, ClientOptions(masq=True))
+    assert (len(config.host.gateway), config.host.masquerade, config.host.names) == (2, True, "hosts")
+    lan = ip_network("192.168.5.0/24")
+    typed = ClientOptions(server="a:1", identity="b", crypto="plain", gateway=("192.168.5.0/24",), masq=True)
+    assert client_config_from_options(typed).host == HostConsent(gateway=(lan,), masquerade=True)
+    assert "--gateway" in options_error(ClientOptions(server="a:1", identity="b", gateway=("192.168.5.1/24",)))
 
 
 def test_key_tier(tmp_path: Path) -> None:

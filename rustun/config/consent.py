@@ -1,0 +1,142 @@
+"""[host_config] of client.toml: what this host lets a server and its cluster ask of it.
+
+Rules of this module
+  1. What is not written is not allowed. A server can take back what it told, never widen what stands here.
+  2. What could not work as it is written is an error at the start, not a surprise in traffic: a mapping that leads
+     nowhere, a kill switch without anything to guard.
+  3. Keys are judged together once options lie over the file; `judge_consent` names the key, with no line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from rustun.backends.base import Endpoint, Prefix
+from rustun.config.addresses import parse_prefix
+from rustun.config.findings import Complaint, Findings
+from rustun.config.mapping import parse_mapping
+from rustun.config.names import parse_name
+from rustun.config.toml import Table
+from rustun.printable import quoted
+from rustun.protocol.routing import like_default
+
+NAME_CHOICES: Final = ("off", "hosts")
+
+
+@dataclass(frozen=True, slots=True)
+class HostConsent:
+    """What this host allows a server to ask of it; nothing that is not written.
+
+    Attributes:
+        gateway: LAN prefixes that this host forwards for.
+        masquerade: what is forwarded from the tunnel gets this host's own address as source.
+        accept_routes: prefixes within which peers' prefixes may be routed into the tunnel; None: any.
+        cider_mapping: pairs of the prefix that the cluster sees and the real one, address for address.
+        offer_exit: others may use this host as exit node.
+        exit_node: the member that is to be the default route, empty for none.
+        kill_switch: nothing leaves this host beside the tunnel.
+        names: "off" or "hosts".
+    """
+
+    gateway: tuple[Prefix, ...] = ()
+    masquerade: bool = False
+    accept_routes: tuple[Prefix, ...] | None = None
+    cider_mapping: tuple[tuple[Prefix, Prefix], ...] = ()
+    offer_exit: bool = False
+    exit_node: str = ""
+    kill_switch: bool = False
+    names: str = "off"
+
+
+def parse_lan(text: str) -> Prefix:
+    """Return a prefix that a gateway can stand in front of. Raises: Complaint: not a prefix, or a default route."""
+    prefix = parse_prefix(text)
+    if like_default(prefix):
+        raise Complaint(f"{quoted(text)} is as wide as a default route", "offer_exit = true makes an exit node")
+    return prefix
+
+
+def within(prefix: Prefix, prefixes: Iterable[Prefix]) -> bool:
+    """Tell whether one of `prefixes` is or holds all of `prefix`."""
+    return any(
+        prefix.version == other.version and prefix.subnet_of(other)  # type: ignore[arg-type]  # one version, as checked
+        for other in prefixes
+    )
+
+
+def read_consent(table: Table) -> HostConsent:
+    """Return what the table says; what is wrong with a single key is reported to it."""
+    consent = HostConsent(
+        gateway=table.texts("gateway", parse_lan),
+        masquerade=table.flag("masquerade"),
+        accept_routes=table.texts("accept_routes", parse_prefix) if "accept_routes" in table else None,
+        cider_mapping=tuple(_read_mapping(table.table("cider_mapping"))),
+        offer_exit=table.flag("offer_exit"),
+        exit_node=table.text("exit_node", lambda text: text and parse_name(text), ""),
+        kill_switch=table.flag("kill_switch"),
+        names=table.choice("names", NAME_CHOICES, "off"),
+    )
+    table.known("accept_routes")
+    table.close()
+    return consent
+
+
+def _read_mapping(mapping: Table) -> Iterator[tuple[Prefix, Prefix]]:
+    for seen, real in mapping.values.items():
+        try:
+            yield parse_mapping(seen, real)
+        except Complaint as complaint:
+            mapping.report(seen, complaint.reason, complaint.remedy)
+
+
+def judge_consent(consent: HostConsent, identity: str, servers: Iterable[Endpoint], findings: Findings) -> None:
+    """Report what does not go together.
+
+    Args:
+        identity: of this member.
+        servers: as they are written, names unresolved.
+    """
+
+    def wrong(key: str, reason: str, remedy: str) -> None:
+        findings.add(0, f"host_config.{key}", reason, remedy)
+
+    if consent.masquerade and not (consent.gateway or consent.offer_exit):
+        wrong("masquerade", "hides nothing: this host forwards for nobody", 'write gateway = ["192.168.1.0/24"]')
+    if consent.exit_node and consent.exit_node == identity:
+        wrong("exit_node", "is this member itself", "name the member that is the way out, or take it out")
+    elif consent.exit_node and consent.offer_exit:
+        wrong("offer_exit", "stands beside exit_node: what leaves here would go back into the tunnel", "keep one")
+    if consent.kill_switch:
+        if not consent.exit_node:
+            wrong("kill_switch", "stands without exit_node", "name the member that everything goes through")
+        for server in filter(_is_name, servers):
+            remedy = "write its address: with a kill switch nobody can be asked for it"
+            findings.add(0, "servers", f"server {server} is a name, and host_config.kill_switch is on", remedy)
+    for seen, real in consent.cider_mapping:
+        if not within(real, consent.gateway):
+            wrong("cider_mapping", f"{real} (seen as {seen}) is not within gateway", f'add "{real}" to gateway')
+    for reason in _overlaps(consent.cider_mapping):
+        wrong("cider_mapping", reason, "each address needs one place on either side")
+
+
+def _overlaps(mapping: tuple[tuple[Prefix, Prefix], ...]) -> Iterator[str]:
+    """Yield pairs of prefixes in which an address has two meanings; each prefix beside the widest that holds it."""
+    sides = [(prefix, side) for pair in mapping for prefix, side in zip(pair, ("seen", "real"), strict=True)]
+    sides.sort(key=lambda entry: (entry[0].version, int(entry[0].network_address), entry[0].prefixlen))
+    holder: tuple[Prefix, str] | None = None
+    for prefix, side in sides:  # sorted so, what holds a prefix comes before it
+        if holder is not None and holder[0].overlaps(prefix):
+            yield f"{holder[0]} ({holder[1]}) and {prefix} ({side}) overlap"
+        else:
+            holder = (prefix, side)
+
+
+def _is_name(server: Endpoint) -> bool:
+    try:
+        ip_address(server.host)
+    except ValueError:
+        return True
+    return False
