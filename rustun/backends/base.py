@@ -186,6 +186,23 @@ class TunDevice(Source, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What a client forwards between the tunnel and the networks behind its host.
+
+    Attributes:
+        lans: prefixes behind this host that members may reach.
+        masquerade: whether packets from the tunnel to `lans` get this host's own address as their source.
+        mapping: (what members see, what is real) prefixes, each pair equal in family and length.
+        offer_exit: whether members may reach the Internet through this host.
+    """
+
+    lans: tuple[Prefix, ...] = ()
+    masquerade: bool = False
+    mapping: tuple[tuple[Prefix, Prefix], ...] = ()
+    offer_exit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """All that a client wants of its host's network.
 
@@ -194,14 +211,25 @@ class HostState:
         mtu: of that device, bytes, 1280 to 65000 (576 where no IPv6 is wanted).
         addresses: own tunnel addresses with the prefix length that the device gets them with.
         routes: prefixes that go into the tunnel.
-        outside: addresses whose path must stay outside the tunnel, whatever `routes` says: the server's.
+        outside: servers, as numeric addresses with their ports: their path must stay outside the tunnel, whatever
+            `routes` and `exits` say, and the kill switch lets nothing else out.
+        accept: own networks and routes must lie inside one of these; None for any.
+        exits: default routes (0.0.0.0/0, ::/0) that go into the tunnel: a member was chosen as exit node.
+        kill_switch: whether nothing may leave this host but through the tunnel, also when it is down.
+        forwarding: what members may reach through this host.
+        names: host names with their addresses, for programs on this host.
     """
 
     device: str
     mtu: int
     addresses: tuple[Interface, ...] = ()
     routes: tuple[Prefix, ...] = ()
-    outside: tuple[Address, ...] = ()
+    outside: tuple[Endpoint, ...] = ()
+    accept: tuple[Prefix, ...] | None = None
+    exits: tuple[Prefix, ...] = ()
+    kill_switch: bool = False
+    forwarding: Forwarding = Forwarding()
+    names: tuple[tuple[str, tuple[Address, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +237,20 @@ class HostReport:
     """What came of an `apply`.
 
     Attributes:
-        routed: the prefixes that lead into the tunnel, the networks of own addresses among them.
+        routed: the prefixes that lead into the tunnel, the networks of own addresses and exits among them.
         refused: the others with the reason; a refused own address as its /32 or /128.
         addresses: the own addresses that the device has.
+        warnings: what beside them could not be done or is not covered, and what to do; a line each.
     """
 
     routed: tuple[Prefix, ...] = ()
     refused: dict[Prefix, str] = field(default_factory=dict)
     addresses: tuple[Interface, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class HostNetwork(Protocol):
-    """Addresses and routes of this host, as far as they are ours."""
+    """This host's network, as far as it is ours."""
 
     def open_tun(self, name: str, mtu: int, offload: bool) -> TunDevice:
         """Create the TUN device; `name` may hold one `%d` for the kernel to number.
@@ -230,6 +260,12 @@ class HostNetwork(Protocol):
 
     def apply(self, wished: HostState) -> HostReport:
         """Make the host as wished by the smallest set of changes; idempotent. Raises HostError."""
+
+    def plan(self, wished: HostState) -> tuple[str, ...]:
+        """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.
+
+        Raises: HostError when the host cannot be looked at.
+        """
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""

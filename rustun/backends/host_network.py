@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from rustun.backends import tun
 from rustun.backends.base import HostReport, HostState, Prefix
-from rustun.backends.host_plan import RoutePlan, accept_addresses, plan_addresses, plan_routes
+from rustun.backends.host_plan import ROUTE_PROTOCOL, RoutePlan, accept_addresses, plan_addresses, plan_routes
 from rustun.backends.host_snapshot import Link, Snapshot
 from rustun.errors import HostError, RightsError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GSO_MAX_BYTES: Final = 65_300  # lower: LAN hosts' packets are cut in software; higher: a record outgrows an outer send
 TXQUEUELEN: Final = 1000  # packets: 10 ms of 100,000 small ones a second, which arrive while the loop serves others
+UNUSED_INDEX: Final = 0x7FFFFFFF  # of an interface that is still to be made
 NOT_THERE: Final = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT})
 
 
@@ -70,6 +71,21 @@ class LinuxHostNetwork:
                 snapshot = sock.snapshot()  # the kernel may have dropped routes with an address
             report = self._apply_routes(sock, plan_routes(accepted, snapshot, link, self._pins))
             return replace(report, refused={**report.refused, **refused}, addresses=accepted.addresses)
+
+    def plan(self, wished: HostState) -> tuple[str, ...]:
+        """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.
+
+        Raises: HostError when the host cannot be looked at.
+        """
+        with _kernel("look at this host") as sock:
+            snapshot = sock.snapshot()
+        link = snapshot.link(wished.device) or Link(UNUSED_INDEX, wished.device, "tun", False, 0)
+        accepted, _ = accept_addresses(wished, snapshot, link)
+        plan = plan_routes(accepted, snapshot, link)
+        return (
+            *(f"ip address add {address} dev {link.name} noprefixroute" for address in accepted.addresses),
+            *(f"ip route add {route.prefix} dev {link.name} proto {ROUTE_PROTOCOL}" for route in plan.add),
+        )
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""

@@ -19,7 +19,7 @@ Rules of this module
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -87,7 +87,7 @@ def accept_addresses(wished: HostState, snapshot: Snapshot, link: Link) -> tuple
     """Return the wish without the own addresses that this host refuses, and why it refuses them."""
     pairs = [(address, ipaddress.ip_network(address.ip)) for address in wished.addresses]
     asked = [prefix for address, alone in pairs for prefix in (alone, address.network)]
-    judged = _judge(asked, _elsewhere(snapshot, link.index), snapshot, link.index, wished.outside)
+    judged = _judge(asked, _elsewhere(snapshot, link.index), snapshot, link.index, outside_addresses(wished))
     refused: dict[Prefix, str] = {}
     for address, alone in pairs:
         if judged[alone]:
@@ -126,8 +126,9 @@ def plan_routes(
     own_networks = [address.network for address in wished.addresses]
     asked = [network for network in own_networks if network.prefixlen < network.max_prefixlen]
     taken = _elsewhere(snapshot, index)
-    judged = _judge(dict.fromkeys((*asked, *wished.routes)), taken, snapshot, index, wished.outside)
-    pins = _pins(wished.outside, judged, foreign, snapshot)
+    outside = outside_addresses(wished)
+    judged = _judge(dict.fromkeys((*asked, *wished.routes)), taken, snapshot, index, outside)
+    pins = _pins(outside, judged, foreign, snapshot)
 
     accepted = [prefix for prefix, reason in judged.items() if not reason]
     routes = {prefix: device_route(prefix, index, ROUTE_PROTOCOL) for prefix in accepted}
@@ -142,6 +143,11 @@ def plan_routes(
         routes=tuple(routes.values()),
         refused=tuple((prefix, reason) for prefix, reason in judged.items() if reason),
     )
+
+
+def outside_addresses(wished: HostState) -> Sequence[Address]:
+    """Return the servers' addresses, each once, without the zone of a link-local one."""
+    return list(dict.fromkeys(ipaddress.ip_address(server.host.partition("%")[0]) for server in wished.outside))
 
 
 def _elsewhere(snapshot: Snapshot, index: int) -> list[Route]:

@@ -15,11 +15,9 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
 from rustun.backends.base import (
-    Address,
     Endpoint,
     HostNetwork,
     HostReport,
@@ -107,7 +105,7 @@ class TunnelClient:
         self._stopped = False
         self._timer: Timer | None = None
         self._apply_planned = False
-        self._outside: tuple[Address, ...] = ()
+        self._outside: tuple[Endpoint, ...] = ()
         self._device_timer: Timer | None = None
 
     # --- start and end -----------------------------------------------------------------------------------------------
@@ -231,7 +229,7 @@ class TunnelClient:
 
     def _on_resolved(self, found: list[Endpoint]) -> None:
         """Keep the way to the server outside also where it has changed since it was pinned."""
-        self._outside = tuple(_address(endpoint) for endpoint in found)
+        self._outside = tuple(found)
         self._apply_host()
 
     def _on_connected(self, remote: Endpoint) -> None:
@@ -306,7 +304,7 @@ class TunnelClient:
             public_key=session.public_key,
         )  # fmt: skip
         self.peers.own = own
-        self._outside = (_address(stream.remote),)
+        self._outside = (stream.remote,)
         self._apply_host()
         if self.session is session:
             session.begin()
@@ -370,10 +368,6 @@ class TunnelClient:
         self.host_state, self.host_report = wished, report
         self.peers.set_routed(report, self.config.host)
         self.pump.forget_flows()
-
-
-def _address(endpoint: Endpoint) -> Address:
-    return ip_address(endpoint.host.partition("%")[0])
 
 
 def _raise(error: RustunError) -> None:

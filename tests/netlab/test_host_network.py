@@ -10,7 +10,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from pyroute2 import IPRoute, IPRSocket
@@ -18,7 +18,7 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_NEWLINK
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from rustun.backends.base import HostState
+from rustun.backends.base import Endpoint, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_plan import ROUTE_PROTOCOL
 from rustun.backends.rtnetlink import RouteSocket
@@ -116,7 +116,7 @@ def wished(**changes: Any) -> HostState:
         1500,
         (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")),
         tuple(ip_network(text) for text in ("10.0.2.0/24", "203.0.113.0/24", "fd00:2::/64", "2001:db8:2::/48")),
-        (ip_address("203.0.113.7"), ip_address("2001:db8:2::7")),
+        (Endpoint("203.0.113.7", 8080), Endpoint("2001:db8:2::7", 8080)),
     )
     return replace(state, **changes)
 

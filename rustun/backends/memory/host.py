@@ -11,8 +11,8 @@ import ipaddress
 from collections import deque
 from dataclasses import replace
 
-from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState
-from rustun.backends.host_plan import accept_addresses, plan_routes
+from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState, Prefix
+from rustun.backends.host_plan import RoutePlan, accept_addresses, plan_routes
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
 from rustun.errors import HostError, RightsError
@@ -159,15 +159,24 @@ class MemoryHostNetwork:
         """Note what is wished and report as the real plan would. Raises: HostError."""
         if self.broken:
             raise HostError(self.broken)
-        link = Link(99, wished.device, "tun", True, wished.mtu)
-        snapshot = replace(self._host, links=(*self._host.links, link))
-        accepted, refused = accept_addresses(wished, snapshot, link)
-        plan = plan_routes(accepted, snapshot, link)
+        accepted, refused, plan = self._judged(wished)
         self.state = wished
         for tun in self.tuns:
             tun.down &= tun.name != wished.device
         routed = tuple(route.prefix for route in plan.routes)
         return HostReport(routed, {**dict(plan.refused), **refused}, accepted.addresses)
+
+    def plan(self, wished: HostState) -> tuple[str, ...]:
+        """Return a line per address and route that the real plan would set."""
+        accepted, _, plan = self._judged(wished)
+        addresses = (f"ip address add {address} dev {wished.device}" for address in accepted.addresses)
+        return (*addresses, *(f"ip route add {route.prefix} dev {wished.device}" for route in plan.routes))
+
+    def _judged(self, wished: HostState) -> tuple[HostState, dict[Prefix, str], RoutePlan]:
+        link = Link(99, wished.device, "tun", True, wished.mtu)
+        snapshot = replace(self._host, links=(*self._host.links, link))
+        accepted, refused = accept_addresses(wished, snapshot, link)
+        return accepted, refused, plan_routes(accepted, snapshot, link)
 
     def clear(self) -> None:
         """Forget what was wished."""

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from rustun.backends import host_plan
-from rustun.backends.base import HostState, Prefix
+from rustun.backends.base import Endpoint, HostState, Prefix
 from rustun.backends.host_plan import (
     ROUTE_PROTOCOL,
     Networks,
@@ -49,7 +49,7 @@ def wish(*routes: str, outside: tuple[str, ...] = (), addresses: tuple[str, ...]
         1500,
         tuple(ip_interface(text) for text in addresses),
         tuple(ip_network(text) for text in routes),
-        tuple(ip_address(text) for text in outside),
+        tuple(Endpoint(text, 8080) for text in outside),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from rustun.backends.base import HostState
+from rustun.backends.base import Endpoint, HostState
 from rustun.backends.memory import MemoryHostNetwork, MemoryTun, VirtualReactor
 from rustun.errors import HostError, RightsError
 
@@ -73,7 +73,7 @@ def test_apply_judges_as_the_real_one() -> None:
         1500,
         (ip_interface("10.0.1.2/24"), ip_interface("198.51.100.1/32")),
         (ip_network("10.0.2.0/24"), ip_network("198.51.100.0/24"), ip_network("203.0.113.0/24")),
-        (ip_address("203.0.113.7"),),
+        (Endpoint("203.0.113.7", 8080),),
     )
     report = host.apply(wished)
     assert report.routed == (ip_network("10.0.1.0/24"), ip_network("10.0.2.0/24"), ip_network("203.0.113.0/24"))
