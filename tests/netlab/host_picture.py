@@ -1,0 +1,78 @@
+"""A full picture of a host's network, to be compared: before and after, as wished and as found.
+
+Rules of this module
+  1. Everything that a tunnel could touch is in it: links, addresses, routes of all tables, policy rules, the nftables
+     ruleset, every sysctl of net.*.conf.*, resolv.conf and hosts.
+  2. It is read with the tools of a distribution, a second opinion on our own messages.
+  3. What changes by itself is left out: ages, counters, and what the kernel does on its own to learn its addresses
+     (`settle` waits for that).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+SYSCTLS = Path("/proc/sys/net")
+FILES = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
+AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S+")
+PATIENCE_S = 10  # duplicate address detection takes one or two
+
+
+def host_picture() -> list[str]:
+    """Return all lines, in an order that does not depend on who came first."""
+    lines = [f"link {line}" for line in _ip("-o", "link", "show")]
+    lines += sorted(f"address {line}" for line in _ip("-o", "address", "show"))
+    for family in ("-4", "-6"):
+        lines += sorted(f"route {family} {line}" for line in _ip(family, "-N", "route", "show", "table", "all"))
+        lines += [f"rule {family} {line}" for line in _ip(family, "-d", "-N", "rule", "show")]
+    if shutil.which("nft"):  # where it is not, nothing of ours can be there
+        lines += [f"nft {line}" for line in _lines("nft", "--stateless", "list", "ruleset")]
+    lines += [f"sysctl {name} = {value}" for name, value in sysctls().items()]
+    for file in FILES:
+        lines += [f"{file} {line!r}" for line in file.read_bytes().splitlines(keepends=True)] if file.exists() else []
+    return lines
+
+
+def sysctls() -> dict[str, str]:
+    """Return the settings of all interfaces, of both families, by name; those that nobody may read are left out."""
+    found = {}
+    for file in sorted(SYSCTLS.glob("ipv[46]/conf/*/*")):
+        try:
+            found[str(file.relative_to(SYSCTLS.parent))] = file.read_text().strip()
+        except OSError:  # net.ipv6.conf.*.stable_secret, where there is none
+            continue
+    return found
+
+
+def difference(before: list[str], after: list[str]) -> str:
+    """Return what went (-) and what came (+), a line each; empty when the pictures are the same."""
+    compared = difflib.unified_diff(before, after, "before", "after", lineterm="", n=0)
+    return "\n".join(line for line in compared if not line.startswith(("---", "+++", "@@")))
+
+
+def assert_same(before: list[str], after: list[str], when: str = "") -> None:
+    """Fail with the difference of two pictures; `when` says what was done in between."""
+    changed = difference(before, after)
+    assert not changed, f"{when or 'the host'} differs:\n{changed}"
+
+
+def settle() -> None:
+    """Wait until no address is tentative any more, so that the kernel adds nothing by itself."""
+    deadline = time.monotonic() + PATIENCE_S
+    while tentative := [line for line in _ip("-6", "-o", "address", "show") if "tentative" in line]:
+        assert time.monotonic() < deadline, tentative
+        time.sleep(0.02)  # no event tells the end of the detection of an address that somebody else added
+
+
+def _ip(*arguments: str) -> list[str]:
+    return [AGES.sub("", line).strip() for line in _lines("ip", *arguments)]
+
+
+def _lines(*command: str) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.splitlines()
