@@ -217,7 +217,7 @@ class HostState:
         exits: default routes (0.0.0.0/0, ::/0) that go into the tunnel: a member was chosen as exit node.
         kill_switch: whether nothing may leave this host but through the tunnel, also when it is down.
         forwarding: what members may reach through this host.
-        names: host names with their addresses, for programs on this host.
+        names: labels (a-z, 0-9, hyphens) with their addresses, for programs on this host; they get a suffix of ours.
     """
 
     device: str

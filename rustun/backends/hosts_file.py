@@ -7,8 +7,8 @@ Rules of this module
      leaves no trace: a file whose last line had no newline gets it back without one.
   3. The file is written in place: a container's /etc/hosts is a mount, and a new file in its stead would be seen by
      nobody. A write may be cut off halfway, so whoever calls keeps what was there before (the journal).
-  4. Every name ends in SUFFIX; whoever calls makes them (letters, digits, hyphens). A resolver's configuration is
-     never touched.
+  4. A name is a label (letters, digits, hyphens: whoever calls sees to it), and stands there with SUFFIX behind it. A
+     resolver's configuration is never touched.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def with_block(text: str, device: str, names: Names) -> str:
 
     Args:
         text: the content that is there, with or without such a block.
-        names: pairs of a name and its addresses.
+        names: pairs of a name without SUFFIX and its addresses.
     """
     others = _without_block(text, device)
-    lines = [f"{address} {name}" for name, addresses in names for address in addresses]
+    lines = [f"{address} {name}{SUFFIX}" for name, addresses in names for address in addresses]
     if not lines:
         return others
     if others and not others.endswith("\n"):

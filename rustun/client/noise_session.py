@@ -143,7 +143,8 @@ class ClientNoiseSession(ClientSession):
             if self._peers.receive(message):
                 self._owner.on_directory()
         elif isinstance(message, Config):
-            self._owner.on_config(own_entry(message.name, message.address, message.address6, message.prefixes))
+            told = message.name, message.address, message.address6, message.prefixes, message.mapping
+            self._owner.on_config(own_entry(*told))
         elif isinstance(message, Presence):
             self._peers.note_presence(message)
         elif isinstance(message, RekeyAsk):

@@ -12,7 +12,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from typing import Final
@@ -39,20 +39,28 @@ TEXT_BYTES: Final = 60  # one more text
 
 @dataclass(frozen=True, slots=True)
 class OwnEntry:
-    """This member's own entry as the server tells it; `offered` are the LANs behind it."""
+    """This member's own entry as the server tells it.
+
+    `offered` are the LANs behind it, `mapping` what the server says that it translates: pairs of the prefix that the
+    cluster sees and the real one, as texts, since nothing but a warning comes of them.
+    """
 
     name: str
     addresses: tuple[Interface, ...]
     offered: tuple[Prefix, ...]
+    mapping: tuple[tuple[str, str], ...] = ()
 
 
-def own_entry(name: str, address: str, address6: str, prefixes: tuple[str, ...]) -> OwnEntry:
+def own_entry(
+    name: str, address: str, address6: str, prefixes: tuple[str, ...], mapping: Mapping[str, str] | None = None
+) -> OwnEntry:
     """Return the entry that a server sent as texts. Raises ProtocolError when one of them is not what it has to be."""
     try:
         return OwnEntry(
             name,
             tuple(parse_interface(text) for text in (address, address6) if text),
             tuple(parse_prefix(prefix) for prefix in prefixes),
+            tuple((mapping or {}).items()),
         )
     except ProtocolError as error:
         raise ProtocolError(f"the server's configuration for this member makes no sense: {error}") from None

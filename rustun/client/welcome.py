@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rustun.backends.base import Stream
 from rustun.client.handshake import NoiseAccepted, SeedAccepted
 from rustun.client.noise_session import ClientNoiseSession
@@ -27,7 +29,7 @@ def open_session(
     """
     if isinstance(accepted, SeedAccepted):
         reply = accepted.reply
-        own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders)
+        own = own_entry(reply.name, f"{reply.private_ip}/{reply.mask}", "", reply.ciders, reply.cider_mapping)
         peers.replace(seed_entries(reply.peer_details))
         method = config.method.value if config.method is not None else ""
         return own, ClientSeedSession(
@@ -41,9 +43,11 @@ def open_session(
             peers=peers,
         )
     welcome, keys = accepted.welcome, accepted.keys
-    offered = peers.own.offered if peers.own is not None else ()
-    own = own_entry(welcome.name, welcome.address, welcome.address6, tuple(str(prefix) for prefix in offered))
-    return own, ClientNoiseSession(  # the LANs as they are now come with the first config record
+    known = peers.own
+    own = own_entry(welcome.name, welcome.address, welcome.address6, ())
+    if known is not None:  # the LANs as they are now come with the first config record
+        own = replace(own, offered=known.offered, mapping=known.mapping)
+    return own, ClientNoiseSession(
         tools,
         stream,
         RecordCodec(welcome.cipher, keys, is_client=True, now=tools.reactor.now()),

@@ -13,8 +13,8 @@ from rustun.backends.hosts_file import Names, read_hosts, with_block, write_in_p
 from rustun.errors import HostError, RightsError
 
 NAMES: Names = (
-    ("bj-dev.rustun", (ip_address("10.0.1.2"), ip_address("fd00:1::2"))),
-    ("bj-office-gw.rustun", (ip_address("10.0.1.1"),)),
+    ("bj-dev", (ip_address("10.0.1.2"), ip_address("fd00:1::2"))),
+    ("bj-office-gw", (ip_address("10.0.1.1"),)),
 )
 BLOCK = """\
 # begin rustun rustun0
