@@ -105,6 +105,8 @@ def test_forged_packets_reach_nobody(tmp_path: Path) -> None:
         spaces = site.lab.namespaces
         taps = {one.identity: stack.enter_context(Tap(spaces[one.identity])) for one in HONEST}
         marker(site, "red")
+        for identity, source in (("red-gw", DEVICE), ("red-dev", GATEWAY)):  # a tap may be behind what has passed it
+            assert taps[identity].until_there_are(ECHOES, packed(source))
         before = red_view(site)
         delivered_before = {identity: len(tap.packets) for identity, tap in taps.items()}
         with attack(site, "forge") as told:

@@ -191,6 +191,8 @@ def test_a_user_namespace_with_one_id() -> None:
     with a_site() as site:
         os.chown(site.folder / "shared.key", 0, 0)
         site.folder.chmod(0o700)
+        while len(list(Path("/proc/self/task").iterdir())) > 1:  # a thread that was joined may still be ending
+            os.sched_yield()
         kernel.unshare(kernel.CLONE_NEWUSER)
         for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
             Path(f"/proc/self/{name}").write_text(text)

@@ -181,8 +181,11 @@ class Tap(ExitStack):
 
     def until_more(self, source: bytes, packets: int = 1) -> bool:
         """Wait for more packets of a source than there are now; False when they do not come."""
-        wanted = len(self.times.get(source, ())) + packets
-        return self.until(lambda: len(self.times.get(source, ())) >= wanted)
+        return self.until_there_are(len(self.times.get(source, ())) + packets, source)
+
+    def until_there_are(self, packets: int, source: bytes) -> bool:
+        """Wait for so many packets of a source in all; False when they do not come."""
+        return self.until(lambda: len(self.times.get(source, ())) >= packets)
 
     def _run(self) -> None:
         while self._wake not in (ready := select.select((self._socket, self._wake), (), ())[0]):

@@ -31,6 +31,7 @@ PROMISED = {
     ("strangers", "crowd", "in memory/s", True, 100_000.0, False),
     ("strangers", "crowd", "per second", True, 8000.0, False),
     ("flood", "crowd", "beside/alone", True, 0.9, False),
+    ("flood", "crowd", "beside/bare port", True, 0.9, False),
     ("flood", "crowd", "newcomer s", False, 1.0, False),
     ("rekey", "crowd", "lost", False, 0.0, False),
     ("rekey", "crowd", "longest step, CPU ms", False, 5.0, False),
