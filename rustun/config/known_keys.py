@@ -9,9 +9,10 @@ Rules of this module
   2. An entry without either keeps the keys that were known, as if they stood there. So it does with `psk_file` and
      `expires_at` unless it has others, and it stays disabled if it was. Where another entry has its keys now, or its
      psk_file cannot be read, it is held to the key tier without one: nobody can come in as this member.
-  3. Where nobody can tell what was known, every entry without either is held like that.
+  3. Where nobody can tell what was known, every entry without either is held like that. A file without entries does
+     not settle it: those that a tool brings back later might be had without a key.
   4. An identity that is gone from the file is forgotten after FORGET_SECONDS of wall clock: a tool may empty the file
-     for a moment.
+     for a moment. A key has one owner: one that another entry has by now is not remembered of the identity that is gone.
   5. The file that remembers is a regular file of root or this user, in folders where nobody else may exchange it.
 """
 
@@ -55,7 +56,8 @@ class Kept:
 
     Attributes:
         routes: the members in force.
-        known: None as long as nobody can tell what was known before and a member is held because of that.
+        known: None as long as nobody can tell what was known before and a member is held because of that, or none is
+            there.
         keeping: identities whose entries have lost their keys.
         held: identities that cannot come in until the operator has spoken.
         notes: what the operator has to know about these.
@@ -105,8 +107,8 @@ def keep_keys(
         members.append(member)
         if not number % MEMBERS_PER_STEP:
             yield
-    in_doubt = known is None and bool(held)
-    gone = yield from _gone(known or {}, {member.identity for member in members}, now)
+    in_doubt = known is None and (bool(held) or not members)
+    gone = yield from _gone(known or {}, {member.identity for member in members}, claimed, now)
     return Kept(
         replace(routes, members=tuple(members)),
         None if in_doubt else {**gone, **present},
@@ -121,7 +123,7 @@ def _protect(
 ) -> tuple[Member, Remembered, Held | None]:
     """Return the member in force, what is remembered of it, and, when nobody can come in as it, why."""
     known = Remembered(
-        tuple(key for key in was.public_keys if key not in claimed),
+        _unclaimed(was, claimed),
         member.psk_file or was.psk_file,
         member.enabled and was.enabled,
         member.expires_at or was.expires_at,
@@ -146,15 +148,22 @@ def _protect(
     return kept, known, None
 
 
-def _gone(known: Known, present: set[str], now: float) -> Generator[None, None, dict[str, Remembered]]:
+def _gone(
+    known: Known, present: set[str], claimed: set[bytes], now: float
+) -> Generator[None, None, dict[str, Remembered]]:
     """Return what is still remembered of identities that no entry has, those that went first in front."""
     gone: dict[str, Remembered] = {}
     for number, (identity, was) in enumerate(known.items(), start=1):
         if identity not in present and not _forgotten(was, now):
-            gone[identity] = was._replace(gone_at=now if was.gone_at is None else min(was.gone_at, now))
+            since = now if was.gone_at is None else min(was.gone_at, now)
+            gone[identity] = was._replace(public_keys=_unclaimed(was, claimed), gone_at=since)
         if not number % MEMBERS_PER_STEP:
             yield
     return dict(islice(gone.items(), max(0, len(gone) - MAX_GONE), None)) if len(gone) > MAX_GONE else gone
+
+
+def _unclaimed(was: Remembered, claimed: set[bytes]) -> tuple[bytes, ...]:
+    return tuple(key for key in was.public_keys if key not in claimed)
 
 
 def _forgotten(was: Remembered, now: float) -> bool:

@@ -48,7 +48,7 @@ def encode_known_keys(known: Known) -> Iterator[bytes]:
     comma = ""
     while batch := list(islice(entries, MEMBERS_PER_STEP)):
         lines = ",\n".join(
-            f"{json.dumps(identity, ensure_ascii=False)}: {json.dumps(_encode(one), ensure_ascii=False)}"
+            f"{json.dumps(identity, ensure_ascii=False)}: {json.dumps(_encode(one))}"  # a psk_file need not be UTF-8
             for identity, one in batch
         )
         yield f"{comma}\n{lines}".encode()
@@ -72,7 +72,7 @@ def _encode(one: Remembered) -> dict[str, object]:
 def parse_known_keys(text: str) -> dict[str, Remembered]:
     """Return what a server remembers. Raises: Complaint: it is not what a server writes."""
     try:
-        document = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_number)
+        document = json.loads(text, object_pairs_hook=_no_duplicates, parse_int=float, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Complaint("it is cut off or garbled") from None
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -81,6 +81,8 @@ def parse_known_keys(text: str) -> dict[str, Remembered]:
     entries = document.get("known" if schema == SCHEMA else "keys")
     if not isinstance(entries, dict):
         raise Complaint("it names no members")
+    if not all(map(_is_text, entries)):
+        raise Complaint("it names members that no routes.json can have")
     if schema == SCHEMA_OF_KEYS:
         return {identity: Remembered(_parse_keys(identity, texts)) for identity, texts in entries.items()}
     return {identity: _parse_one(identity, fields) for identity, fields in entries.items()}
@@ -95,7 +97,7 @@ def _parse_one(identity: str, fields: object) -> Remembered:
         isinstance(psk_file, str)
         and isinstance(enabled, bool)
         and isinstance(expires_at, str | None)
-        and isinstance(gone_at, int | float | None)
+        and isinstance(gone_at, float | None)
     ):
         raise Complaint(f"{printable(identity)} has a value of another kind")
     end = parse_moment(expires_at) if expires_at is not None else None
@@ -106,6 +108,14 @@ def _parse_keys(identity: str, texts: object) -> tuple[bytes, ...]:
     if not isinstance(texts, list) or len(texts) > MAX_PUBLIC_KEYS:
         raise Complaint(f"{printable(identity)} has no list of keys")
     return tuple(parse_public_key(str(one)) for one in texts)
+
+
+def _is_text(identity: str) -> bool:
+    try:
+        identity.encode()
+    except UnicodeEncodeError:  # half of a pair of escapes
+        return False
+    return True
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

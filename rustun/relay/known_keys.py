@@ -6,6 +6,7 @@ Rules of this module
      would bring back keys that were taken from members since. None is made where it is not needed.
   2. It is written after the new members are in force, a part in each turn of the loop, every part on the disk before
      the next (O_DSYNC); the whole takes the old one's place by its name. A crash leaves the old one or the new one.
+     What is outdated by then does not take it, and nothing that lay under the draft's name is opened.
   3. What cannot be read is never written over as long as somebody is held because of it; what cannot be written is said
      in log and status, and tried again with the next reading of routes.json.
 """
@@ -104,7 +105,7 @@ class KnownKeys:
 
     def _plan_writing(self, known: Known) -> None:
         keeps = self._keeps_on_disk
-        wanted = keeps and known != self._on_disk
+        wanted = keeps and (known != self._on_disk or (bool(known) and not os.path.lexists(self._path)))
         problem = writing_problem(self._path) if keeps and (known or wanted) else None
         self._say_unwritable(_line(problem) if problem else "")
         if problem or not wanted:
@@ -137,13 +138,17 @@ class KnownKeys:
         if not path.parent.exists():
             path.parent.mkdir(FOLDER_MODE)
         draft = path.with_name(path.name + ".new")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DSYNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        draft.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DSYNC | os.O_CLOEXEC
         with open(os.open(draft, flags, FILE_MODE), "wb", buffering=0) as file:
             os.fchmod(file.fileno(), FILE_MODE)
             for part in encode_known_keys(known):
                 while part:
                     part = part[file.write(part) :]
                 yield
+        if known is not self._known:  # what is on the disk is in force again
+            draft.unlink()
+            return
         os.replace(draft, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

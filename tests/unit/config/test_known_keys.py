@@ -108,6 +108,16 @@ def test_a_key_that_went_to_another_entry_is_not_kept() -> None:
     assert again.held == ("a",), "it had a key, so it does not come in without one"
 
 
+def test_a_key_that_moved_on_does_not_come_back_with_who_had_it() -> None:
+    """A tool brings back a member that is gone, and whoever has its key by now comes in as that one as well."""
+    moved = kept(of(a=(A, C)), entry("b", A)).known
+    assert moved == {"a": Remembered((C,), gone_at=0.0), "b": Remembered((A,))}
+    assert kept(moved, entry("a"), entry("b")).routes.members == (entry("a", C), entry("b", A))
+    found = kept(kept(of(a=(A,)), entry("b", A)).known, entry("a"), entry("b"))
+    assert found.routes.members == (entry("a", tier=Tier.KEY), entry("b", A))
+    assert found.held == ("a",)
+
+
 def test_nothing_is_weakened_where_nobody_knows() -> None:
     """Garbage in the file of known keys opens those members that lost theirs."""
     found = kept(None, entry("a"), entry("b", B), entry("c", tier=Tier.SHARED))
@@ -117,6 +127,7 @@ def test_nothing_is_weakened_where_nobody_knows() -> None:
     settled = kept(None, entry("b", B), entry("c", tier=Tier.SHARED))
     assert settled.known == of(b=(B,))
     assert not settled.notes
+    assert kept(None).known is None, "a tool that empties the file for a moment settles nothing"
 
 
 def write(path: Path, known: Known) -> Path:
@@ -166,6 +177,8 @@ def test_a_cut_file_is_garbage(tmp_path: Path, end: int) -> None:
         '{"schema": 1, "keys": {"a": [7]}}',
         json.dumps({"schema": 1, "keys": {"a": [encode_key(A)] * 3}}),
         '{"schema": 1, "keys": {"a": []}, "keys": {}}',
+        '{"schema": 2, "known": {"a": {"public_key": [], "gone_at": true}}}',
+        r'{"schema": 2, "known": {"\ud800": {"public_key": []}}}',
         "[" * 100_000,
         "\0",
         "\N{SNOWMAN}",
@@ -178,6 +191,14 @@ def test_garbage_is_garbage(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_known_keys(path)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("gone_at", ["1e999", "1" + 400 * "0"])
+def test_a_time_that_is_none_is_harmless(tmp_path: Path, gone_at: str) -> None:
+    """A number in the file that no clock shows ends the server's start in a traceback."""
+    path = write(tmp_path / "known.json", {})
+    path.write_text(f'{{"schema": 2, "known": {{"a": {{"public_key": ["{encode_key(A)}"], "gone_at": {gone_at}}}}}}}')
+    assert kept(read_known_keys(path), entry("b"), now=5.0).known == {"a": Remembered((A,), gone_at=5.0)}
 
 
 @given(st.binary(max_size=200) | st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)))

@@ -185,6 +185,67 @@ def test_it_is_written_in_many_turns_and_finished_at_the_end(tmp_path: Path) -> 
     assert sum(one.gone_at is None for one in read_known_keys(server.state).values()) == 1900
 
 
+def test_a_file_without_entries_settles_no_doubt(tmp_path: Path) -> None:
+    """A tool that empties routes.json for a moment makes a server forget that it could not read what it knew."""
+    Server(tmp_path, entry("a", public_key=A)).state.write_text("garbage")
+    server = Server(tmp_path)
+    assert server.state.read_text() == "garbage"
+    assert server.known_keys.alarms
+    server.edit(entry("a"))
+    assert server.in_force == {"a": "key"}
+
+
+def test_a_change_that_is_taken_back_while_it_is_written(tmp_path: Path) -> None:
+    """A mistake that its operator mends at once is what the next start believes."""
+    others = [
+        entry(f"m{number}", number, public_key=encode_key(bytes([number, 7]) + bytes(30))) for number in range(2, 250)
+    ]
+    server = Server(tmp_path, entry("a", public_key=A), *others)
+    server.write(entry("a", tier="shared"), *others)
+    server.roster.reload()
+    while server.in_force["a"] == A:
+        server.reactor._turn()
+    server.write(entry("a", public_key=A), *others)
+    server.roster.load()
+    server.reactor.run_for(0.1)
+    assert read_known_keys(server.state)["a"].public_keys
+    assert [path.name for path in server.state.parent.iterdir()] == [server.state.name]
+
+
+def test_a_file_that_was_removed_is_written_again(tmp_path: Path) -> None:
+    """A clean-up of the host opens every member at the next start, although the server knew its key all the time."""
+    server = Server(tmp_path, entry("a", public_key=A))
+    server.state.unlink()
+    server.edit(entry("a"))
+    assert Server(tmp_path, entry("a")).in_force == {"a": A}
+
+
+@pytest.mark.parametrize("kind", ["fifo", "hard link", "symbolic link"])
+def test_what_lies_under_the_drafts_name_is_not_opened(tmp_path: Path, kind: str) -> None:
+    """In a folder such as /tmp any user of the host stops the server for good, or has it write over another file."""
+    server = Server(tmp_path, entry("a", public_key=A))
+    draft, other = server.state.with_name(server.state.name + ".new"), tmp_path / "other"
+    other.write_text("precious")
+    if kind == "fifo":
+        os.mkfifo(draft)
+    elif kind == "hard link":
+        draft.hardlink_to(other)
+    else:
+        draft.symlink_to(other)
+    server.edit(entry("a", public_key=B))
+    assert Server(tmp_path, entry("a")).in_force == {"a": B}
+    assert other.read_text() == "precious"
+
+
+def test_a_psk_file_whose_name_is_not_utf8_is_remembered(tmp_path: Path) -> None:
+    """One file with an odd name, and no key of any member is written any more."""
+    psk = tmp_path / os.fsdecode(b"\xff.psk")
+    psk.touch(0o600)
+    psk.write_text(A + "\n")
+    server = Server(tmp_path, entry("a", public_key=A, psk_file=psk.name))
+    assert read_known_keys(server.state)["a"].psk_file == psk.name
+
+
 @pytest.mark.parametrize("garbage", ["", "{", '{"schema": 1, "keys": {"a": ["x"]}}'])
 def test_garbage_weakens_nobody(tmp_path: Path, garbage: str) -> None:
     """A damaged file of known keys opens every member whose entry lost its key while nothing ran."""
