@@ -12,7 +12,7 @@ Rules of this module
   3. Where nobody can tell what was known, every entry without either is held like that. A file without entries does
      not settle it: those that a tool brings back later might be had without a key.
   4. An identity that is gone from the file is forgotten after FORGET_SECONDS of wall clock: a tool may empty the file
-     for a moment. A key has one owner: one that another entry has by now is not remembered of the identity that is gone.
+     for a moment. A key that another entry has by now is not remembered of it: a key has one owner.
   5. The file that remembers is a regular file of root or this user, in folders where nobody else may exchange it.
 """
 
