@@ -1,14 +1,20 @@
 """From a server's name to a handshake's outcome: resolve, connect, shake hands; one try at a time.
 
 Rules of this module
-  1. Every try begins with the name: an address that changed is found. Addresses are tried in the resolver's order.
-  2. A try ends in exactly one call of `on_outcome`, unless it is cancelled; then in none.
+  1. Every try begins with the name: an address that changed is found. Where the resolver fails, or takes its time, the
+     addresses that it gave last are tried; what it still says later joins them.
+  2. Addresses race (RFC 8305): the resolver's order, its families in turn, the next one STEP_SECONDS after the one
+     before or as soon as that fails. The first that connects wins, and the others are closed.
+  3. A try ends in exactly one call of `on_outcome`, unless it is cancelled; then in none.
+  4. A network that changes under a race gives every address another chance, beside the connections that are under way:
+     a first packet that was lost is repeated a second later, too late for who waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 from rustun.backends.base import Endpoint, Network, Reactor, Stream, Timer
@@ -16,6 +22,8 @@ from rustun.client.handshake import ClientHandshake, Outcome
 from rustun.errors import ProtocolError
 
 CONNECT_SECONDS: Final = 10.0  # for one address
+STEP_SECONDS: Final = 0.25  # between two addresses, and before known ones stand in for the resolver; RFC 8305, 8
+MAX_CONNECTING: Final = 16  # a network that changes all the time adds no more; the oldest gives way
 
 BeginHandshake = Callable[[Stream, Callable[[Outcome], None]], ClientHandshake]
 
@@ -25,10 +33,12 @@ class Connector:
 
     Args:
         reactor, network: the outside world.
-        on_resolved: called with the addresses that will be tried, before the first one is.
+        on_resolved: called with the addresses that will be tried, before the first one is, and when others join them.
         begin_handshake: starts the tier's handshake on a connected stream; may raise ProtocolError.
         on_connected: called with the server's address when a handshake begins.
         on_outcome: called with what came of a try; the stream is None, or closed, when the outcome is a failure.
+    Attributes:
+        on_unresolved: called with what the resolver said, when addresses known from earlier are tried instead.
     """
 
     def __init__(
@@ -40,102 +50,184 @@ class Connector:
         on_connected: Callable[[Endpoint], None],
         on_outcome: Callable[[Stream | None, Outcome], None],
     ) -> None:
+        self.on_unresolved: Callable[[str], None] = _nobody_asks
         self._reactor = reactor
         self._network = network
         self._tell_resolved = on_resolved
         self._begin_handshake = begin_handshake
         self._on_connected = on_connected
         self._on_outcome = on_outcome
-        self._try = 0  # a number for each try: a thread may come back with the names of one that was cancelled
-        self._addresses: list[Endpoint] = []
-        self._stream: Stream | None = None
-        self._timer: Timer | None = None
+        self._known: dict[Endpoint, list[Endpoint]] = {}  # by server: what the resolver gave last
+        self._question = 0  # a number for each: a thread may come back with the names of a try that was cancelled
+        self._server: Endpoint | None = None  # that is tried
+        self._resolving = False
+        self._found: list[Endpoint] = []  # in this try
+        self._waiting: list[Endpoint] = []  # of those, not yet tried
+        self._error = ""
+        self._connecting: dict[Stream, Timer] = {}
+        self._patience: Timer | None = None  # with the resolver
+        self._step: Timer | None = None
         self._handshake: ClientHandshake | None = None
 
     def begin(self, server: Endpoint) -> None:
         """Begin a try; one that is under way is cancelled."""
         self.cancel()
-        number = self._try
-        self._reactor.run_in_thread(
-            lambda: self._network.resolve(server), lambda found: self._on_resolved(number, server, found)
-        )
+        self._server = server
+        self._error = f"{server.host} has no address"
+        self._resolve(server)
 
     def cancel(self) -> None:
         """Give the present try up without a word."""
-        self._try += 1
-        self._addresses = []
-        self._drop_stream()
+        self._server = None
+        self._question += 1
+        self._end_race()
         if self._handshake is not None:
             self._handshake.cancel()
             self._handshake = None
 
-    def _on_resolved(self, number: int, server: Endpoint, found: list[Endpoint] | Exception) -> None:
-        if number != self._try:
-            return
-        if isinstance(found, Exception):
-            self._on_outcome(None, f"cannot resolve {server.host}: {_words(found)}")
-            return
-        self._tell_resolved(found)
-        self._addresses = found
-        self._connect_next(f"{server.host} has no address")
+    def network_changed(self) -> None:
+        """Give every address another chance, rule 4; harmless when nothing is tried."""
+        if self._server is not None and self._handshake is None:
+            self._resolve(self._server)
 
-    def _connect_next(self, error: str) -> None:
-        while self._addresses:
-            address = self._addresses.pop(0)
+    # --- the name ----------------------------------------------------------------------------------------------------
+
+    def _resolve(self, server: Endpoint) -> None:
+        self._question += 1
+        question = self._question
+        self._resolving = True
+        self._found, self._waiting = [], []
+        self._reactor.run_in_thread(
+            lambda: self._network.resolve(server), lambda found: self._on_answer(question, server, found)
+        )
+        if server in self._known:
+            _stop(self._patience)
+            self._patience = self._in_a_step(partial(self._use_known, server, "no answer yet"))
+
+    def _on_answer(self, question: int, server: Endpoint, answer: list[Endpoint] | Exception) -> None:
+        if question != self._question:
+            return
+        if isinstance(answer, list):
+            self._known[server] = _families_in_turn(answer)
+        if not self._resolving:  # known ones have won meanwhile
+            return
+        self._resolving = False
+        _stop(self._patience)
+        if isinstance(answer, list):
+            self._race(self._known[server])
+        elif not self._found:
+            self._error = f"cannot resolve {server.host}: {_words(answer)}"
+            self._use_known(server, _words(answer))
+        else:
+            self._connect_next()
+
+    def _use_known(self, server: Endpoint, reason: str) -> None:
+        known = self._known.get(server, [])
+        if known:
+            self.on_unresolved(f"{server.host}: {reason}; trying the addresses known from earlier")
+        self._race(known)
+
+    # --- the race ----------------------------------------------------------------------------------------------------
+
+    def _race(self, addresses: list[Endpoint]) -> None:
+        """Let those join in that are not there yet."""
+        new = [address for address in addresses if address not in self._found]
+        self._found += new
+        self._waiting += new
+        if new:
+            self._tell_resolved(list(self._found))
+        self._connect_next()
+
+    def _connect_next(self) -> None:
+        _stop(self._step)
+        while self._waiting:
+            address = self._waiting.pop(0)
             try:
                 stream = self._network.connect(address)
             except OSError as problem:
-                error = f"cannot connect to {address}: {problem.strerror or problem}"
+                self._error = f"cannot connect to {address}: {problem.strerror or problem}"
                 continue
-            self._stream = stream
-            too_late = partial(self._on_connect_failed, f"no answer from {address} within {CONNECT_SECONDS:.0f} s")
-            self._timer = self._reactor.call_at(self._reactor.now() + CONNECT_SECONDS, too_late)
-            self._reactor.watch(stream, None, self._on_writable)
+            self._await(stream)
+            if self._waiting:
+                self._step = self._in_a_step(self._connect_next)
             return
-        self._on_outcome(None, error)
+        if not self._connecting and not self._resolving:
+            self._server = None
+            self._on_outcome(None, self._error)
 
-    def _on_connect_failed(self, error: str) -> None:
-        self._drop_stream()
-        self._connect_next(error)
+    def _await(self, stream: Stream) -> None:
+        if len(self._connecting) >= MAX_CONNECTING:
+            self._drop(next(iter(self._connecting)))
+        error = f"no answer from {stream.remote} within {CONNECT_SECONDS:.0f} s"
+        too_late = partial(self._on_connect_failed, stream, error)
+        self._connecting[stream] = self._reactor.call_at(self._reactor.now() + CONNECT_SECONDS, too_late)
+        self._reactor.watch(stream, None, partial(self._on_writable, stream))
 
-    def _on_writable(self) -> None:
-        stream = self._stream
-        if stream is None:
+    def _on_connect_failed(self, stream: Stream, error: str) -> None:
+        self._drop(stream)
+        self._error = error
+        self._connect_next()
+
+    def _on_writable(self, stream: Stream) -> None:
+        if stream not in self._connecting:
             return
         problem = stream.connect_error()
         if problem is not None:
-            self._on_connect_failed(f"cannot connect to {stream.remote}: {problem.strerror or problem}")
+            self._on_connect_failed(stream, f"cannot connect to {stream.remote}: {problem.strerror or problem}")
             return
-        self._release_stream()
+        self._release(stream)
+        self._end_race()
         self._on_connected(stream.remote)
         try:
             self._handshake = self._begin_handshake(stream, partial(self._on_handshake, stream))
         except ProtocolError as error:  # what we were configured to say does not fit the wire
+            self._server = None
             stream.close()
             self._on_outcome(None, str(error))
 
     def _on_handshake(self, stream: Stream, outcome: Outcome) -> None:
-        self._handshake = None
+        self._server = self._handshake = None
         if isinstance(outcome, str):
             outcome = f"{stream.remote}: {outcome}"
         self._on_outcome(stream, outcome)
 
-    def _release_stream(self) -> Stream | None:
-        """Watch the connecting stream no more and forget it."""
-        stream, self._stream = self._stream, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if stream is not None:
-            self._reactor.unwatch(stream)
-        return stream
+    def _end_race(self) -> None:
+        _stop(self._patience)
+        _stop(self._step)
+        self._resolving = False
+        self._waiting = []
+        for stream in list(self._connecting):
+            self._drop(stream)
 
-    def _drop_stream(self) -> None:
-        stream = self._release_stream()
-        if stream is not None:
-            stream.close()
+    def _drop(self, stream: Stream) -> None:
+        self._release(stream)
+        stream.close()
+
+    def _release(self, stream: Stream) -> None:
+        self._connecting.pop(stream).cancel()
+        self._reactor.unwatch(stream)
+
+    def _in_a_step(self, call: Callable[[], None]) -> Timer:
+        return self._reactor.call_at(self._reactor.now() + STEP_SECONDS, call)
+
+
+def _stop(timer: Timer | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def _families_in_turn(addresses: list[Endpoint]) -> list[Endpoint]:
+    """Return addresses with IPv4 and IPv6 in turn, beginning with the family of the first (RFC 8305, section 4)."""
+    six = [address for address in addresses if ":" in address.host]
+    four = [address for address in addresses if ":" not in address.host]
+    first, other = (six, four) if addresses[:1] == six[:1] else (four, six)
+    return [address for pair in zip_longest(first, other) for address in pair if address is not None]
 
 
 def _words(error: Exception) -> str:
     """Return what an error of the resolver says, without its number."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _nobody_asks(reason: str) -> None:
+    pass

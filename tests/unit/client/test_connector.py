@@ -1,16 +1,17 @@
-"""From a name to a handshake's outcome: every try ends once, and a cancelled one not at all."""
+"""From a name to a handshake's outcome: addresses race, every try ends once, and a cancelled one not at all."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import pytest
 
 from rustun.backends.base import Endpoint, Stream
-from rustun.backends.memory import MemoryListener, MemoryNetwork, VirtualReactor
-from rustun.client.connector import CONNECT_SECONDS, Connector
+from rustun.backends.memory import MemoryListener, MemoryNetwork, MemoryStream, VirtualReactor
+from rustun.client.connector import CONNECT_SECONDS, MAX_CONNECTING, STEP_SECONDS, Connector
 from rustun.client.handshake import CLOSED_SILENTLY, ClientHandshake, Outcome, begin_handshake
 from rustun.errors import ProtocolError
 from rustun.link.buffers import Buffers
@@ -20,6 +21,7 @@ from rustun.protocol.suites import SHARED, Credentials
 
 NAMED = Endpoint("relay.example", 8080)
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+T = TypeVar("T")
 HELLO = Hello("bj-dev", "0.1.0", (Cipher.AES256,), frozenset(), 10, 1500)
 
 
@@ -41,6 +43,27 @@ class World:
             lambda remote: self.told.append(remote.host),
             self._on_outcome,
         )
+        self.connector.on_unresolved = lambda reason: self.told.append([reason])
+
+    def resolver_takes(self, seconds: float) -> None:
+        """Let every answer of the resolver come that late."""
+        at_once = self.reactor.run_in_thread
+
+        def later(work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+            self.reactor.call_at(self.reactor.now() + seconds, lambda: at_once(work, done))
+
+        self.reactor.run_in_thread = later  # type: ignore[method-assign]
+
+    def dials(self) -> list[tuple[float, str]]:
+        """Return when each address is called from now on; filled as it happens."""
+        connect, dials = self.network.connect, list[tuple[float, str]]()
+
+        def note(endpoint: Endpoint) -> MemoryStream:
+            dials.append((round(self.reactor.now(), 3), endpoint.host))
+            return connect(endpoint)
+
+        self.network.connect = note  # type: ignore[method-assign]
+        return dials
 
     def _begin_handshake(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
         return self.begin(stream, on_done)
@@ -73,15 +96,160 @@ def test_addresses_are_tried_in_order() -> None:
     assert world.listeners[1].accept() is None
 
 
-def test_a_silent_address_is_given_up_after_a_while() -> None:
-    """If this fails, a client hangs on an address whose packets a firewall drops."""
+def test_a_silent_address_delays_by_a_step_only() -> None:
+    """If this fails, a server's IPv6 address that a firewall swallows costs each try of a client ten seconds."""
     world = World("192.0.2.1", "192.0.2.2")
     world.network.faults.cut.add("192.0.2.1")
     world.connector.begin(NAMED)
-    world.reactor.run_for(CONNECT_SECONDS - 0.1)
+    world.reactor.run_for(STEP_SECONDS - 0.01)
     assert world.told == [list(ADDRESSES)]
-    world.reactor.run_for(1)
+    world.reactor.run_for(0.02)
     assert world.told[1:] == ["192.0.2.2"]
+
+
+def test_silent_addresses_are_given_up_after_a_while() -> None:
+    """If this fails, a client hangs on addresses whose packets a firewall drops."""
+    world = World()
+    world.network.faults.cut.add("192.0.2.7")
+    world.connector.begin(NAMED)
+    world.reactor.run_for(CONNECT_SECONDS + 2 * STEP_SECONDS - 0.01)
+    assert world.told == [list(ADDRESSES)]
+    world.reactor.run_for(0.1)
+    assert world.told[1:] == [("no answer from 192.0.2.3:8080 within 10 s",)]
+
+
+def test_families_take_turns_and_steps() -> None:
+    """If this fails, a host whose IPv6 leads nowhere waits for each IPv6 address before the first IPv4 one."""
+    world = World()
+    world.network.faults.names["relay.example"] = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1"]
+    world.network.faults.cut.add("192.0.2.7")
+    dials = world.dials()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(3 * STEP_SECONDS + 0.01)
+    assert dials == [(0.0, "2001:db8::1"), (0.25, "192.0.2.1"), (0.5, "2001:db8::2"), (0.75, "2001:db8::3")]
+
+
+def test_the_first_that_connects_wins_and_the_others_are_closed() -> None:
+    """If this fails, a client opens two sessions, or leaves connections open that nobody uses."""
+    world = World("192.0.2.1", "192.0.2.2")
+    world.network.faults.latency_s = STEP_SECONDS * 0.8  # both are on their way when the first answers
+    world.connector.begin(NAMED)
+    world.reactor.run_for(2.0)
+    assert world.told == [list(ADDRESSES), "192.0.2.1"]
+    loser = world.listeners[1].accept()
+    assert loser is not None
+    with pytest.raises(ConnectionError):
+        loser.receive_into(memoryview(bytearray(10)))
+
+
+def test_a_dead_resolver_leaves_the_known_addresses() -> None:
+    """Row 32. If this fails, a name server that is down keeps a client away from a server that is up."""
+    world = World("192.0.2.2")
+    world.network.faults.names["relay.example"] = ["192.0.2.2"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.connector.cancel()
+    world.network.faults.names["relay.example"] = []
+    world.told.clear()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    reason = "relay.example: no address for relay.example; trying the addresses known from earlier"
+    assert world.told == [[reason], ["192.0.2.2"], "192.0.2.2"]
+
+
+def test_a_slow_resolver_is_not_waited_for_and_still_heard() -> None:
+    """Row 32. If this fails, a name server that hangs costs a client half a minute, or a server that moved is lost."""
+    world = World("192.0.2.2")
+    world.network.faults.names["relay.example"] = ["192.0.2.9"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.connector.cancel()
+    world.network.faults.cut.add("192.0.2.9")
+    world.network.faults.names["relay.example"] = ["192.0.2.9", "192.0.2.2"]
+    world.resolver_takes(3.0)
+    world.told.clear()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(STEP_SECONDS + 0.01)
+    assert world.told == [["relay.example: no answer yet; trying the addresses known from earlier"], ["192.0.2.9"]]
+    world.reactor.run_for(3.0)
+    assert world.told[2:] == [["192.0.2.9", "192.0.2.2"], "192.0.2.2"]
+
+
+def test_known_addresses_that_refuse_wait_for_the_resolver() -> None:
+    """If this fails, a try ends with the old address's refusal although the new one was about to come."""
+    world = World("192.0.2.2")
+    world.network.faults.names["relay.example"] = ["192.0.2.9"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.network.faults.names["relay.example"] = ["192.0.2.2"]
+    world.resolver_takes(2.0)
+    world.told.clear()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(3.0)
+    assert world.told[1:] == [["192.0.2.9"], ["192.0.2.9", "192.0.2.2"], "192.0.2.2"]
+
+
+def test_an_answer_that_comes_after_the_race_is_kept_for_the_next() -> None:
+    """If this fails, a late answer starts a second race beside a session, or is forgotten."""
+    world = World("192.0.2.2")
+    world.network.faults.names["relay.example"] = ["192.0.2.2"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.resolver_takes(1.0)
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.5)
+    world.told.clear()
+    world.network.faults.names["relay.example"] = ["192.0.2.3"]
+    world.reactor.run_for(1.0)
+    assert world.told == []
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.5)
+    assert world.told[1] == ["192.0.2.3"]
+
+
+def test_a_changed_network_gets_new_connections_at_once() -> None:
+    """If this fails, a host that has just got its new network waits for the repetition of a packet that was lost."""
+    world = World("192.0.2.1")
+    world.network.faults.names["relay.example"] = ["192.0.2.1"]
+    world.network.faults.cut.add("192.0.2.7")
+    dials = world.dials()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(3.0)
+    world.connector.network_changed()
+    world.reactor.run_for(0.1)
+    assert dials == [(0.0, "192.0.2.1"), (3.0, "192.0.2.1")]
+    world.network.mend("192.0.2.7")
+    world.reactor.run_for(0.1)
+    assert [told for told in world.told if isinstance(told, str)] == ["192.0.2.1"]
+    world.connector.network_changed()
+    world.reactor.run_for(0.1)
+    assert len(dials) == 2, "a handshake under way is left alone"
+
+
+def test_a_network_that_changes_all_the_time_has_a_bounded_number_of_connections() -> None:
+    """If this fails, a flapping interface makes a client open sockets without end."""
+    world = World()
+    world.network.faults.names["relay.example"] = ["192.0.2.1"]
+    world.network.faults.cut.add("192.0.2.7")
+    made: list[MemoryStream] = []
+    connect = world.network.connect
+
+    def note(endpoint: Endpoint) -> MemoryStream:
+        made.append(connect(endpoint))
+        return made[-1]
+
+    world.network.connect = note  # type: ignore[method-assign]
+    world.connector.begin(NAMED)
+    for _ in range(100):
+        world.connector.network_changed()
+        world.reactor.run_for(0.05)
+    assert len(made) == 100
+    assert sum(stream.fileno() >= 0 for stream in made) == MAX_CONNECTING
+    world.reactor.run_for(60.0)
+    assert [told for told in world.told if isinstance(told, tuple)] == [("no answer from 192.0.2.1:8080 within 10 s",)]
+    world.connector.network_changed()
+    world.reactor.run_for(60.0)
+    assert len(made) == 100, "nothing is tried"
 
 
 def test_when_nothing_answers_the_last_reason_is_told() -> None:
@@ -127,7 +295,7 @@ def test_a_second_try_replaces_the_first() -> None:
     world = World("192.0.2.1", "192.0.2.2")
     world.network.faults.cut.add("192.0.2.1")
     world.connector.begin(NAMED)
-    world.reactor.run_for(1)
+    world.reactor.run_for(0.1)
     world.connector.begin(Endpoint("192.0.2.2", 8080))
     world.reactor.run_for(30)
     hosts = [told for told in world.told if isinstance(told, str)]
