@@ -1,20 +1,20 @@
-"""Links, addresses and routes of this host, read and changed through rtnetlink by pyroute2.
+"""Links, addresses, routes and rules of this host, read and changed through rtnetlink by pyroute2.
 
 Rules of this module
-  1. pyroute2 writes and reads every message; here messages become records and records messages. It decides nothing
-     (`host_plan.py` does), and what the kernel refuses leaves as OSError with the kernel's number.
+  1. pyroute2 writes and reads the messages (`route_dump.py` reads routes); here messages become records and records
+     messages. It decides nothing (`host_plan.py` does), and what the kernel refuses leaves as OSError with its number.
   2. IPRSocket, not IPRoute: one blocking socket. IPRoute runs an event loop of its own, with three descriptors more.
-  3. Only the main table counts. What stands in others is somebody's policy and none of our business.
+  3. Only the main table counts, and our own. What stands in others is somebody's policy and none of our business.
   4. Many changes are written before their answers are read, as many as fit into the socket's receive buffer.
   5. The import brings 14 MB into a client, so only a client does it, when it first needs its host.
 """
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from types import TracebackType
@@ -35,30 +35,35 @@ from pyroute2.netlink import (
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELROUTE,
+    RTM_DELRULE,
     RTM_GETADDR,
     RTM_GETLINK,
-    RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWROUTE,
+    RTM_NEWRULE,
     RTM_SETLINK,
 )
+from pyroute2.netlink.rtnl.fibmsg import FR_ACT_TO_TBL, fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, IFA_F_NOPREFIXROUTE, ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from rustun.backends.base import Address, Interface
-from rustun.backends.host_snapshot import U32_BYTES, Link, Route, Snapshot
+from rustun.backends.host_snapshot import EXIT_TABLE, ROUTE_PROTOCOL, RT_TABLE_MAIN, Link, Route, Rule, Snapshot
+from rustun.backends.route_dump import read_routes
 
 IN6_ADDR_GEN_MODE_NONE: Final = 1  # no link-local address, and without one no router solicitations
-RT_TABLE_MAIN: Final = 254
 RT_SCOPE_NOWHERE: Final = 255  # in a deletion: whatever scope it has
 RTN_UNICAST: Final = 1
-RTNH_F_DEAD, RTNH_F_ONLINK = 1, 4
 ADDRESS_FLAGS: Final = (
     IFA_F_NODAD  # nobody else is on the link; without this an IPv6 address is unusable for a second
     | IFA_F_NOPREFIXROUTE  # the route to the address's network is ours to make, and to refuse
 )
+
+NO_SUCH_FAMILY: Final = frozenset({errno.EAFNOSUPPORT, errno.EOPNOTSUPP})  # a kernel without IPv6
+NOT_SUPPRESSED: Final = 0xFFFFFFFF  # how the kernel shows -1
 
 BATCH: Final = 128  # changes whose answers, with the request in each, fit the default receive buffer of 208 KiB
 DUMP_TRIES: Final = 5  # a dump during which the tables changed is taken again
@@ -66,7 +71,7 @@ TIMEOUT_S: Final = 5  # the kernel answers within the call; only a bug would wai
 
 
 class RouteMessage(nlmsg):
-    """A route whose path stays bytes; unlike pyroute2's own it knows next-hop objects, and is quicker to read."""
+    """A route whose path stays bytes; unlike pyroute2's own it knows next-hop objects."""
 
     __slots__ = ()
     fields = rtmsg.fields
@@ -84,7 +89,6 @@ class RouteMessage(nlmsg):
     )
 
 
-NO_PATH: Final = frozenset({"RTA_DST", "RTA_PRIORITY"})
 Record = TypeVar("Record")
 
 
@@ -107,16 +111,18 @@ class RouteSocket:
         self._netlink.close()
 
     def snapshot(self) -> Snapshot:
-        """Read links, addresses and the main table."""
+        """Read links, addresses, the main table, our own table and our rules."""
         links = self._dump(RTM_GETLINK, ifinfmsg, {}, _link)
         addresses = self._dump(RTM_GETADDR, ifaddrmsg, {}, _address)
-        routes: list[Route] = []
+        rules: list[Rule] = []
         for family in (socket.AF_INET, socket.AF_INET6):
             try:
-                routes += self._dump(RTM_GETROUTE, RouteMessage, {"family": family, "table": RT_TABLE_MAIN}, _route)
-            except FileNotFoundError:  # a table that holds nothing yet may not exist
-                continue
-        return Snapshot(tuple(links), tuple(addresses), tuple(routes))
+                rules += self._dump(RTM_GETRULE, fibmsg, {"family": family}, _rule)
+            except OSError as error:
+                if error.errno not in NO_SUCH_FAMILY:
+                    raise
+        routes, exits = read_routes(RT_TABLE_MAIN), read_routes(EXIT_TABLE)
+        return Snapshot(tuple(links), tuple(addresses), tuple(routes), tuple(exits), tuple(rules))
 
     def set_up(self, index: int, mtu: int) -> None:
         """Set an interface up and give it an MTU in bytes."""
@@ -155,6 +161,14 @@ class RouteSocket:
     def delete_routes(self, routes: Sequence[Route]) -> list[int]:
         """Remove routes; another one of the same prefix does not match. Returns: one errno per route."""
         return self._changes(RTM_DELROUTE, 0, [_route_message(route, RT_SCOPE_NOWHERE) for route in routes])
+
+    def add_rule(self, rule: Rule) -> None:
+        """Make a policy rule with our protocol number; one that stands already is EEXIST."""
+        self._change(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, _rule_message(rule))
+
+    def delete_rule(self, rule: Rule) -> None:
+        """Remove a policy rule that has our protocol number."""
+        self._change(RTM_DELRULE, 0, _rule_message(rule))
 
     def _change(self, kind: int, flags: int, message: Any) -> None:
         (number,) = self._changes(kind, flags, [message])
@@ -231,7 +245,7 @@ def _route_message(route: Route, scope: int) -> Any:
     fields = {
         "family": _family(destination),
         "dst_len": route.prefix.prefixlen,
-        "table": RT_TABLE_MAIN,
+        "table": route.table,
         "proto": route.protocol,
         "scope": scope,
         "type": RTN_UNICAST,
@@ -239,6 +253,13 @@ def _route_message(route: Route, scope: int) -> Any:
     }
     metric = {"RTA_PRIORITY": route.metric} if route.metric else {}
     return _message(RouteMessage, fields, RTA_DST=destination.packed, **dict(route.path), **metric)
+
+
+def _rule_message(rule: Rule) -> Any:
+    family = socket.AF_INET if rule.version == 4 else socket.AF_INET6
+    fields = {"family": family, "table": rule.table, "action": FR_ACT_TO_TBL}
+    suppress = {"FRA_SUPPRESS_PREFIXLEN": rule.suppress} if rule.suppress >= 0 else {}
+    return _message(fibmsg, fields, FRA_PRIORITY=rule.priority, FRA_PROTOCOL=ROUTE_PROTOCOL, **suppress)
 
 
 def _errno(answer: Any) -> int:
@@ -263,24 +284,14 @@ def _address(message: Any) -> tuple[int, Interface] | None:
     return message["index"], ipaddress.ip_interface((text, message["prefixlen"]))
 
 
-def _route(message: Any) -> Route | None:
-    """Return a route of the main table that leads somewhere now."""
-    fields = dict(message)  # a plain one: the message's own look-ups cost more than all the rest
-    if fields["table"] != RT_TABLE_MAIN or fields["type"] != RTN_UNICAST or fields["flags"] & RTNH_F_DEAD:
+def _rule(message: Any) -> Rule | None:
+    """Return a rule that has our number."""
+    if message.get("protocol") != ROUTE_PROTOCOL:
         return None
-    found = {slot.name: slot.value for slot in fields["attrs"] if slot.name != "UNKNOWN"}
-    destination = found.get("RTA_DST", bytes(4 if fields["family"] == socket.AF_INET else 16))
-    shared = "RTA_NH_ID" in found  # then the rest only repeats what the next-hop object says
-    names = ["RTA_NH_ID"] if shared else [name for name in found if name not in NO_PATH]
-    return Route(
-        prefix=ipaddress.ip_network((destination, fields["dst_len"])),
-        device=int.from_bytes(found.get("RTA_OIF", bytes(U32_BYTES)), sys.byteorder),
-        protocol=fields["proto"],
-        metric=found.get("RTA_PRIORITY", 0),
-        scope=fields["scope"],
-        flags=fields["flags"] & RTNH_F_ONLINK,
-        path=tuple((name, found[name]) for name in names),
-    )
+    suppress = message.get("suppress_prefixlen")
+    version = 4 if message["family"] == socket.AF_INET else 6
+    none = suppress in (None, NOT_SUPPRESSED)
+    return Rule(version, message.get("priority") or 0, message.get("table"), -1 if none else suppress)
 
 
 def _family(address: Address | Interface) -> int:
