@@ -7,7 +7,8 @@ Rules of this module
   1. Sources take turns, one handshake each. One whose last handshake has proved nothing yet is a doubtful source, for
      DOUBT_SECONDS after the last such: who shares an address with a failure is not an attacker for ever.
   2. While members have packet turns, handshakes may take as long as everything else took since their last slice:
-     half of the loop's time. The credit may go below zero by one handshake; what is overdrawn is missing later.
+     half of the loop's time. The credit may go below zero by one handshake; what is overdrawn is missing later. None
+     counts for more than LONGEST_SECONDS: a host that slept meanwhile would shut newcomers out for as long.
   3. Doubtful sources get a twentieth of the time beside others and beside packets: after each of their handshakes there
      is a pause of 19 times as long. It is for them alone, and it ends early when there are neither.
   4. While no packets wait, every turn of the loop has its slice. A slice is short, for the packet that comes then.
@@ -25,6 +26,7 @@ from typing import Final, Generic, TypeVar
 from rustun.backends.base import Reactor, Timer
 
 SLICE_SECONDS: Final = 0.0005  # one or two handshakes: what a packet waits for at most
+LONGEST_SECONDS: Final = 0.02  # of a handshake on the slowest host; what takes longer was interrupted
 DOUBTFUL_PAUSE: Final = 19  # times as long as the handshake before
 DOUBT_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 0.01  # without packets: members have none on the way through here
@@ -151,9 +153,10 @@ class HandshakeQueue(Generic[Handshake]):
             began = now
             self._serve_next(of_round)
             now = self._reactor.now()
-            self._credit -= now - began
+            spent = min(now - began, LONGEST_SECONDS)
+            self._credit -= spent
             if of_round == _DOUBTFUL:
-                self._doubtful_at = now + DOUBTFUL_PAUSE * (now - began)
+                self._doubtful_at = now + DOUBTFUL_PAUSE * spent
         self._slice_ended = now
         self._plan_next(now)
 

@@ -113,6 +113,21 @@ def test_what_one_slice_overdraws_is_missing_from_the_next() -> None:
     assert loop.spent <= 0.55 * (loop.reactor.now() - began)
 
 
+@pytest.mark.parametrize("interrupted", ["source.0", "source.1"])
+def test_a_host_that_slept_during_a_handshake_goes_on_as_before(interrupted: str) -> None:
+    """If this fails, a server that was halted for a minute lets nobody in for a minute, or for 19, while packets flow."""
+    loop = Loop()
+    loop.serve = lambda handshake: loop.reactor.suspend(60.0) if handshake == interrupted else None
+    loop.put("source", 2)
+    while interrupted not in loop.done:
+        loop.turn(PACKETS_S)
+    loop.put("newcomer", 2)
+    awake = loop.reactor.now()
+    while loop.queue:
+        loop.turn(PACKETS_S)
+    assert loop.reactor.now() - awake < 1.0
+
+
 def test_sources_take_turns() -> None:
     """If this fails, who sends most handshakes is served most."""
     loop = Loop()
