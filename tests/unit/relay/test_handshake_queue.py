@@ -115,7 +115,7 @@ def test_what_one_slice_overdraws_is_missing_from_the_next() -> None:
 
 @pytest.mark.parametrize("interrupted", ["source.0", "source.1"])
 def test_a_host_that_slept_during_a_handshake_goes_on_as_before(interrupted: str) -> None:
-    """If this fails, a server that was halted for a minute lets nobody in for a minute, or for 19, while packets flow."""
+    """If this fails, a server that was halted for a minute lets nobody in for as long, or for 19 times as long."""
     loop = Loop()
     loop.serve = lambda handshake: loop.reactor.suspend(60.0) if handshake == interrupted else None
     loop.put("source", 2)
