@@ -35,6 +35,9 @@ class Settings:
         keepalive_threshold: how many intervals without one mean a dead server.
         accept_routes: the only prefixes that the host lets the server push.
         offer_exit: others may use this host as exit node.
+        exit_node: the member that everything goes through; empty for none.
+        kill_switch: nothing leaves this host beside its exit node.
+        names: "hosts": names of members in /etc/hosts; or "off".
     """
 
     masquerade: bool | None = None
@@ -48,6 +51,9 @@ class Settings:
     keepalive_threshold: int | None = None
     accept_routes: tuple[Prefix, ...] | None = None
     offer_exit: bool | None = None
+    exit_node: str | None = None
+    kill_switch: bool | None = None
+    names: str | None = None
 
     def overridden_by(self, stronger: Settings) -> Settings:
         """Return these settings, replaced by whatever the stronger level says."""

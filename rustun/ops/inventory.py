@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 from rustun.backends.base import Address, Endpoint, Prefix
 from rustun.config.addresses import parse_endpoint, parse_ipv4, parse_listen, parse_prefix
 from rustun.config.client import MAX_MTU, MIN_MTU, USUAL_MTU
+from rustun.config.consent import NAME_CHOICES
 from rustun.config.findings import Complaint, describe
 from rustun.config.keys import parse_public_key
 from rustun.config.member import MAX_PUBLIC_KEYS
@@ -29,6 +30,7 @@ from rustun.config.server import CIPHERS
 from rustun.config.toml import Table
 from rustun.ops.addresses import allocate, gateway_of, same_number
 from rustun.ops.conflicts import report_conflicts
+from rustun.ops.consent import report_consent
 from rustun.ops.fleet import BUILT_IN, FIRST_KEY, Cluster, Inventory, LabHost, Member, Server, Settings
 from rustun.ops.sources import Entry, Sources, read_sources
 from rustun.printable import quoted
@@ -59,6 +61,7 @@ def load_inventory(path: Path, recorded: Recorded | None = None) -> Inventory:
         raise AssertionError("a missing fleet is reported as an error")
     inventory = _read_fleet(fleet.table, sources, recorded or {})
     report_conflicts(inventory, sources)
+    report_consent(inventory, sources)
     return replace(inventory, notes=sources.finish())
 
 
@@ -134,6 +137,9 @@ def _read_settings(table: Table) -> Settings:
         keepalive_threshold=said("keepalive_threshold", lambda: table.whole("keepalive_threshold", 5, 1, 100)),
         accept_routes=said("accept_routes", lambda: table.texts("accept_routes", parse_prefix)),
         offer_exit=said("offer_exit", lambda: table.flag("offer_exit")),
+        exit_node=said("exit_node", lambda: table.text("exit_node", lambda text: text and parse_name(text), "")),
+        kill_switch=said("kill_switch", lambda: table.flag("kill_switch")),
+        names=said("names", lambda: table.choice("names", NAME_CHOICES, "off")),
     )
 
 

@@ -29,8 +29,9 @@ from rustun.config.keys import new_private_key
 from rustun.config.routes import read_routes
 from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
+from rustun.ops.consent import host_config
 from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file
-from rustun.ops.fleet import Inventory, Member
+from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 
@@ -212,14 +213,8 @@ def _render(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
     for member in fleet.members:
         private_keys = keyring.member_files.get(member.identity, ())
         own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
-        text = client.render(shared, member=member, lans=_lans(member), **own)
+        text = client.render(shared, member=member, consent=host_config(member), **own)
         yield client_file(member.identity), text.encode()
-
-
-def _lans(member: Member) -> list[str]:
-    """Return the real prefixes of the LANs behind a member, where it is a gateway."""
-    real = dict(member.cider_mapping)
-    return [str(real.get(prefix, prefix)) for prefix in member.ciders if prefix.prefixlen]
 
 
 def toml_value(value: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rustun.config import load_client_config, load_server_config, read_routes
+from rustun.config import HostConsent, load_client_config, load_server_config, read_routes
 from rustun.config.keys import PrivateKey, encode_key
 from rustun.errors import ConfigError, HostError
 from rustun.ops import render
@@ -26,7 +26,7 @@ DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 FULL = """
 [fleet]
 name = "full"
-servers = [{ address = "vpn.example.org:9000" }, { address = "[2001:db8::1]:9001" }]
+servers = [{ address = "192.0.2.1:9000" }, { address = "[2001:db8::1]:9001" }]
 cipher = "chacha20"
 [cluster."a b"]
 network = "10.0.1.0/24"
@@ -44,8 +44,13 @@ keepalive_interval = 20
 keepalive_threshold = 3
 accept_routes = ["10.0.0.0/8"]
 offer_exit = true
+exit_node = "old"
+kill_switch = true
+names = "hosts"
 [cluster."a b".member.old]
 tier = "legacy"
+exit_node = 'm "1" é/x'
+kill_switch = true
 """
 KEYED = """
 [fleet]
@@ -104,18 +109,20 @@ def test_every_setting_of_a_member_arrives(tmp_path: Path) -> None:
     member = fleet.members[0]
     client = load_client_config(tmp_path / "out" / client_file(member.identity))
     assert client.identity == 'm "1" é/x'
-    assert [str(server.endpoint) for server in client.servers] == ["vpn.example.org:9000", "[2001:db8::1]:9001"]
+    assert [str(server.endpoint) for server in client.servers] == ["192.0.2.1:9000", "[2001:db8::1]:9001"]
     assert (client.mtu, client.offload, client.legacy) == (1400, False, False)
     assert (client.keepalive_interval, client.keepalive_threshold) == (20, 3)
     assert client.host.gateway == (ip_network("192.168.10.0/24"), ip_network("fd00:a::/64"))
     assert client.host.accept_routes == (ip_network("10.0.0.0/8"),)
     assert client.host.cider_mapping == member.cider_mapping
-    assert (client.host.masquerade, client.host.offer_exit) == (True, True)
+    assert (client.host.masquerade, client.host.offer_exit, client.host.names) == (True, True, "hosts")
+    assert (client.host.exit_node, client.host.kill_switch) == ("", False)  # it is an exit itself
     entry = read_routes(tmp_path / "out" / "routes.json").members[0]
     assert (entry.cluster, entry.name, entry.enabled, entry.tier) == ("a b", member.name, False, Tier.SHARED)
     assert entry.expires_at == member.settings.expires_at
     assert entry.cider_mapping == member.cider_mapping
-    assert load_client_config(tmp_path / "out" / client_file("old")).legacy is True
+    old = load_client_config(tmp_path / "out" / client_file("old"))
+    assert (old.legacy, old.host) == (True, HostConsent(exit_node=member.identity, kill_switch=True))
 
 
 def test_the_same_inventory_gives_the_same_bytes_and_touches_nothing(tmp_path: Path) -> None:
