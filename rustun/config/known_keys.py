@@ -104,6 +104,8 @@ def keep_keys(
                 keeping.append(member)
             else:
                 held.append(shut)
+            if was.psk_file:
+                yield  # reading the file takes as long as many members do
         members.append(member)
         if not number % MEMBERS_PER_STEP:
             yield

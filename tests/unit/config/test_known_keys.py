@@ -267,6 +267,16 @@ def test_what_cannot_be_written_is_told_before(tmp_path: Path, monkeypatch: pyte
     assert f"'{tmp_path}/a folder'" in problem.remedy
 
 
+def test_each_psk_file_is_a_step_of_its_own(tmp_path: Path) -> None:
+    """A relay stands still while it reads the psk_files of as many members as it otherwise takes in one step."""
+    path = tmp_path / "a.psk"
+    path.touch(0o600)
+    path.write_text(encode_key(C) + "\n")
+    known = {f"m{number}": Remembered((number.to_bytes(32),), str(path)) for number in range(50)}
+    steps = keep_keys(RoutesFile(tuple(map(entry, known)), ()), known, "routes.json", 0.0, lasting=True)
+    assert len(list(steps)) > len(known)
+
+
 def test_ten_thousand_members_in_short_steps() -> None:
     """Keys that a whole fleet lost stop every packet of a running relay."""
     keys = {f"m{number}": Remembered((number.to_bytes(32),)) for number in range(10_000)}
