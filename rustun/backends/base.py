@@ -81,6 +81,23 @@ class Reactor(Protocol):
         """Run blocking `work` on a thread and hand its result, or its exception, to `done` on the loop's thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathReport:
+    """What the kernel knows of the way that a connection's bytes take.
+
+    Attributes:
+        acked_bytes: that the other end's kernel has got since the connection began.
+        outstanding_bytes: that were handed over and are not among them.
+        timeouts: how often in a row the oldest of those was sent again, without an answer.
+        segment_bytes: the largest segment that this end sends, or lets the other end send.
+    """
+
+    acked_bytes: int
+    outstanding_bytes: int
+    timeouts: int
+    segment_bytes: int
+
+
 class Stream(Source, Protocol):
     """One byte stream to a peer: a non-blocking TCP connection."""
 
@@ -106,6 +123,12 @@ class Stream(Source, Protocol):
 
     def adapt_to_path(self) -> None:
         """Choose what suits the path that this connection turned out to have; ask once a round trip was made."""
+
+    def path(self) -> PathReport | None:
+        """Return how the way of this connection does now, None where the kernel does not say."""
+
+    def is_stranded(self) -> bool:
+        """Return whether this end's address is not this host's any more, so that nothing can come back."""
 
     def close(self) -> None:
         """Close in order, sending what was handed over; a second call is harmless."""
@@ -137,9 +160,11 @@ class Network(Protocol):
     def listen(self, endpoint: Endpoint) -> Listener:
         """Bind and listen. Raises HostError (port taken, address not here) or RightsError (privileged port)."""
 
-    def connect(self, endpoint: Endpoint) -> Stream:
+    def connect(self, endpoint: Endpoint, max_segment_bytes: int = 0) -> Stream:
         """Start connecting to a numeric address; watch the stream for writable, then ask `connect_error`.
 
+        Neither end sends segments over `max_segment_bytes` (88 to 32767; 0 leaves it to the kernel), as a path wants
+        that swallows larger ones without telling anybody.
         Raises: OSError when not even a start was possible (no route to it).
         """
 
@@ -269,3 +294,18 @@ class HostNetwork(Protocol):
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
+
+
+class NetworkMonitor(Protocol):
+    """Tells when this host's network may be another one."""
+
+    def start(self, on_change: Callback) -> None:
+        """Call back, from now on, a moment after a change that may matter; what comes together is told once.
+
+        What may matter: interfaces, addresses, routes as wide as a default route, routes and firewall rules of ours
+        that were taken away, and that the host has slept.
+        Raises: HostError when the kernel does not tell.
+        """
+
+    def close(self) -> None:
+        """Stop; a second call is harmless."""

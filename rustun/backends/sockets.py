@@ -12,20 +12,24 @@ Rules of this module
      process nothing.
   5. Descriptors are kept back for what an operator needs when there are too few: the control socket, the members' file,
      the keys. So a listener says that the host has no room while some are left.
-  6. Every error of a connection leaves as ConnectionError; those of a listener's host as OSError (base.Listener).
+  6. A path that swallows large segments without telling anybody gets smaller ones by TCP_MAXSEG, set before connecting:
+     it bounds what this end sends and, by the first packet, what the other one does. No setting of the host is touched.
+  7. Every error of a connection leaves as ConnectionError; those of a listener's host as OSError (base.Listener).
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import socket
 import struct
+import termios
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-from rustun.backends.base import Buffer, Endpoint
+from rustun.backends.base import Buffer, Endpoint, PathReport
 from rustun.errors import HostError, RightsError
 
 SocketAddress: TypeAlias = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
@@ -40,7 +44,10 @@ DRAIN_BYTES: Final = 256 * 1024
 SHORT_PATH_CONGESTION: Final = (b"cubic", b"reno")  # the second where the host does not allow the first
 LONG_PATH_CONGESTION: Final = b"bbr"
 LONG_PATH_US: Final = 2_000  # beyond a site's own network
-MIN_RTT: Final = struct.Struct("148xI")  # tcpi_min_rtt in struct tcp_info (linux/tcp.h), microseconds
+TCP_INFO_BYTES: Final = 256  # more than struct tcp_info (linux/tcp.h) has; the kernel gives what there is
+MIN_RTT: Final = struct.Struct("148xI")  # tcpi_min_rtt, microseconds
+PATH: Final = struct.Struct("=2xB13xI64xI32xQ")  # tcpi_retransmits, tcpi_snd_mss, tcpi_advmss, tcpi_bytes_acked
+OUTSTANDING: Final = struct.Struct("i")  # SIOCOUTQ, tcp(7)
 LINGER_NONE: Final = struct.pack("ii", 1, 0)  # on, 0 seconds: close sends RST
 
 # accept(2): "already-pending network errors on the new socket": they concern the connection, not the listener
@@ -117,9 +124,29 @@ class LinuxStream:
         if not self._long_path_congestion:
             return
         with suppress(OSError, struct.error):  # an older kernel, no BBR, or a connection that is gone already
-            (min_rtt,) = MIN_RTT.unpack_from(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256))
+            (min_rtt,) = MIN_RTT.unpack_from(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES))
             if min_rtt >= LONG_PATH_US:
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._long_path_congestion)
+
+    def path(self) -> PathReport | None:
+        """Return how the way of this connection does now, None where the kernel does not say."""
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            timeouts, sends, takes, acked = PATH.unpack_from(info)
+            (outstanding,) = OUTSTANDING.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(OUTSTANDING.size)))
+        except (OSError, struct.error, ValueError):  # an older kernel, or a connection that is gone already
+            return None
+        return PathReport(acked, outstanding, timeouts, max(sends, takes))
+
+    def is_stranded(self) -> bool:
+        """Return whether this end's address is not this host's any more: no socket can have it then."""
+        try:
+            own = self._sock.getsockname()
+            with socket.socket(self._sock.family, socket.SOCK_DGRAM) as another:
+                another.bind((own[0], 0, *own[2:]))
+        except OSError as error:
+            return error.errno in (errno.EADDRNOTAVAIL, errno.EBADF)
+        return False
 
     def close(self) -> None:
         """Close in order: the kernel goes on sending what it was given.
@@ -191,8 +218,6 @@ class LinuxNetwork:
     Args:
         notsent_lowat_bytes: TCP_NOTSENT_LOWAT; a socket is writable while less than this is unsent. 0: not set.
         congestion: congestion control to use where this host offers it; "auto" chooses by the path, rule 3.
-        max_segment_bytes: TCP_MAXSEG of streams, 88 to 32767; 0 leaves it to the kernel. A client sets it for a path
-            that swallows large segments without telling anybody.
     """
 
     def __init__(
@@ -200,12 +225,10 @@ class LinuxNetwork:
         *,
         notsent_lowat_bytes: int = NOTSENT_LOWAT_BYTES,
         congestion: str = "auto",
-        max_segment_bytes: int = 0,
     ) -> None:
         self._notsent_lowat_bytes = notsent_lowat_bytes
         self._congestion = SHORT_PATH_CONGESTION if congestion == "auto" else (congestion.encode(),)
         self._long_path_congestion = LONG_PATH_CONGESTION if congestion == "auto" else b""
-        self._max_segment_bytes = max_segment_bytes
 
     def listen(self, endpoint: Endpoint) -> LinuxListener:
         """Bind and listen; `[::]` takes IPv6 only, so that it stands beside `0.0.0.0` on the same port.
@@ -229,15 +252,18 @@ class LinuxNetwork:
             raise _listen_error(endpoint, error) from error
         return LinuxListener(sock, self._long_path_congestion)
 
-    def connect(self, endpoint: Endpoint) -> LinuxStream:
+    def connect(self, endpoint: Endpoint, max_segment_bytes: int = 0) -> LinuxStream:
         """Start connecting to a numeric address; watch the stream for writable, then ask `connect_error`.
 
+        Neither end sends segments over `max_segment_bytes` (88 to 32767; 0 leaves it to the kernel), rule 6.
         Raises: OSError when not even a start was possible.
         """
         family, address = _numeric(endpoint)
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._set_stream_options(sock)
+            if max_segment_bytes:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment_bytes)
             number = sock.connect_ex(address)
             if number not in (0, errno.EINPROGRESS):
                 raise OSError(number, os.strerror(number))
@@ -258,8 +284,6 @@ class LinuxNetwork:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._notsent_lowat_bytes:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self._notsent_lowat_bytes)
-        if self._max_segment_bytes:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, self._max_segment_bytes)
         for name in self._congestion:
             with suppress(OSError):  # not offered here, or not allowed without CAP_NET_ADMIN
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)

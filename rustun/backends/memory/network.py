@@ -5,21 +5,29 @@ Rules of this module
      everything back, ends included, and delivers it when it is mended; nobody is told meanwhile.
   2. A direction holds `buffer_bytes` in all, on the way and unread; when it is full a write takes nothing.
   3. All networks of one fabric share its listeners, links and faults; each stands for one host.
-  4. Everything random comes from the seed.
+  4. Bytes are acknowledged as they arrive. On a narrow way the first write that makes a full segment is lost with all
+     that follows it in its direction, as often as it is sent again; what fits small segments gets through.
+  5. Everything random comes from the seed.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from rustun.backends.base import Buffer, Callback, Endpoint
+from rustun.backends.base import Buffer, Callback, Endpoint, PathReport
 from rustun.backends.memory.reactor import VirtualReactor
 from rustun.errors import HostError
+
+SEGMENT_BYTES: Final = 1448  # of a stream that was not told otherwise
+NARROW_BYTES: Final = 1220
+FIRST_TIMEOUT_S: Final = 0.2  # before bytes are sent again; doubles each time
 
 
 @dataclass
@@ -34,6 +42,8 @@ class Faults:
         receive_bytes: a read gives at most this many; 0 for no limit.
         accept_errno: `accept` fails with this while it is not 0.
         cut: addresses that nothing reaches or leaves; connections stay, silent.
+        gone: addresses that their hosts do not have any more; connections stay, silent.
+        narrow: addresses on whose way segments over NARROW_BYTES are lost.
         names: what `resolve` knows.
     """
 
@@ -44,6 +54,8 @@ class Faults:
     receive_bytes: int = 0
     accept_errno: int = 0
     cut: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    narrow: set[str] = field(default_factory=set)
     names: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -80,7 +92,7 @@ class _Fabric:
 
     def _arrive(self, hosts: frozenset[str], arrive: Callback) -> None:
         waiting = any(earlier == hosts for earlier, _ in self.held)
-        if waiting or self.faults.cut & hosts:
+        if waiting or (self.faults.cut | self.faults.gone) & hosts:
             self.held.append((hosts, arrive))
         else:
             arrive()
@@ -89,8 +101,9 @@ class _Fabric:
 class MemoryStream:
     """One end of a connection (base.Stream)."""
 
-    def __init__(self, fabric: _Fabric, local: Endpoint, remote: Endpoint) -> None:
+    def __init__(self, fabric: _Fabric, local: Endpoint, remote: Endpoint, segment_bytes: int) -> None:
         self.local = local
+        self.segment_bytes = segment_bytes
         self.peer: MemoryStream | None = None  # set once connected
         self._fabric = fabric
         self._remote = remote
@@ -98,6 +111,9 @@ class MemoryStream:
         self._hosts = frozenset({local.host, remote.host})
         self._received = bytearray()
         self._outstanding = 0  # bytes sent that the other end has not read yet
+        self._sent = self._acked = 0
+        self._moved_at = fabric.reactor.now()  # when bytes were last acknowledged, or none had to be
+        self._lost = False  # a segment was, and so is all behind it
         self._end_received = False
         self._error: OSError | None = None
         self._connect_error: OSError | None = None
@@ -144,10 +160,23 @@ class MemoryStream:
         elif length > 1 and faults.short_writes:
             length = self._fabric.rng.randint(1, length)
         if length:
-            chunk = bytes(data[:length])
-            self._outstanding += length
-            self._to_peer(lambda peer: peer._take(chunk))
+            self._put_on_the_way(bytes(data[:length]))
         return length
+
+    def _put_on_the_way(self, chunk: bytes) -> None:
+        if self._sent == self._acked:
+            self._moved_at = self._fabric.reactor.now()
+        self._sent += len(chunk)
+        self._outstanding += len(chunk)
+        narrow = self._hosts & self._fabric.faults.narrow
+        self._lost |= bool(narrow) and min(len(chunk), self.segment_bytes) > NARROW_BYTES
+        if not self._lost:
+            self._to_peer(lambda peer: self._arrived(peer, chunk))
+
+    def _arrived(self, peer: MemoryStream, chunk: bytes) -> None:
+        self._acked += len(chunk)
+        self._moved_at = self._fabric.reactor.now()
+        peer._take(chunk)
 
     def connect_error(self) -> OSError | None:
         """Return why connecting failed, or None when it succeeded."""
@@ -157,11 +186,22 @@ class MemoryStream:
     def adapt_to_path(self) -> None:
         """Nothing to choose: all paths here are alike."""
 
+    def path(self) -> PathReport:
+        """Return what a kernel would know of the way."""
+        waited = self._fabric.reactor.now() - self._moved_at if self._acked < self._sent else 0.0
+        timeouts = int(math.log2(waited / FIRST_TIMEOUT_S + 1))
+        return PathReport(self._acked, self._sent - self._acked, timeouts, self.segment_bytes)
+
+    def is_stranded(self) -> bool:
+        """Return whether this end's address is gone."""
+        return self.local.host in self._fabric.faults.gone
+
     def close(self) -> None:
         """Close in order; a second call is harmless."""
         if self._number >= 0:
             self._number = -1
-            self._to_peer(MemoryStream._take_end)
+            if not self._lost:
+                self._to_peer(MemoryStream._take_end)
 
     def reset(self) -> None:
         """Close with a reset; a second call is harmless."""
@@ -309,10 +349,16 @@ class MemoryNetwork:
         listener = self._fabric.listeners[bound] = MemoryListener(self._fabric, bound)
         return listener
 
-    def connect(self, endpoint: Endpoint) -> MemoryStream:
+    def move(self, address: str) -> None:
+        """Give this host another address; what was connected from the old one stays so, silent."""
+        self._fabric.faults.gone.add(self.address)
+        self.address = address
+
+    def connect(self, endpoint: Endpoint, max_segment_bytes: int = 0) -> MemoryStream:
         """Start connecting; the answer comes one round trip later."""
         fabric = self._fabric
-        stream = MemoryStream(fabric, Endpoint(self.address, fabric.free_port()), endpoint)
+        segment_bytes = min(SEGMENT_BYTES, max_segment_bytes or SEGMENT_BYTES)
+        stream = MemoryStream(fabric, Endpoint(self.address, fabric.free_port()), endpoint, segment_bytes)
         hosts = frozenset({self.address, endpoint.host})
 
         def arrive() -> None:
@@ -320,7 +366,7 @@ class MemoryNetwork:
             if listener is None:
                 fabric.deliver(hosts, lambda: stream.fail_connect(errno.ECONNREFUSED))
                 return
-            accepted = MemoryStream(fabric, endpoint, stream.local)
+            accepted = MemoryStream(fabric, endpoint, stream.local, segment_bytes)
             accepted.establish(stream)
             fabric.deliver(hosts, lambda: self._established(stream, accepted))
             listener.take(accepted)

@@ -43,9 +43,11 @@ def listener(network: LinuxNetwork) -> Iterator[LinuxListener]:
         yield made
 
 
-def connect_pair(network: LinuxNetwork, listener: LinuxListener) -> tuple[LinuxStream, LinuxStream]:
+def connect_pair(
+    network: LinuxNetwork, listener: LinuxListener, max_segment_bytes: int = 0
+) -> tuple[LinuxStream, LinuxStream]:
     """Return both ends of a connection; the greeting that DEFER_ACCEPT waits for has been read."""
-    client = network.connect(listener.endpoint)
+    client = network.connect(listener.endpoint, max_segment_bytes)
     wait_for(client, select.POLLOUT)
     assert client.connect_error() is None
     assert client.send(b"hello") == 5
@@ -96,7 +98,7 @@ def test_nothing_to_accept_or_read_is_none(network: LinuxNetwork, listener: Linu
 
 def test_options_of_both_ends() -> None:
     """If this fails, small packets wait for acknowledgements or queues in the kernel grow to megabytes."""
-    network = LinuxNetwork(notsent_lowat_bytes=30_000, congestion="reno", max_segment_bytes=1220)
+    network = LinuxNetwork(notsent_lowat_bytes=30_000, congestion="reno")
     with closing(network.listen(LOOPBACK)) as listener:
         client, server = connect_pair(network, listener)
         for stream in (client, server):
@@ -104,10 +106,40 @@ def test_options_of_both_ends() -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 30_000
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1220
             assert not sock.getblocking()
             assert not sock.get_inheritable()
             stream.close()
+
+
+def test_small_segments_hold_for_both_ends(network: LinuxNetwork, listener: LinuxListener) -> None:
+    """If this fails, what a server sends over a narrow path is lost, however careful its client is."""
+    client, server = connect_pair(network, listener, 1220)
+    report = client.path()
+    assert report is not None
+    assert 1000 < report.segment_bytes <= 1220
+    assert 1000 < server._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1220
+    client.close()
+    server.close()
+
+
+def test_a_path_is_told_from_what_the_kernel_knows(network: LinuxNetwork, listener: LinuxListener) -> None:
+    """If this fails, a client cannot tell a connection that stands still from one that works."""
+    client, server = connect_pair(network, listener)
+    before = client.path()
+    assert before is not None
+    assert (before.acked_bytes, before.outstanding_bytes, before.timeouts) == (6, 0, 0)  # the SYN counts as one
+    assert before.segment_bytes > 1220
+    while client.send(bytes(100_000)):
+        pass
+    full = client.path()
+    assert full is not None
+    assert full.outstanding_bytes > 0
+    assert full.acked_bytes > before.acked_bytes
+    assert not client.is_stranded()
+    client.reset()
+    assert client.path() is None
+    assert client.is_stranded()
+    server.close()
 
 
 def test_absent_congestion_control_is_no_error() -> None:

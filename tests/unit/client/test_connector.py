@@ -58,9 +58,9 @@ class World:
         """Return when each address is called from now on; filled as it happens."""
         connect, dials = self.network.connect, list[tuple[float, str]]()
 
-        def note(endpoint: Endpoint) -> MemoryStream:
+        def note(endpoint: Endpoint, max_segment_bytes: int = 0) -> MemoryStream:
             dials.append((round(self.reactor.now(), 3), endpoint.host))
-            return connect(endpoint)
+            return connect(endpoint, max_segment_bytes)
 
         self.network.connect = note  # type: ignore[method-assign]
         return dials
@@ -234,8 +234,8 @@ def test_a_network_that_changes_all_the_time_has_a_bounded_number_of_connections
     made: list[MemoryStream] = []
     connect = world.network.connect
 
-    def note(endpoint: Endpoint) -> MemoryStream:
-        made.append(connect(endpoint))
+    def note(endpoint: Endpoint, max_segment_bytes: int = 0) -> MemoryStream:
+        made.append(connect(endpoint, max_segment_bytes))
         return made[-1]
 
     world.network.connect = note  # type: ignore[method-assign]

@@ -227,3 +227,59 @@ def test_same_seed_same_run() -> None:
 
     assert trace(3) == trace(3)
     assert trace(3) != trace(4)
+
+
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_narrow_way_swallows_full_segments_and_all_behind(upwards: bool) -> None:
+    """If this fails, tests of narrow paths see packets that no such path would carry."""
+    world = World()
+    world.network.faults.narrow.add("192.0.2.7")
+    ends = world.pair()
+    sender, receiver = ends if upwards else ends[::-1]
+    sender.send(b"small")
+    world.reactor.run_for(0.01)
+    assert read(receiver) == b"small"
+    sender.send(bytes(5000))
+    sender.send(b"small")
+    world.reactor.run_for(3.0)
+    assert read(receiver) is None
+    report = sender.path()
+    assert (report.acked_bytes, report.outstanding_bytes) == (5, 5005)
+    assert report.timeouts == 4  # after 0.2, 0.6, 1.4 and 3.0 s
+    receiver.send(b"the other direction")
+    world.reactor.run_for(0.01)
+    assert read(sender) == b"the other direction"
+    sender.close()
+    world.reactor.run_for(0.01)
+    assert read(receiver) is None
+
+
+def test_small_segments_pass_a_narrow_way() -> None:
+    """If this fails, a client that does the right thing looks as if it did not."""
+    world = World()
+    world.network.faults.narrow.add("192.0.2.7")
+    client = world.client_network.connect(SERVER, 1220)
+    world.reactor.run_for(0.01)
+    server = world.listener.accept()
+    assert server is not None
+    for sender, receiver in ((client, server), (server, client)):
+        sender.send(bytes(5000))
+        world.reactor.run_for(0.01)
+        assert read(receiver) == bytes(5000)
+        assert sender.path().segment_bytes == 1220
+
+
+def test_a_host_that_moved_is_stranded_on_its_old_connections() -> None:
+    """If this fails, tests of roaming see connections live on that no kernel would carry."""
+    world = World()
+    client, server = world.pair()
+    assert not client.is_stranded()
+    world.client_network.move("192.0.2.8")
+    assert client.is_stranded()
+    assert not server.is_stranded()
+    client.send(b"lost")
+    world.reactor.run_for(5.0)
+    assert read(server) is None
+    another, at_server = world.pair()
+    assert not another.is_stranded()
+    assert at_server.remote.host == "192.0.2.8"
