@@ -100,6 +100,8 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
 @click.option("--keepalive-threshold", type=int, metavar="N", help="Silent intervals until reconnecting. [default: 5]")
 @click.option("--tun", metavar="NAME", help="Name of the TUN device. [default: rustun0]")
 @click.option("--mtu", type=int, metavar="BYTES", help="[default: 1500, 1430 with --legacy]")
+@click.option("--gateway", metavar="PREFIX", multiple=True, help="A LAN that this host forwards for; may be repeated.")
+@click.option("--masq", is_flag=True, default=None, help="Hide tunnel addresses from these LANs behind this host's.")
 @click.option("--no-offload", is_flag=True, help="Exchange single packets with the kernel: slower, for comparisons.")
 @click.option("--legacy", is_flag=True, help="Speak the seed's wire: no forward secrecy, no replay protection.")
 @click.option("--retry-refused", is_flag=True, help="Keep trying when the server refuses this client (for services).")
@@ -122,6 +124,7 @@ def connect(
       sudo rustun connect --config /etc/rustun/client.toml
       sudo rustun connect -s vpn.example.org:8080 -i bj-dev --crypto-file /etc/rustun/shared.key
       sudo rustun connect -s 192.0.2.100:8080 -i bj-dev -c aes256:KEY --tun work0 -v
+      sudo rustun connect --config client.toml --gateway 192.168.1.0/24 --masq
     \b
     Example client.toml:
       identity = "bj-dev"
