@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from rustun.printable import printable
+
 Level = Literal["error", "warning", "note"]
 
 
@@ -54,7 +56,8 @@ class Problem:
         level = "" if self.level == "error" else f"{self.level}: "
         subject = f"{self.key}: " if self.key else ""
         what = f"{place}: {level}{subject}{self.reason}"
-        return [what, f"  {self.remedy}"] if self.remedy else [what]
+        lines = [what, f"  {self.remedy}"] if self.remedy else [what]
+        return [printable(line, len(line)) for line in lines]  # a path or a key that a file names may be anything
 
     def __str__(self) -> str:
         """Return it on one line, for a log and for the status."""

@@ -16,7 +16,7 @@ CORE = BASICS | {"protocol", "config", "backends.base", "link"}
 # What each part of the package may import of the others, besides itself and the version. A part is a folder, or a
 # module at the top. `backends.base` is the contract alone, `backends` the concrete ones.
 ALLOWED = {
-    "errors": set(),
+    "errors": {"printable"},
     "printable": set(),
     "logs": {"printable"},
     "protocol": {"errors", "printable"},
@@ -106,10 +106,14 @@ def test_runtime_imports_only_its_dependencies(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RUNTIME_FILES, ids=module_name)
 def test_the_runtime_starts_no_process(path: Path) -> None:
-    """A child that only forks holds every key of its parent, and every socket."""
+    """A child that only forks holds every key of its parent, and every socket.
+
+    `nft` is run as a program (exec), with neither descriptors nor environment of ours: its own module may do that.
+    """
     modules = {"subprocess", "multiprocessing", "pty", "concurrent.futures.process"}
     for line, module in imports(path):
-        assert module not in modules, f"{path.relative_to(ROOT)}:{line}: imports {module}"
+        allowed = module == "subprocess" and module_name(path) == "rustun.backends.nft"
+        assert allowed or module not in modules, f"{path.relative_to(ROOT)}:{line}: imports {module}"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)

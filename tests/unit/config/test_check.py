@@ -204,3 +204,14 @@ def test_folders_devices_and_missing_files(tmp_path: Path) -> None:
         "cannot be opened: no file can have this name",
         "is not a regular file",
     ]
+
+
+@pytest.mark.parametrize("damage", [('"cluster"', '"\x7fluster"'), ('routes.json"', 'r\\u0000.json"')])
+def test_what_a_file_names_is_shown_in_printable_words(tmp_path: Path, damage: tuple[str, str]) -> None:
+    """A key or a path in a damaged file steers the terminal of whoever checks it."""
+    (tmp_path / "routes.json").write_text(json.dumps([member("a", 1)]).replace(*damage))
+    text = f'[server_config]\nlisten_addr = "0.0.0.0:8080"\n{SHARED}\n[route_config]\nroutes_file = "routes.json"\n'
+    (tmp_path / "server.toml").write_text(text.replace(*damage))
+    lines = [line for problem in check_files([tmp_path / "server.toml"], NOW) for line in problem.lines()]
+    assert any("\\x7fluster" in line or "\\x00" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
