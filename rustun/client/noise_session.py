@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from rustun.backends.base import Stream, Timer
+from rustun.backends.base import Callback, Stream, Timer
 from rustun.client.peers import Peers, own_entry
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
@@ -60,22 +59,21 @@ class ClientNoiseSession(ClientSession):
         rekey: RekeyClient,
         peers: Peers,
     ) -> None:
-        super().__init__(tools, stream, codec, FrameReader(RECORD_TYPES), owner, held)
+        super().__init__(tools, stream, codec, FrameReader(RECORD_TYPES), owner, held, peers)
         self.tier = credentials.suite.tier
         self.public_key, self.server_public_key = credentials.public_texts()
         self.cipher_name = codec.cipher.value
         self._record_codec = codec
         self._rekey = rekey
         self._switching = False  # the switch mark waits for a stream that is full
-        self._peers = peers
         self._next_ping = 0
         self._pings: dict[int, float] = {}
-        self._last_ping: int | None = None  # behind everything that a retired session has sent
-        self._on_drained: Callable[[], None] = _nothing
+        self._last_ping: int | None = None  # behind everything that has to be handled
+        self._on_drained: Callback = _nothing
         self._drain_timer: Timer | None = None
 
     def begin(self) -> None:
-        """Prove the keys with a first ping, then let packets flow."""
+        """Prove the keys with a first ping."""
         self._peers.forget_generation()
         self.send_keepalive()
         if not self.closed:
@@ -93,23 +91,27 @@ class ClientNoiseSession(ClientSession):
         if wanted and not self.closed and not self._retired:
             self._say(PresenceAsk(wanted))
 
-    def hand_over(self, drained: Callable[[], None]) -> None:
+    def hand_over(self, drained: Callback) -> None:
         """Give way to a session that is about to begin, so that no packet is lost; a second call replaces the first.
 
         The device is not read until `drained` is called: when the server has handled all that was sent here, or after
         DRAIN_SECONDS. What the server still sends here is delivered until it closes this session.
         """
-        now = self.tools.reactor.now()
         self._retired = True
-        self.tools.pump.pause()
-        self._on_drained = drained
+        self.tools.pump.rest(self.uplink)
         self._owner = replace(self._owner, on_closed=lambda session, reason, seconds: self._drained())
+        self.drain(drained, DRAIN_SECONDS)
+        when = self.tools.reactor.now() + LINGER_SECONDS
+        self.tools.reactor.call_at(when, lambda: self.close("another session took over"))
+
+    def drain(self, drained: Callback, seconds: float) -> None:
+        """Call back once the server has handled all that was sent until now; a second call replaces the first."""
+        self._on_drained = drained
         self._last_ping = self._next_ping
         self.send_keepalive()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
-        self._drain_timer = self.tools.reactor.call_at(now + DRAIN_SECONDS, self._drained)
-        self.tools.reactor.call_at(now + LINGER_SECONDS, lambda: self.close("another session took over"))
+        self._drain_timer = self.tools.reactor.call_at(self.tools.reactor.now() + seconds, self._drained)
 
     def _drained(self) -> None:
         on_drained, self._on_drained = self._on_drained, _nothing
@@ -157,6 +159,8 @@ class ClientNoiseSession(ClientSession):
             raise ProtocolError(f"a server does not send {message.type!r}")
 
     def _on_pong(self, message: Pong, now: float) -> None:
+        if message.id < self._next_ping:
+            self.proved_at = now
         asked_at = self._pings.pop(message.id, None)
         if asked_at is not None:
             self.rtt_ms = (now - asked_at) * 1e3

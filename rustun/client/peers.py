@@ -1,9 +1,10 @@
-"""What a client knows of itself and of its cluster, and what follows from it for its host.
+"""What a client knows of itself and of its cluster from one server, and what follows from it for its host.
 
 Rules of this module
   1. News replace what was known only when all pages of a generation have come.
-  2. A packet from the tunnel is delivered when its source lies in a prefix that is routed into the tunnel and its
-     destination is this member's own address or a prefix that it offers; the kernel never sees another.
+  2. A packet from the tunnel is delivered when its source lies in a prefix that this server tells of and the host
+     routes into the tunnel, and its destination is this member's own address or a prefix that it offers; the kernel
+     never sees another.
   3. A prefix that this member offers is its own LAN: it is never routed into the tunnel.
   4. The server's word alone opens nothing: an own address counts when the host has set it, a network when the host
      routes it, and what is offered as far as this host's configuration agrees to forward for it.
@@ -13,11 +14,12 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from typing import Final
 
-from rustun.backends.base import HostReport, Interface, Prefix
+from rustun.backends.base import Address, HostReport, Interface, Prefix
 from rustun.config.consent import HostConsent
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
@@ -30,11 +32,12 @@ from rustun.protocol.control import (
     parse_prefix,
 )
 from rustun.protocol.packet import flow_addresses
-from rustun.protocol.routing import PrefixTable, like_default, never_inside
+from rustun.protocol.routing import ClusterRoutes, PrefixTable, like_default, never_inside
 
 MAX_DIRECTORY_BYTES: Final = 32 << 20  # of memory, for about 50,000 members: what a hostile server can make us hold
 ENTRY_BYTES: Final = 500  # an entry with its texts, beside their characters
 TEXT_BYTES: Final = 60  # one more text
+MAX_VERDICTS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Peers:
     Attributes:
         own: this member's entry, None before the server told it.
         entries: the other members by identity.
+        verdicts: of `judge`, by flow key, as far as they are remembered.
     """
 
     def __init__(self, identity: str) -> None:
@@ -84,10 +88,30 @@ class Peers:
         self._generation = 0
         self._inside: PrefixTable[bool] = PrefixTable()
         self._ours: PrefixTable[bool] = PrefixTable()
+        self.verdicts: dict[bytes, str] = {}
+        self._owners: ClusterRoutes[str] | None = None  # made of `entries` when it is needed
+        self._prefixes: tuple[OwnEntry, frozenset[Prefix]] | None = None  # the last answer of `prefixes`
 
     def online(self, entry: DirectoryEntry) -> bool | None:
         """Return whether a member is online; None where nobody has told."""
         return entry.online if entry.online is not None else self._presence.get(entry.identity)
+
+    def owner(self, address: int, version: int) -> str | None:
+        """Return the identity of the other member who has an address, as its server sees it; None for nobody's."""
+        if self._owners is None:
+            self._owners = ClusterRoutes()
+            for entry in self.entries.values():
+                claims: list[Prefix] = [ip_network(text) for text in entry.prefixes]
+                claims += [ip_network(address) for address in _addresses(entry)]
+                for prefix in claims:
+                    with suppress(ValueError):  # two members with one prefix: no honest server tells that
+                        self._owners.add(prefix, entry.identity)
+        return self._owners.destination(address, version)
+
+    def presence(self, identity: str) -> bool | None:
+        """Return whether a member is online; None where nobody has told."""
+        entry = self.entries.get(identity)
+        return self.online(entry) if entry is not None else None
 
     def presence_to_ask(self) -> tuple[str, ...]:
         """Return whose presence to ask for next: those untold, then those told longest ago."""
@@ -118,7 +142,11 @@ class Peers:
 
     def replace(self, entries: list[DirectoryEntry]) -> None:
         """Take a whole new set of members."""
-        self.entries = {entry.identity: entry for entry in entries if entry.identity != self._identity}
+        self._set_entries({entry.identity: entry for entry in entries if entry.identity != self._identity})
+
+    def _set_entries(self, entries: dict[str, DirectoryEntry]) -> None:
+        self.entries = entries
+        self._owners = self._prefixes = None
 
     def receive(self, page: Directory) -> bool:
         """Take one page of news.
@@ -150,40 +178,56 @@ class Peers:
         if _size(entries.values()) > MAX_DIRECTORY_BYTES:
             raise ProtocolError(f"a directory of over {MAX_DIRECTORY_BYTES >> 20} MiB")
         changed = entries != self.entries
-        self.entries = entries
+        self._set_entries(entries)
         return changed
 
-    def prefixes(self) -> tuple[Prefix, ...]:
-        """Return what should be routed into the tunnel, sorted: other members' addresses and LANs.
+    def prefixes(self, own: OwnEntry) -> frozenset[Prefix]:
+        """Return what should be routed into the tunnel: other members' addresses and LANs.
 
         Addresses within the networks of this member's own addresses need no route of their own: the device has one.
+
+        Args:
+            own: this member's entry as it is in force.
         """
-        own = self.own
-        networks = [address.network for address in own.addresses] if own else []
-        offered = set(own.offered) if own else set()
+        if self._prefixes is not None and self._prefixes[0] == own:
+            return self._prefixes[1]
+        networks = [address.network for address in own.addresses]
         wished: set[Prefix] = set()
         for entry in self.entries.values():
             wished.update(ip_network(prefix) for prefix in entry.prefixes)
-            for text in (entry.address, entry.address6):
-                if text:
-                    address = ip_interface(text).ip
-                    if not any(address.version == network.version and address in network for network in networks):
-                        wished.add(ip_network(address))
-        return tuple(sorted(wished - offered, key=lambda prefix: (prefix.version, prefix)))
+            for address in _addresses(entry):
+                if not any(address.version == network.version and address in network for network in networks):
+                    wished.add(ip_network(address))
+        found = frozenset(wished.difference(own.offered))
+        self._prefixes = (own, found)
+        return found
 
-    def set_routed(self, report: HostReport, consent: HostConsent) -> None:
-        """Note what the host really has and routes into the tunnel, and what it agrees to forward for."""
+    def set_routed(self, report: HostReport, consent: HostConsent, own: OwnEntry) -> None:
+        """Note what the host really has and routes into the tunnel, and what it agrees to forward for.
+
+        Args:
+            own: this member's entry as it is in force.
+        """
         self._inside, self._ours = PrefixTable(), PrefixTable()
-        for prefix in report.routed:
+        self.verdicts.clear()
+        networks = [address.network for address in self.own.addresses] if self.own is not None else []
+        told = self.prefixes(own).union(networks)
+        for prefix in told.intersection(report.routed):
             self._inside.insert(prefix, True)
         for address in report.addresses:
             self._ours.insert(ip_network(address.ip), True)
-        for prefix in self.own.offered if self.own is not None else ():
+        for prefix in own.offered:
             if _forwards(consent, prefix):
                 self._ours.insert(prefix, True)
 
     def judge(self, key: bytes) -> str:
         """Return why a packet with these addresses (a flow key) is not delivered, or nothing when it is."""
+        if len(self.verdicts) >= MAX_VERDICTS:
+            self.verdicts.clear()
+        verdict = self.verdicts[key] = self._judge(key)
+        return verdict
+
+    def _judge(self, key: bytes) -> str:
         version, source, destination = flow_addresses(key)
         if never_inside(source, version) or self._inside.lookup(source, version) is None:
             return "bad-source"
@@ -202,6 +246,10 @@ def _forwards(consent: HostConsent, prefix: Prefix) -> bool:
         prefix.version == lan.version and lan.supernet_of(prefix)  # type: ignore[arg-type]  # one version, as checked
         for lan in consent.gateway
     )
+
+
+def _addresses(entry: DirectoryEntry) -> list[Address]:
+    return [ip_interface(text).ip for text in (entry.address, entry.address6) if text]
 
 
 def _size(entries: Iterable[DirectoryEntry]) -> int:

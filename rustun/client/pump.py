@@ -1,34 +1,43 @@
-"""Between the TUN device and the session: the path of every packet through a client.
+"""Between the TUN device and the sessions: the path of every packet through a client.
 
 Rules of this module
   1. Upwards: the device is read until it is empty or a turn's budget is used; packets become items behind each
-     other, sealed once per record and sent once per turn. While the session's stream takes nothing, the device is
-     not read: the kernel's own queue does the choosing.
-  2. Downwards: each item is judged (`examine`, `Peers.judge`) before the kernel sees it, its offload header is derived
+     other, sealed once per record and sent once per turn. With one session a turn is its own; with several each packet
+     goes the way that was chosen for its flow (choice.py).
+  2. While a stream takes nothing the device rests, and the kernel's own queue does the choosing. With several sessions
+     it rests for PATIENCE_SECONDS at most: then packets for the full stream are dropped, and the others flow. Who used
+     that time up gets none the next time, until it was full for a shorter one.
+  3. A flow that moves to a server higher up in the list waits in the device until the server that it leaves has handled
+     what it was sent, for MOVE_SECONDS at most: packets keep their order. Elsewhere nothing is left to wait for.
+  4. Downwards: each item is judged (`examine`, `Peers.judge`) before the kernel sees it, its offload header is derived
      anew, and a write that the kernel refuses is a counted drop. Equal datagrams in a row are one write (datagrams.py).
-  3. What waited in the device while there was no session is thrown away: it is older than any retransmission.
+  5. What waited in the device while there was no session is thrown away: it is older than any retransmission.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
-from rustun.backends.base import OFFLOAD_HEADER_BYTES, Callback, Reactor, TunDevice
+from rustun.backends.base import OFFLOAD_HEADER_BYTES, Reactor, TunDevice
 from rustun.client.datagrams import DatagramGatherer
 from rustun.client.peers import Peers
+from rustun.client.uplink import Uplink
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import TURN_BYTES, Buffers
-from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, RecordCodec, SeedCodec
+from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, DropReason, examine, flow_key
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES
 from rustun.protocol.segmentation import lower_run
 
 TURN_PACKETS: Final = 256
-MAX_FLOWS: Final = 4096
+MAX_FLOWS: Final = 1024  # whose way is remembered; all are chosen anew when members come or go, in some 3 ms
+PATIENCE_SECONDS: Final = 0.02  # a stream that works takes bytes again within a few milliseconds
+MOVE_SECONDS: Final = 0.25
 STALE_PACKETS: Final = 4096  # more than any device queues
 _READ_ITEM: Final = ITEM.unpack_from
 _WRITE_ITEM: Final = ITEM.pack_into
@@ -36,12 +45,13 @@ _LABELS: Final = {int(reason): reason.label for reason in DropReason}
 
 
 class Pump:
-    """Carries packets between one TUN device and whatever session there is.
+    """Carries packets between one TUN device and the sessions that there are.
 
     Args:
         reactor, buffers: of this process.
         tun: the device.
-        peers: who may send what to us.
+        mtu: of the device, bytes.
+        choose: returns the way of a flow's packets, one of those in use; asked while there are several.
         on_gone: called when the device is gone.
     Attributes:
         drops: packets dropped here, by reason.
@@ -52,104 +62,191 @@ class Pump:
         reactor: Reactor,
         buffers: Buffers,
         tun: TunDevice,
-        peers: Peers,
         mtu: int,
+        choose: Callable[[bytes], Uplink],
         on_gone: Callable[[HostError], None],
     ) -> None:
         self._reactor = reactor
         self._buffers = buffers
         self._tun = tun
-        self._peers = peers
         self._mtu = mtu
+        self._choose = choose
         self._on_gone = on_gone
         self._header_in = memoryview(bytearray(OFFLOAD_HEADER_BYTES))
         self._header_out = bytearray(OFFLOAD_HEADER_BYTES)
         self._gatherer = DatagramGatherer(tun)
-        self._flows: dict[bytes, str] = {}
-        self._transmit: Callable[[memoryview], None] | None = None
-        self._codec: RecordCodec | SeedCodec
-        self._guard: Callable[[Callback], None]
-        self._server_takes_offloads = True
+        self._uplinks: tuple[Uplink, ...] = ()
+        self._flows: dict[bytes, Uplink] = {}
         self.drops: Counter[str] = Counter()
         self.received_bytes = self.received_packets = self.sent_bytes = self.sent_packets = 0
 
-    # --- upwards -----------------------------------------------------------------------------------------------------
+    # --- who carries -------------------------------------------------------------------------------------------------
 
-    def attach(
-        self,
-        codec: RecordCodec | SeedCodec,
-        transmit: Callable[[memoryview], None],
-        guard: Callable[[Callback], None],
-        *,
-        offloads: bool,
-    ) -> None:
-        """Send what the device has through a session from now on.
-
-        Args:
-            codec: of the session.
-            transmit: takes frames; the session pauses this pump while its stream is full.
-            guard: makes a call, and ends the session if that fails: else the device would not be read any more.
-            offloads: whether unfinished packets may travel; not on the seed's wire.
-        """
-        had_session = self._transmit is not None
-        self._codec = codec
-        self._transmit = transmit
-        self._guard = guard
-        self._server_takes_offloads = offloads
-        if not had_session:
+    def use(self, uplinks: Sequence[Uplink]) -> None:
+        """Send what the device has through these sessions from now on, those of servers higher up in the list first."""
+        had_session = bool(self._uplinks)
+        self._uplinks = tuple(uplinks)
+        self._flows.clear()
+        if uplinks and not had_session:
             self._throw_away_stale()
-        self.resume()
+        self._rest_or_read()
 
-    def detach(self, codec: RecordCodec | SeedCodec) -> None:
-        """The session of this codec has ended: read the device no more; harmless where another one is attached."""
-        if self._transmit is not None and codec is self._codec:
-            self._let_go()
+    def drop(self, uplink: Uplink) -> None:
+        """A session has ended: send nothing through it any more; harmless when it is not in use."""
+        if uplink in self._uplinks:
+            self.use([one for one in self._uplinks if one is not uplink])
 
-    def _let_go(self) -> None:
-        self._transmit = None
-        self._reactor.unwatch(self._tun)
+    def pause(self, uplink: Uplink) -> None:
+        """A session's stream is full."""
+        uplink.full = True
+        uplink.full_since = self._reactor.now()
+        self._rest_or_read()
 
-    def pause(self) -> None:
-        """The session's stream is full."""
-        self._reactor.unwatch(self._tun)
+    def resume(self, uplink: Uplink) -> None:
+        """A session's stream takes bytes again."""
+        if uplink.patience is not None:
+            uplink.patience.cancel()
+            uplink.patience = None
+        if not uplink.patient:
+            uplink.patient = self._reactor.now() - uplink.full_since < PATIENCE_SECONDS
+        uplink.full = False
+        self._rest_or_read()
 
-    def resume(self) -> None:
-        """The session's stream takes bytes again."""
-        if self._transmit is not None:
+    def rest(self, uplink: Uplink) -> None:
+        """Leave the device alone until this session is in use no more: it is about to hand over to another one."""
+        uplink.resting = True
+        self._rest_or_read()
+
+    def choose_again(self) -> None:
+        """Who is online where has changed: flows take their way anew, and those that move keep their order."""
+        uplinks = self._uplinks
+        left = set()
+        if len(uplinks) > 1:
+            for key, old in self._flows.items():
+                if old in uplinks and uplinks.index(self._choose(key)) < uplinks.index(old):
+                    left.add(old)
+        if not left:
+            self._flows.clear()
+        for old in left:
+            if not old.resting:
+                self.rest(old)
+                old.drain(partial(self._end_rest, old), MOVE_SECONDS)
+
+    def _end_rest(self, uplink: Uplink) -> None:
+        uplink.resting = False
+        self._flows.clear()
+        self._rest_or_read()
+
+    def _rest_or_read(self) -> None:
+        uplinks = self._uplinks
+        full = [one for one in uplinks if one.full]
+        if len(uplinks) > 1:
+            for one in full:
+                if one.patient and one.patience is None:
+                    when = one.full_since + PATIENCE_SECONDS
+                    one.patience = self._reactor.call_at(when, partial(self._lose_patience, one))
+        if (
+            len(full) == len(uplinks)
+            or any(one.patient for one in full)
+            or any(one.resting for one in uplinks)
+        ):  # fmt: skip
+            self._reactor.unwatch(self._tun)
+        else:
             self._reactor.watch(self._tun, self._on_tun_readable, None)
 
-    def forget_flows(self) -> None:
-        """What `Peers` says has changed."""
-        self._flows.clear()
+    def _lose_patience(self, uplink: Uplink) -> None:
+        uplink.patience = None
+        uplink.patient = False
+        self._rest_or_read()
+
+    # --- upwards -----------------------------------------------------------------------------------------------------
 
     def _on_tun_readable(self) -> None:
-        self._guard(self._take_turn)
+        turn = self._take_turn if len(self._uplinks) == 1 else self._take_shared_turn
+        self._uplinks[0].guard(turn)
 
     def _take_turn(self) -> None:
-        if not self._codec.alive(self._reactor.now()):
-            self.pause()  # the host slept; the session is about to find out
+        uplink = self._uplinks[0]
+        if not uplink.codec.alive(self._reactor.now()):
+            self.pause(uplink)  # the host slept; the session is about to find out
             return
-        try:
-            records = self._read_records()
-        except HostError as error:
-            self._let_go()
-            self._on_gone(error)
-            return
-        if not records or self._transmit is None:
-            return
-        plain, sealed, codec = self._buffers.plain, self._buffers.sealed, self._codec
-        end = start = 0
-        for stop in records:
-            if self._server_takes_offloads:
+        stops = self._read_records()
+        if stops:
+            self._send(uplink, list(zip([0, *stops[:-1]], stops, strict=True)))
+
+    def _take_shared_turn(self) -> None:
+        stops = self._read_records()
+        if stops:
+            for uplink, runs in self._share_out(stops[-1]).items():
+                uplink.guard(partial(self._send_or_drop, uplink, runs))
+
+    def _share_out(self, end: int) -> dict[Uplink, list[tuple[int, int]]]:
+        """Return where in the plain buffer the items of each way stand, in runs that fit a record."""
+        plain, flows = self._buffers.plain, self._flows
+        shares: dict[Uplink, list[tuple[int, int]]] = {}
+        position = run_start = 0
+        present: Uplink | None = None
+        while position < end:
+            start = position + ITEM_HEADER_BYTES
+            stop = start + _READ_ITEM(plain, position)[2]
+            key = flow_key(plain, start)
+            uplink = flows.get(key) or self._choose_way(key)
+            if present is not None and (uplink is not present or stop - run_start > MAX_PLAINTEXT_BYTES):
+                shares.setdefault(present, []).append((run_start, position))
+                run_start = position
+            present = uplink
+            position = stop
+        if present is not None:
+            shares.setdefault(present, []).append((run_start, end))
+        return shares
+
+    def _choose_way(self, key: bytes) -> Uplink:
+        if len(self._flows) >= MAX_FLOWS:
+            self._flows.clear()
+        uplink = self._flows[key] = self._choose(key)
+        return uplink
+
+    def _send_or_drop(self, uplink: Uplink, runs: list[tuple[int, int]]) -> None:
+        if uplink.full:
+            self.drops["queue-full"] += self._count_items(runs)
+        elif uplink not in self._uplinks or not uplink.codec.alive(self._reactor.now()):
+            self.drops["no-session"] += self._count_items(runs)  # ended in this turn, or is about to find out
+        else:
+            self._send(uplink, runs)
+
+    def _count_items(self, runs: list[tuple[int, int]]) -> int:
+        count = 0
+        for position, stop in runs:
+            while position < stop:
+                position += ITEM_HEADER_BYTES + _READ_ITEM(self._buffers.plain, position)[2]
+                count += 1
+        return count
+
+    def _send(self, uplink: Uplink, runs: list[tuple[int, int]]) -> None:
+        plain, sealed, codec = self._buffers.plain, self._buffers.sealed, uplink.codec
+        end = 0
+        for start, stop in runs:
+            if uplink.takes_offloads:
                 end = codec.seal_items(plain[start:stop], sealed, end)
             else:
                 for part in lower_run(plain[start:stop], frozenset(), self._mtu, MAX_PLAINTEXT_BYTES):
                     end = codec.seal_items(part, sealed, end)
-            start = stop
-        self._transmit(sealed[:end])
+        uplink.transmit(sealed[:end])
 
     def _read_records(self) -> list[int]:
-        """Read packets into the plain buffer as items and return where each record's items end."""
+        """Read packets into the plain buffer as items and return where each record's items end; none, no device."""
+        try:
+            return self._read_items()
+        except HostError as error:
+            self._let_go(error)
+            return []
+
+    def _let_go(self, error: HostError) -> None:
+        self._uplinks = ()
+        self._reactor.unwatch(self._tun)
+        self._on_gone(error)
+
+    def _read_items(self) -> list[int]:
         plain, header, tun = self._buffers.plain, self._header_in, self._tun
         position = record_start = packets = 0
         records: list[int] = []
@@ -207,30 +304,29 @@ class Pump:
                     return
                 self.drops["no-session"] += 1
         except HostError as error:
-            self._on_gone(error)
+            self._let_go(error)
 
     # --- downwards ---------------------------------------------------------------------------------------------------
 
-    def deliver(self, codec: RecordCodec | SeedCodec, frame: memoryview) -> None:
-        """Open a data frame of a session's codec and write its packets to the device.
+    def deliver(self, uplink: Uplink, frame: memoryview) -> None:
+        """Open a data frame of a session and write its packets to the device.
 
         Raises: ProtocolError when the frame or its items are not framed right.
         """
         plain = self._buffers.plain
-        end = codec.open_data(frame, plain, 0)
+        end = uplink.codec.open_data(frame, plain, 0)
         if end == 0:
             raise ProtocolError("an empty data record")
         try:
             try:
-                self._deliver_items(plain, end)
+                self._deliver_items(plain, end, uplink.peers)
             finally:
                 self._write_gathered()
         except HostError as error:
-            self._let_go()
-            self._on_gone(error)
+            self._let_go(error)
 
-    def _deliver_items(self, plain: memoryview, end: int) -> None:
-        flows, drops, gatherer = self._flows, self.drops, self._gatherer
+    def _deliver_items(self, plain: memoryview, end: int, peers: Peers) -> None:
+        verdicts, drops, gatherer = peers.verdicts, self.drops, self._gatherer
         position = 0
         while position < end:
             start = position + ITEM_HEADER_BYTES
@@ -245,9 +341,9 @@ class Pump:
                 drops[_LABELS[reason]] += 1
                 continue
             key = flow_key(plain, start)
-            verdict = flows.get(key)
+            verdict = verdicts.get(key)
             if verdict is None:
-                verdict = self._judge(key)
+                verdict = peers.judge(key)
             if verdict:
                 drops[verdict] += 1
                 continue
@@ -271,9 +367,3 @@ class Pump:
             self.received_bytes += size
         else:
             self.drops["kernel-refused"] += packets
-
-    def _judge(self, key: bytes) -> str:
-        if len(self._flows) >= MAX_FLOWS:
-            self._flows.clear()
-        verdict = self._flows[key] = self._peers.judge(key)
-        return verdict

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 def client_status(client: TunnelClient, now: float) -> dict[str, object]:
     """Return the document; taken at one moment, times as ages in seconds."""
-    session, tun, pump = client.session, client.tun, client.pump
+    first, tun, pump = client.first, client.tun, client.pump
+    session = first.session
     return {
         "identity": client.config.identity,
-        "state": client.state,
-        "server": str(client.server),
-        "remote": str(client.remote) if client.remote is not None else "",
+        "state": first.state,
+        "server": str(first.server),
+        "remote": str(first.remote) if first.remote is not None else "",
         "tier": session.tier.value if session is not None else client.config.tier.value,
         "cipher": session.cipher_name if session is not None else "",
         "public_key": session.public_key if session is not None else "",
@@ -38,9 +39,9 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
                 "address": entry.address,
                 "address6": entry.address6,
                 "ciders": list(entry.prefixes),
-                "online": client.peers.online(entry),
+                "online": first.peers.online(entry),
             }
-            for entry in client.peers.entries.values()
+            for entry in first.peers.entries.values()
         ],
         "received_bytes": pump.received_bytes,
         "received_packets": pump.received_packets,
@@ -48,6 +49,6 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
         "sent_packets": pump.sent_packets,
         "drops": dict(pump.drops),
         "reconnects": client.reconnects,
-        "last_error": client.last_error,
-        "next_try_s": round(client.next_try_at - now, 3) if client.next_try_at is not None else None,
+        "last_error": first.last_error,
+        "next_try_s": round(first.next_try_at - now, 3) if first.next_try_at is not None else None,
     }

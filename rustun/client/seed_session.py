@@ -6,7 +6,7 @@ another identity is passed over, like everything that this wire cannot prove.
 
 from __future__ import annotations
 
-from rustun.backends.base import Stream
+from rustun.backends.base import Callback, Stream
 from rustun.client.peers import Peers
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
@@ -49,15 +49,14 @@ class ClientSeedSession(ClientSession):
         cipher_name: str,
         peers: Peers,
     ) -> None:
-        super().__init__(tools, stream, codec, FrameReader(SEED_SESSION_TYPES), owner, held)
+        super().__init__(tools, stream, codec, FrameReader(SEED_SESSION_TYPES), owner, held, peers)
         self.cipher_name = cipher_name
         self._identity = identity
         self._seed_codec = codec
-        self._peers = peers
         self._asked_at: float | None = None
 
     def begin(self) -> None:
-        """Ask for the cluster at once, then let packets flow."""
+        """Ask for the cluster at once."""
         self.send_keepalive()
         super().begin()
 
@@ -66,6 +65,10 @@ class ClientSeedSession(ClientSession):
         self._asked_at = self.tools.reactor.now()
         body = SeedKeepAlive(identity=self._identity).encode(4096)
         self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
+
+    def drain(self, drained: Callback, seconds: float) -> None:
+        """Call back at once: an answer on this wire names no question."""
+        drained()
 
     def _on_tick(self, now: float) -> None:
         """This wire's one key never ends."""
@@ -81,7 +84,8 @@ class ClientSeedSession(ClientSession):
             self.tools.pump.drops["foreign-identity"] += 1
             return
         if self._asked_at is not None:
-            self.rtt_ms = (self.tools.reactor.now() - self._asked_at) * 1e3
+            self.proved_at = self.tools.reactor.now()
+            self.rtt_ms = (self.proved_at - self._asked_at) * 1e3
             self._asked_at = None
         entries = seed_entries(answer.peer_details)
         before = self._peers.entries

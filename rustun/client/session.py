@@ -2,8 +2,7 @@
 
 Rules of this module
   1. Callbacks end in `_guard`: whatever goes wrong ends this session with a reason, and the client tries again.
-  2. Control frames go ahead of everything that still waits in the TUN device; while the stream is full the device is
-     not read (see pump.py).
+  2. Control frames go ahead of everything that still waits in the TUN device; the pump hears when the stream is full.
   3. A session that another one replaces is retired: it sends nothing of the device's any more and has no say about it.
   4. `close` is the only end, harmless the second time; it unwatches before it closes.
 """
@@ -16,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from rustun.backends.base import Reactor, Stream
-from rustun.client.peers import OwnEntry
+from rustun.backends.base import Callback, Reactor, Stream
+from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
+from rustun.client.uplink import Uplink
 from rustun.errors import ProtocolError
 from rustun.link.buffers import Buffers
 from rustun.link.inbox import Inbox
@@ -29,6 +29,7 @@ from rustun.protocol.frames import FrameReader
 from rustun.protocol.tiers import Tier
 
 MAX_WAITING_CONTROLS: Final = 64
+PROOF_SECONDS: Final = 1.0  # for the answer to the next proof of life, which is sent one interval after the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,12 @@ class ClientSession(ABC):
         codec, reader: of the wire.
         owner: what the client wants of the session.
         held: bytes received behind the handshake.
+        peers: what is known of the cluster.
     Attributes:
+        uplink: this session as the pump sees it.
         public_key, server_public_key: that it was made with, in Base64; empty but on the key tier.
         heard_at: when the last valid frame came, seconds of `now()`.
+        proved_at: when the server last answered us, which proves both directions.
         rtt_ms: of the last answered keepalive, None before the first.
     """
 
@@ -89,14 +93,19 @@ class ClientSession(ABC):
         reader: FrameReader,
         owner: Owner,
         held: bytes,
+        peers: Peers,
     ) -> None:
         self.tools = tools
         self.stream = stream
         self.closed = False
         self.rtt_ms: float | None = None
-        self.began_at = self.heard_at = tools.reactor.now()
+        self.began_at = self.heard_at = self.proved_at = tools.reactor.now()
         self._codec = codec
         self._owner = owner
+        self._peers = peers
+        self.uplink = Uplink(
+            codec, peers, self._transmit, self._guard, self.drain, takes_offloads=self.takes_offloads
+        )  # fmt: skip
         self._controls: deque[tuple[Callable[[], bytes], Callable[[], None] | None]] = deque()
         self._inbox = Inbox(stream, reader, tools.buffers, held)
         self._outbox = Outbox(tools.reactor, stream, self._on_readable, self._refill, self._on_lost)
@@ -105,9 +114,8 @@ class ClientSession(ABC):
         self._next_keepalive = self.began_at + owner.keepalive_seconds
 
     def begin(self) -> None:
-        """Say the first word and let packets flow."""
+        """Say the first word; packets flow when the pump uses `uplink`."""
         self.stream.adapt_to_path()
-        self.tools.pump.attach(self._codec, self._transmit, self._guard, offloads=self.takes_offloads)
         if self._inbox.held:
             self.tools.reactor.call_soon(lambda: self._guard(self._go_on))
 
@@ -140,7 +148,7 @@ class ClientSession(ABC):
             frame_type, frame = found
             self.heard_at = now
             if frame_type == data_type:
-                self.tools.pump.deliver(self._codec, frame)
+                self.tools.pump.deliver(self.uplink, frame)
             else:
                 self._on_control(frame_type, frame)
         self._inbox.end()
@@ -177,7 +185,7 @@ class ClientSession(ABC):
     def _transmit(self, frames: memoryview) -> None:
         self._outbox.transmit(frames)
         if self._outbox.blocked and not self.closed and not self._retired:
-            self.tools.pump.pause()
+            self.tools.pump.pause(self.uplink)
 
     def _refill(self) -> None:
         self._guard(self._send_waiting)
@@ -188,7 +196,7 @@ class ClientSession(ABC):
         while self._controls and not self._outbox.blocked and not self.closed:
             self._transmit_control(*self._controls.popleft())
         if not self._outbox.blocked and not self.closed and not self._retired:
-            self.tools.pump.resume()
+            self.tools.pump.resume(self.uplink)
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -210,6 +218,10 @@ class ClientSession(ABC):
         due = min(self._next_keepalive, self.heard_at + self._owner.silence_seconds, now + 1.0)
         self._timer = self.tools.reactor.call_at(due, self._tick)
 
+    def proven(self, now: float) -> bool:
+        """Tell whether the last proof of life was answered in time, or its answer may still come."""
+        return now < self.proved_at + self._owner.keepalive_seconds + PROOF_SECONDS
+
     @abstractmethod
     def send_keepalive(self) -> None:
         """Send proof of life that has to be answered."""
@@ -217,6 +229,10 @@ class ClientSession(ABC):
     @abstractmethod
     def _on_tick(self, now: float) -> None:
         """Look at what else time brings; called once a second or more often."""
+
+    @abstractmethod
+    def drain(self, drained: Callback, seconds: float) -> None:
+        """Call back once the server has handled all that was sent until now, or after that many seconds."""
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -235,7 +251,7 @@ class ClientSession(ABC):
             self._say_goodbye(say)
         self._timer.cancel()
         if not self._retired:
-            self.tools.pump.detach(self._codec)
+            self.tools.pump.drop(self.uplink)
         self._outbox.close()
         self.stream.close()
         self._owner.on_closed(self, reason, wait_seconds)

@@ -14,7 +14,7 @@ from typing import Final
 
 from rustun import __version__
 from rustun.backends.base import Reactor
-from rustun.client.attempts import Attempts
+from rustun.client.attempts import Attempts, attempts_of
 from rustun.config.client import ClientConfig
 from rustun.config.rereading import Rereading
 from rustun.errors import ConfigError
@@ -34,7 +34,7 @@ class Settings:
         aes_is_fast: whether this host has AES instructions; decides what cipher "auto" likes best.
     Attributes:
         config: what is in force.
-        attempts: what may be tried.
+        attempts: what may be tried, for each server in the order of the list.
         read: reads the configuration anew; raises ConfigError. Until somebody sets it, what was read stays.
     """
 
@@ -48,7 +48,7 @@ class Settings:
         aes_is_fast: bool,
     ) -> None:
         self.config = config
-        self.attempts = Attempts(config)
+        self.attempts = attempts_of(config)
         self.read: Callable[[], ClientConfig] = lambda: config
         self._log = log
         self._on_change = on_change
@@ -65,11 +65,11 @@ class Settings:
         """Read the configuration again."""
         self._rereading.begin()
 
-    def _read(self) -> tuple[ClientConfig, Attempts]:
+    def _read(self) -> tuple[ClientConfig, tuple[Attempts, ...]]:
         config = self.read()
-        return config, Attempts(config)
+        return config, attempts_of(config)
 
-    def _on_read(self, found: tuple[ClientConfig, Attempts] | Exception) -> None:
+    def _on_read(self, found: tuple[ClientConfig, tuple[Attempts, ...]] | Exception) -> None:
         if isinstance(found, ConfigError):
             for problem in found.errors:
                 self._log.event("error", "config-refused", str(problem))
@@ -79,7 +79,7 @@ class Settings:
         else:
             self._take(*found)
 
-    def _take(self, config: ClientConfig, attempts: Attempts) -> None:
+    def _take(self, config: ClientConfig, attempts: tuple[Attempts, ...]) -> None:
         old = self.config
         waiting = [name for name in WAITING if getattr(config, name) != getattr(old, name)]
         if config.identity != old.identity:  # its keys are another member's

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import HostReport
-from rustun.client.peers import Peers, own_entry
+from rustun.client.peers import OwnEntry, Peers, own_entry
 from rustun.client.seed_session import seed_entries
 from rustun.config.consent import HostConsent
 from rustun.errors import ProtocolError
@@ -85,11 +85,12 @@ def news(data: bytes) -> None:
 
 def route(peers: Peers) -> None:
     """Take all prefixes into the tunnel, each of which has one spelling and no zone."""
-    prefixes = peers.prefixes()
+    own = peers.own or OwnEntry("", (), ())
+    prefixes = peers.prefixes(own)
     numbers = {(prefix.version, int(prefix.network_address), prefix.prefixlen) for prefix in prefixes}
     assert len(numbers) == len(prefixes)
     assert all(str(prefix).isprintable() for prefix in prefixes)
-    peers.set_routed(HostReport(prefixes, addresses=peers.own.addresses if peers.own else ()), HostConsent())
+    peers.set_routed(HostReport(tuple(prefixes), addresses=own.addresses), HostConsent(), own)
 
 
 def seed_news(data: bytes) -> None:

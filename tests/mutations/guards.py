@@ -235,9 +235,9 @@ GUARDS: Final = (
     ),
     Guard(
         "a client takes what it routes into the tunnel, for itself",
-        "client/pump.py",
-        "verdict = self._flows[key] = self._peers.judge(key)",
-        'verdict = self._flows[key] = self._peers.judge(key) and ""',
+        "client/peers.py",
+        "verdict = self.verdicts[key] = self._judge(key)",
+        'verdict = self.verdicts[key] = self._judge(key) and ""',
         "tests/unit/client/test_pump.py::test_delivery_agrees_with_judging_each_packet",
     ),
     Guard(

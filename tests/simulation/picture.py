@@ -52,7 +52,7 @@ def picture(world: World, *, cluster: str = "", besides: str = "") -> Picture:
         alarms=world.server.status()["alarms"],
         hosts={
             host.identity: (
-                host.client.state, host.client.reconnects, len(host.packets), tuple(host.client.peers.prefixes())
+                host.client.state, host.client.reconnects, len(host.packets), host.client.host_state
             )
             for host in world.hosts
             if host.identity != besides and (not cluster or world.core.members[host.identity].cluster == cluster)

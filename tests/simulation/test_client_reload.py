@@ -211,8 +211,9 @@ def test_a_successor_that_dies_leaves_a_client_that_comes_back(make_world: MakeW
     world.faults.latency_s = 0.2
     change_over(world, first, ("",))
     world.run(1.0)  # the old session is being drained, the new one waits
-    assert first.client._successor is not None
-    first.client._successor.close("it broke")
+    (link,) = first.client.links
+    assert link._successor is not None
+    link._successor.close("it broke")
     world.run(30.0)
     packet = numbered(1, "10.0.1.1", "10.0.1.2")
     first.send(packet)

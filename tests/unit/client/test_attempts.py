@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rustun.client.attempts import Attempts
+from rustun.client.attempts import Attempts, attempts_of
 from rustun.config.client import ClientOptions, client_config_from_options, load_client_config
 from rustun.protocol.suites import KEY, NO_PSK, SHARED, Credentials, public_key
 from tests.simulation.world import private_key, public_text, write_key
@@ -19,11 +19,11 @@ def tried(attempts: Attempts) -> list[tuple[str, bytes, bytes]]:
     """Return one whole round: server, own public key, the server's."""
     found = []
     while True:
-        present = attempts.present
-        assert isinstance(present.secret, Credentials)
-        own, remote = present.secret.static, present.secret.remote_static
+        secret = attempts.present
+        assert isinstance(secret, Credentials)
+        own, remote = secret.static, secret.remote_static
         assert own is not None and remote is not None
-        found.append((str(present.server), public_key(own), remote))
+        found.append((str(attempts.server), public_key(own), remote))
         if not attempts.next():
             return found
 
@@ -32,19 +32,21 @@ def test_every_pair_of_keys_is_tried_at_every_server(tmp_path: Path) -> None:
     """If this fails, a client in the middle of a rotation never tries the pair that would serve."""
     keys = [write_key(tmp_path, "m0", age).name for age in ("old", "new")]
     pinned = [public_text("server", age) for age in ("a", "b")]
-    servers = ", ".join(f'{{ address = "{one}", public_key = {json.dumps(pinned)} }}' for one in TWO_SERVERS)
+    lists = [*((one, pinned) for one in TWO_SERVERS), (TWO_SERVERS[0], pinned[:1])]  # one is written twice
+    servers = ", ".join(f'{{ address = "{one}", public_key = {json.dumps(keys)} }}' for one, keys in lists)
     path = tmp_path / "client.toml"
     path.write_text(f'identity = "m0"\nservers = [{servers}]\n[security_config]\nprivate_key_file = {json.dumps(keys)}')
-    attempts = Attempts(load_client_config(path))
-    expected = [
-        (server, public_key(private_key("m0", own)), public_key(private_key("server", remote)))
-        for server in TWO_SERVERS
-        for own in ("old", "new")
-        for remote in ("a", "b")
-    ]
-    assert tried(attempts) == expected
-    assert tried(attempts) == expected, "after the last one it begins again"
-    secret = attempts.present.secret
+    found = attempts_of(load_client_config(path))
+    assert [str(attempts.server) for attempts in found] == list(TWO_SERVERS)
+    for attempts in found:
+        expected = [
+            (str(attempts.server), public_key(private_key("m0", own)), public_key(private_key("server", remote)))
+            for own in ("old", "new")
+            for remote in ("a", "b")
+        ]
+        assert tried(attempts) == expected
+        assert tried(attempts) == expected, "after the last one it begins again"
+    secret = found[0].present
     assert isinstance(secret, Credentials)
     assert (secret.suite, secret.psk) == (KEY, NO_PSK)
 
@@ -53,8 +55,8 @@ def test_every_pair_of_keys_is_tried_at_every_server(tmp_path: Path) -> None:
 def test_the_shared_tier_has_one_secret(crypto: str) -> None:
     """If this fails, a client of the shared tier proves something else than its key."""
     config = client_config_from_options(ClientOptions(server="192.0.2.1:8080", identity="m0", crypto=crypto))
-    attempts = Attempts(config)
-    secret = attempts.present.secret
+    (attempts,) = attempts_of(config)
+    secret = attempts.present
     assert isinstance(secret, Credentials)
     assert secret.suite is SHARED
     assert not attempts.next()
@@ -69,7 +71,7 @@ def test_nothing_secret_shows(tmp_path: Path) -> None:
         f'[security_config]\nprivate_key_file = "{key.name}"'
     )
     config = load_client_config(path)
-    shown = repr(config) + repr(Attempts(config).present)
+    shown = repr(config) + repr(attempts_of(config)[0].present)
     raw = private_key("m0").private_bytes_raw()
     assert key.read_text().strip() not in shown
     assert raw.hex() not in shown

@@ -98,8 +98,8 @@ def test_prefixes_are_what_the_device_does_not_already_reach() -> None:
             entry("b", "10.9.0.1", "192.168.7.0/24", "0.0.0.0/0", "fd07::/64", six="fd01::3"),
         ]
     )
-    names = [str(prefix) for prefix in peers.prefixes()]
-    assert names == ["0.0.0.0/0", "10.9.0.1/32", "192.168.7.0/24", "fd01::3/128", "fd07::/64"]
+    names = {str(prefix) for prefix in peers.prefixes(peers.own)}
+    assert names == {"0.0.0.0/0", "10.9.0.1/32", "192.168.7.0/24", "fd01::3/128", "fd07::/64"}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -114,7 +114,8 @@ def test_verdicts_agree_with_a_scan(seed: int) -> None:
     if seed == 0:  # an exit: everything is inside, but what has no business in any tunnel
         routed = (*routed, ip_network("0.0.0.0/0"), ip_network("::/0"))
     inside = [*routed, *(address.network for address in peers.own.addresses)]
-    peers.set_routed(HostReport(tuple(inside), addresses=peers.own.addresses), HostConsent())
+    peers.replace([entry("lan", "", *map(str, routed))])
+    peers.set_routed(HostReport(tuple(inside), addresses=peers.own.addresses), HostConsent(), peers.own)
     ours = [*peers.own.offered, *(ip_network(address.ip) for address in peers.own.addresses)]
     fours = ("10.0.1.2", "10.0.1.9", "192.168.5.7", "192.168.7.7", "10.9.0.1", "10.9.0.2", "10.100.0.1", "8.8.8.8",
              "127.0.0.1", "224.0.0.5")  # fmt: skip
@@ -135,7 +136,7 @@ def test_nothing_is_delivered_before_the_host_is_set_up() -> None:
     """If this fails, a packet is delivered on the word of its sender alone."""
     peers = Peers("me")
     assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
-    peers.set_routed(HostReport(), HostConsent())
+    peers.set_routed(HostReport(), HostConsent(), own())
     assert peers.judge(key("10.0.1.3", "10.0.1.2")) == "bad-source"
 
 
@@ -143,7 +144,9 @@ def test_what_the_host_refused_opens_nothing() -> None:
     """If this fails, a server that names an odd own address turns off the checks of sources and destinations."""
     peers = Peers("me")
     peers.own = OwnEntry("me", (ip_interface("10.0.1.1/0"), ip_interface("10.0.1.2/24")), ())
-    peers.set_routed(HostReport((ip_network("10.0.3.0/24"),), addresses=peers.own.addresses[1:]), HostConsent())
+    peers.replace([entry("lan", "", "10.0.3.0/24")])
+    report = HostReport((ip_network("10.0.3.0/24"),), addresses=peers.own.addresses[1:])
+    peers.set_routed(report, HostConsent(), peers.own)
     assert peers.judge(key("8.8.8.8", "10.0.1.2")) == "bad-source"
     assert peers.judge(key("10.0.1.9", "10.0.1.2")) == "bad-source"  # its network is not routed
     assert peers.judge(key("10.0.3.9", "10.0.1.1")) == "bad-destination"
@@ -168,7 +171,7 @@ def test_a_host_forwards_for_what_it_agreed_to(consent: HostConsent, reached: se
     peers = Peers("me")
     peers.own = own(*EVERYTHING)
     routed = (ip_network("10.0.1.0/24"), ip_network("fd00::/64"))
-    peers.set_routed(HostReport(routed, addresses=peers.own.addresses), consent)
+    peers.set_routed(HostReport(routed, addresses=peers.own.addresses), consent, peers.own)
     fours = ("192.168.5.7", "192.168.6.7", "172.16.5.5", "203.0.113.1", "127.0.0.1", "224.0.0.5")
     found = {address for address in fours if not peers.judge(key("10.0.1.9", address))}
     found |= {address for address in ("fd05::1", "fd06::1") if not peers.judge(key("fd00::9", address))}

@@ -9,15 +9,17 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from rustun.backends.base import HostReport
+from rustun.backends.base import Callback, HostReport
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
+from rustun.client.uplink import Uplink
 from rustun.config.consent import HostConsent
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import Buffers
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES, RecordCodec, SeedCodec
+from rustun.protocol.control import DirectoryEntry
 from rustun.protocol.frames import RECORD_TYPES, SEED_SESSION_TYPES, FrameReader
 from rustun.protocol.handshake import SessionKeys
 from rustun.protocol.offload import GSO_UDP, HEADER, NEEDS_CHECKSUM
@@ -46,6 +48,10 @@ def items_of(run: bytes) -> list[tuple[int, int, bytes]]:
     return items
 
 
+def nobody_drains(drained: Callback, seconds: float) -> None:
+    raise AssertionError("one session hands over to none")
+
+
 class World:
     """A pump, its device, and a server's codec that opens what is transmitted."""
 
@@ -56,7 +62,7 @@ class World:
         self.peers.own = OwnEntry("me", (ip_interface(f"{ME}/24"),), (ip_network("192.168.5.0/24"),))
         self.route("192.168.7.0/24")
         self.gone: list[HostError] = []
-        self.pump = Pump(self.reactor, Buffers(), self.tun, self.peers, 1430, self.gone.append)
+        self.pump = Pump(self.reactor, Buffers(), self.tun, 1430, lambda key: self.client, self.gone.append)
         self.server = codec(is_client=False)
         self.records: list[bytes] = []
         self.sends = 0
@@ -65,11 +71,20 @@ class World:
     def route(self, prefix: str) -> None:
         own = ip_interface(f"{ME}/24")
         report = HostReport((own.network, ip_network(prefix)), addresses=(own,))
-        self.peers.set_routed(report, HostConsent())
+        self.peers.replace([DirectoryEntry("lan", "", "", "", (prefix,), True)])
+        assert self.peers.own is not None
+        self.peers.set_routed(report, HostConsent(), self.peers.own)
+
+    def uplink(self, guard: Callable[[Callback], None] = lambda step: step()) -> Uplink:
+        """Return a session as the pump sees it."""
+        return Uplink(
+            codec(is_client=True), self.peers, self._transmit, guard, nobody_drains, takes_offloads=self._offloads
+        )  # fmt: skip
 
     def attach(self) -> None:
-        self.client = codec(is_client=True)
-        self.pump.attach(self.client, self._transmit, lambda step: step(), offloads=self._offloads)
+        self.server = codec(is_client=False)
+        self.client = self.uplink()
+        self.pump.use([self.client])
 
     def _transmit(self, frames: memoryview) -> None:
         self.sends += 1
@@ -126,13 +141,13 @@ def test_the_device_rests_while_the_stream_is_full() -> None:
     """If this fails, packets that nobody can send pile up here instead of in the kernel, which would choose."""
     world = World()
     world.attach()
-    world.pump.pause()
+    world.pump.pause(world.client)
     world.tun.send(udp_packet(ME, PEER, (1, 2), b"x"))
     assert world.up() == []
-    world.pump.resume()
+    world.pump.resume(world.client)
     assert len(world.up()) == 1
-    world.pump.detach(world.client)
-    world.pump.resume()  # a stream that comes back to a session that is gone
+    world.pump.drop(world.client)
+    world.pump.resume(world.client)  # a stream that comes back to a session that is gone
     world.tun.send(udp_packet(ME, PEER, (1, 2), b"y"))
     assert len(world.up()) == 1
 
@@ -252,7 +267,6 @@ def test_delivery_agrees_with_judging_each_packet(seed: int) -> None:
         world.deliver(run)
         if rng.random() < 0.3:
             world.route(rng.choice(("192.168.7.0/24", "8.8.8.0/24")))
-            world.pump.forget_flows()
     assert [packet for _, packet in world.tun.received] == expected
     assert world.pump.drops == drops
     assert world.pump.received_packets == len(expected) > 100
@@ -316,7 +330,7 @@ def test_verdicts_are_bounded_in_number() -> None:
             for address in addresses
         ]
         world.deliver(b"".join(map(item, packets)))
-        assert len(world.pump._flows) <= 4096
+        assert len(world.peers.verdicts) <= 4096
     assert world.pump.received_packets == 6000
 
 
@@ -325,12 +339,15 @@ def test_packets_of_the_seeds_wire_are_delivered_too() -> None:
     world = World()
     cipher = seed_cipher(SeedMethod.CHACHA20POLY1305, "key")
     sender, receiver = (SeedCodec(cipher, random.Random(seed).randbytes) for seed in (1, 2))
-    world.pump.attach(receiver, lambda frames: None, lambda step: step(), offloads=False)
+    uplink = Uplink(
+        receiver, world.peers, lambda frames: None, lambda step: step(), nobody_drains, takes_offloads=False
+    )  # fmt: skip
+    world.pump.use([uplink])
     packet = udp_packet(PEER, ME, (1, 2), b"x")
     out = memoryview(bytearray(500))
     end = sender.seal_items(item(packet), out, 0)
     assert FrameReader(SEED_SESSION_TYPES).next_frame(out, 0, end) == (3, end)
-    world.pump.deliver(receiver, out[:end])
+    world.pump.deliver(uplink, out[:end])
     assert world.tun.received == [(bytes(10), packet)]
 
 
@@ -355,13 +372,13 @@ def test_what_fails_in_a_turn_reaches_the_session(monkeypatch: pytest.MonkeyPatc
             step()
         except ZeroDivisionError as error:
             faults.append(error)
-            world.pump.detach(ours)
+            world.pump.drop(ours)
 
     def defect(header: memoryview, packet: memoryview) -> int | None:
         raise ZeroDivisionError
 
-    ours = codec(is_client=True)
-    world.pump.attach(ours, world._transmit, guard, offloads=True)
+    ours = world.uplink(guard)
+    world.pump.use([ours])
     with monkeypatch.context() as patch:
         patch.setattr(world.tun, "read_into", defect)
         world.tun.send(udp_packet(ME, PEER, (1, 2), b"lost"), bytes(10))

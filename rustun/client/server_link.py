@@ -1,0 +1,305 @@
+"""One server of the list: a session with it, as soon and as long as that can be had.
+
+    connecting -> handshaking -> online -> waiting -> connecting ...
+                              -> refused (the client ends, or this link waits REFUSED_SECONDS)
+
+Rules of this module
+  1. Nothing unauthenticated is terminal (see handshake.py). A sealed refusal is told to the client, which knows of the
+     other servers, and tried again after a while.
+  2. A session hands over to the next one where the tier allows two; what is known of the cluster stays meanwhile.
+  3. A link touches neither the host nor the device: it tells the client what it has learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from rustun.backends.base import Endpoint, Network, Reactor, Stream, Timer, TunDevice
+from rustun.client.attempts import Attempts
+from rustun.client.backoff import Backoff
+from rustun.client.connector import Connector
+from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
+from rustun.client.noise_session import ClientNoiseSession
+from rustun.client.peers import OwnEntry, Peers
+from rustun.client.session import ClientSession, Owner, Tools
+from rustun.client.settings import Settings
+from rustun.client.welcome import open_session
+from rustun.errors import ProtocolError, RefusedError
+from rustun.link.buffers import Buffers
+from rustun.logs import EventLog, describe_bug
+from rustun.protocol.tiers import Tier
+
+REFUSED_SECONDS: Final = 60.0
+STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
+NEXT_SECONDS: Final = 0.1  # before the next of several keys is tried; the usual wait follows the last
+
+
+class LinkOwner(Protocol):
+    """What a link asks of its client, and tells it.
+
+    Attributes:
+        tun: the device, None while there is none.
+        tools: what a new session uses; only while there is a device.
+    """
+
+    tun: TunDevice | None
+    tools: Tools
+
+    def prepare_device(self) -> str:
+        """See to it that there is a device before a try; return why there is none, or nothing."""
+
+    def link_resolved(self) -> None:
+        """The addresses of a server (`outside`) are to be kept outside the tunnel, at once."""
+
+    def link_online(self, link: ServerLink) -> None:
+        """A session is about to begin; its server told this member its own entry."""
+
+    def ways_changed(self) -> None:
+        """Sessions have begun or ended."""
+
+    def link_news(self, link: ServerLink) -> None:
+        """What is known of this member or of the cluster has changed."""
+
+    def link_refused(self, error: RefusedError) -> bool:
+        """A server that has our key will not have us; return whether it is asked again after a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all links of one client share."""
+
+    reactor: Reactor
+    network: Network
+    random_bytes: Callable[[int], bytes]
+    log: EventLog
+    buffers: Buffers
+    settings: Settings
+
+
+class ServerLink:
+    """One server and what there is of a session with it.
+
+    Args:
+        around: what all links share.
+        attempts: what may be tried.
+        owner: the client.
+    Attributes:
+        state: as in the picture above; "online" as long as there is a session.
+        remote: the server's address that was reached last.
+        outside: addresses of the server, as far as they are known.
+        session: in use, or None.
+        peers: the cluster as this server tells it; stays while the link reconnects.
+        refused: whether the last of all keys that were tried met a sealed refusal.
+        reconnects: how often a session ended.
+        last_error: why there is no session, or no newer one.
+        next_try_at: seconds of `now()`, None while one is under way or none is needed.
+    """
+
+    def __init__(self, around: Surroundings, attempts: Attempts, owner: LinkOwner) -> None:
+        self.attempts = attempts
+        self.state = "connecting"
+        self.remote: Endpoint | None = None
+        self.outside: tuple[Endpoint, ...] = (attempts.server,) if _is_numeric(attempts.server) else ()
+        self.session: ClientSession | None = None
+        self.peers = Peers(around.settings.config.identity)
+        self.refused = False
+        self.reconnects = 0
+        self.last_error = ""
+        self.next_try_at: float | None = None
+        self._around = around
+        self._owner = owner
+        self._successor: ClientSession | None = None  # what the session in use hands over to
+        self._backoff = Backoff(around.random_bytes)
+        self._connector = Connector(
+            around.reactor, around.network, self._on_resolved, self._begin_handshake, self._on_connected,
+            self._on_outcome,
+        )  # fmt: skip
+        self._timer: Timer | None = None
+        self._stopped = False
+
+    @property
+    def server(self) -> Endpoint:
+        """The server as it was configured."""
+        return self.attempts.server
+
+    # --- start and end -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a try now; one that is under way is given up, a session stays until the new one stands."""
+        self._cancel_try()
+        if self._stopped:
+            return
+        self.next_try_at = None
+        problem = self._owner.prepare_device()
+        if problem:
+            self._failed(problem)
+            return
+        self._show("connecting")
+        self._connector.begin(self.server)
+
+    def begin_anew(self, attempts: Attempts) -> None:
+        """Connect with what may be tried now, name resolution included.
+
+        In the key tier the present session serves until the new one stands; elsewhere it ends first, since the shared
+        tier lets nobody in whose place is taken.
+        """
+        self.attempts = attempts
+        session = self.session
+        stays = isinstance(session, ClientNoiseSession) and self._around.settings.config.tier is Tier.KEY
+        if session is not None and not stays:
+            session.close("asked to reconnect", say="reconnecting")
+        self.begin()
+
+    def stop(self, reason: str, say: str) -> None:
+        """End the session with a word to the server, and try no more."""
+        self._stopped = True
+        self._cancel_try()
+        if self.session is not None:
+            self.session.close(reason, say=say)
+
+    def device_gone(self, reason: str, wait_seconds: float) -> None:
+        """End the session for want of a device, and try again after a while."""
+        if self.session is not None:
+            self.session.close(reason, say="device gone")
+        self._wait(wait_seconds, reason)
+
+    # --- one try -----------------------------------------------------------------------------------------------------
+
+    def _show(self, state: str) -> None:
+        """Tell what this link is doing; while a session serves, a try beside it does not count."""
+        self.state = "online" if self.session is not None else state
+
+    def _cancel_try(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._connector.cancel()
+
+    def _on_resolved(self, found: list[Endpoint]) -> None:
+        self.outside = tuple(found)
+        self._owner.link_resolved()
+
+    def _on_connected(self, remote: Endpoint) -> None:
+        self._show("handshaking")
+        self.remote = remote
+
+    def _begin_handshake(self, stream: Stream, on_done: Callable[[Outcome], None]) -> ClientHandshake:
+        around = self._around
+        tun = self._owner.tun
+        hello = around.settings.hello(tun.offloads if tun is not None else frozenset())
+        secret = self.attempts.present
+        try:
+            return begin_handshake(around.reactor, around.buffers, stream, secret, hello, around.random_bytes, on_done)
+        except ProtocolError:
+            raise
+        except Exception as error:  # else nobody would begin the next try
+            around.log.event("error", "internal-error", describe_bug(error))
+            raise ProtocolError("a fault of this program; see the log") from error
+
+    # --- what came of it ---------------------------------------------------------------------------------------------
+
+    def _on_outcome(self, stream: Stream | None, outcome: Outcome) -> None:
+        self.refused = False
+        if isinstance(outcome, str):
+            self._failed(outcome)
+        elif isinstance(outcome, RefusedError):
+            self._on_refused(outcome)
+        elif stream is not None:
+            try:
+                self._begin_session(stream, outcome)
+            except ProtocolError as error:
+                stream.close()
+                self._failed(str(error))
+
+    def _on_refused(self, error: RefusedError) -> None:
+        if self.attempts.next():
+            self._wait(NEXT_SECONDS, error.message)  # the server may know this member by another key
+        else:
+            self.refused = True
+            self.last_error = error.message
+            if self._owner.link_refused(error):
+                self._wait(REFUSED_SECONDS, error.message)
+        self._show("refused")
+
+    def _begin_session(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> None:
+        config = self._around.settings.config
+        owner = Owner(
+            config.keepalive_interval,
+            config.keepalive_interval * config.keepalive_threshold,
+            self._on_config,
+            lambda: self._owner.link_news(self),
+            self._on_session_closed,
+        )
+        own, session = open_session(self._owner.tools, stream, accepted, owner, config, self.peers)
+        present = self.session
+        if isinstance(present, ClientNoiseSession):
+            earlier, self._successor = self._successor, session
+            if earlier is not None:
+                earlier.close("another session takes its turn")
+            present.hand_over(lambda: self._go_online(stream, own, session))
+        else:
+            self._go_online(stream, own, session)
+
+    def _go_online(self, stream: Stream, own: OwnEntry, session: ClientSession) -> None:
+        if self._stopped or self._owner.tun is None:
+            session.close("the device is gone")
+        if session.closed:
+            return
+        self.session, self._successor = session, None
+        self.state = "online"
+        self.last_error = ""
+        self._around.log.event(
+            "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name,
+            public_key=session.public_key,
+        )  # fmt: skip
+        self.peers.own = own
+        self.outside = (stream.remote,)
+        self._owner.link_online(self)
+        if self.session is session:
+            session.begin()
+        self._owner.ways_changed()
+
+    def _on_session_closed(self, session: ClientSession, reason: str, wait_seconds: float) -> None:
+        """The session in use has ended, or the one that was about to follow it; of others nobody needs to hear."""
+        if session not in (self.session, self._successor):
+            return
+        present, self.session, self._successor = self.session, None, None
+        if present is not None and self._around.reactor.now() - present.began_at >= STEADY_SECONDS:
+            self._backoff.reset()
+        for one in (present, session):
+            if one is not None:
+                one.close(reason)  # the one in use has handed over already: nothing is sent on it any more
+        self.reconnects += 1
+        if not self._stopped:
+            self._wait(wait_seconds or self._backoff.next_wait(), reason)
+        self._owner.ways_changed()
+
+    def _failed(self, reason: str) -> None:
+        self._wait(NEXT_SECONDS if self.attempts.next() else self._backoff.next_wait(), reason)
+
+    def _wait(self, seconds: float, reason: str) -> None:
+        self._cancel_try()
+        self._show("waiting")
+        self.last_error = reason
+        reactor = self._around.reactor
+        self.next_try_at = reactor.now() + seconds
+        self._timer = reactor.call_at(self.next_try_at, self.begin)
+        event = "not-connected" if self.session is None else "not-changed-over"
+        text = f"{reason}; trying again in {seconds:.1f} s"
+        self._around.log.event("warning", event, text, server=str(self.server))
+
+    def _on_config(self, own: OwnEntry) -> None:
+        if own != self.peers.own:
+            self.peers.own = own
+            self._owner.link_news(self)
+
+
+def _is_numeric(endpoint: Endpoint) -> bool:
+    try:
+        ip_address(endpoint.host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
