@@ -175,6 +175,13 @@ class TunnelClient:
         for link, attempts in zip(self.links, self.settings.attempts, strict=True):
             link.begin_anew(attempts)
 
+    def network_changed(self) -> None:
+        """Links, addresses or routes of this host have changed, or it slept: pin anew, and see which sessions live."""
+        if not self._stopped:
+            self._apply_host()
+            for link in self.links:
+                link.probe()
+
     def status(self) -> dict[str, object]:
         """Return the client's part of the status document; who asks twice learns who is online in a large cluster."""
         for link in self.links:

@@ -153,6 +153,13 @@ class ServerLink:
             session.close("asked to reconnect", say="reconnecting")
         self.begin()
 
+    def probe(self) -> None:
+        """The way to the server may have changed: ask for proof of life, or try at once where there is no session."""
+        if self.session is not None:
+            self.session.probe()
+        else:
+            self.begin()
+
     def stop(self, reason: str, say: str) -> None:
         """End the session with a word to the server, and try no more."""
         self._stopped = True

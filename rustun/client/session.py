@@ -222,6 +222,10 @@ class ClientSession(ABC):
         """Tell whether the last proof of life was answered in time, or its answer may still come."""
         return now < self.proved_at + self._owner.keepalive_seconds + PROOF_SECONDS
 
+    def probe(self) -> None:
+        """Ask for proof of life now."""
+        self._guard(self.send_keepalive)
+
     @abstractmethod
     def send_keepalive(self) -> None:
         """Send proof of life that has to be answered."""
