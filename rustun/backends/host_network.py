@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from rustun.backends import tun
 from rustun.backends.base import HostReport, HostState, Prefix
-from rustun.backends.host_plan import ROUTE_PROTOCOL, RoutePlan, accept_addresses, plan_addresses, plan_routes
-from rustun.backends.host_snapshot import Link, Snapshot
+from rustun.backends.host_judgement import accept_addresses
+from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL, Link, Snapshot
 from rustun.errors import HostError, RightsError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from rustun.backends.base import Endpoint, HostState
 from rustun.backends.host_network import LinuxHostNetwork
-from rustun.backends.host_plan import ROUTE_PROTOCOL
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError
 from tests.netlab.private_namespace import drop_capabilities, in_private_namespace

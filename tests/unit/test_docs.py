@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from rustun.backends.host_judgement import MAX_ROUTES
 from rustun.backends.host_network import GSO_MAX_BYTES, TXQUEUELEN
-from rustun.backends.host_plan import MAX_ROUTES, ROUTE_PROTOCOL
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from rustun.client.settings import WAITING
 from rustun.config import load_client_config, load_server_config, read_routes
 from rustun.config.client import LEGACY_MTU, USUAL_MTU

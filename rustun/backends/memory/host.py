@@ -12,7 +12,8 @@ from collections import deque
 from dataclasses import replace
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState, Prefix
-from rustun.backends.host_plan import RoutePlan, accept_addresses, plan_routes
+from rustun.backends.host_judgement import accept_addresses
+from rustun.backends.host_plan import RoutePlan, plan_routes
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
 from rustun.errors import HostError, RightsError

@@ -8,17 +8,11 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from rustun.backends import host_plan
+from rustun.backends import host_judgement
 from rustun.backends.base import Endpoint, HostState, Prefix
-from rustun.backends.host_plan import (
-    ROUTE_PROTOCOL,
-    Networks,
-    RoutePlan,
-    accept_addresses,
-    plan_addresses,
-    plan_routes,
-)
-from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
+from rustun.backends.host_judgement import Networks, accept_addresses
+from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL, RTPROT_KERNEL, Link, Route, Snapshot, device_route
 
 ETHERNET, TUN, OTHER_TUN = 2, 7, 8
 LINK = Link(TUN, "rustun0", "tun", True, 1500)
@@ -303,7 +297,7 @@ def test_routes_of_others_are_never_touched() -> None:
 
 def test_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a hostile server fills the host's routing table."""
-    monkeypatch.setattr(host_plan, "MAX_ROUTES", 2)
+    monkeypatch.setattr(host_judgement, "MAX_ROUTES", 2)
     plan = plan_routes(wish("10.0.1.0/24", "127.0.0.0/8", "10.0.2.0/24", "10.0.3.0/24"), HOST, LINK)
     assert len(plan.add) == 2
     assert "over 2 routes" in dict(plan.refused)[ip_network("10.0.3.0/24")]
