@@ -13,13 +13,14 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
+import socket
 import subprocess
-import time
 from pathlib import Path
 
 SYSCTLS = Path("/proc/sys/net")
 FILES = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
 AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S+")
+RTMGRP_IPV6_IFADDR = 0x100  # linux/rtnetlink.h
 PATIENCE_S = 10  # duplicate address detection takes one or two
 
 
@@ -63,10 +64,11 @@ def assert_same(before: list[str], after: list[str], when: str = "") -> None:
 
 def settle() -> None:
     """Wait until no address is tentative any more, so that the kernel adds nothing by itself."""
-    deadline = time.monotonic() + PATIENCE_S
-    while tentative := [line for line in _ip("-6", "-o", "address", "show") if "tentative" in line]:
-        assert time.monotonic() < deadline, tentative
-        time.sleep(0.02)  # no event tells the end of the detection of an address that somebody else added
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
+        events.bind((0, RTMGRP_IPV6_IFADDR))
+        events.settimeout(PATIENCE_S)
+        while any("tentative" in line for line in _ip("-6", "-o", "address", "show")):
+            events.recv(1 << 16)
 
 
 def _ip(*arguments: str) -> list[str]:
