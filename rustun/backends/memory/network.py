@@ -42,6 +42,7 @@ class Faults:
         receive_bytes: a read gives at most this many; 0 for no limit.
         accept_errno: `accept` fails with this while it is not 0.
         cut: addresses that nothing reaches or leaves; connections stay, silent.
+        parted: pairs of addresses that do not reach each other; likewise.
         gone: addresses that their hosts do not have any more; connections stay, silent.
         narrow: addresses on whose way segments over NARROW_BYTES are lost.
         names: what `resolve` knows.
@@ -54,6 +55,7 @@ class Faults:
     receive_bytes: int = 0
     accept_errno: int = 0
     cut: set[str] = field(default_factory=set)
+    parted: set[frozenset[str]] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     narrow: set[str] = field(default_factory=set)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -335,9 +337,10 @@ class MemoryNetwork:
         """Return the same network as another host sees it."""
         return MemoryNetwork(self._reactor, address=address, _fabric=self._fabric)
 
-    def mend(self, address: str) -> None:
-        """Take `address` off the cut ones and deliver what was held back."""
-        self._fabric.faults.cut.discard(address)
+    def mend(self, *addresses: str) -> None:
+        """Take an address off the cut ones, or two off the parted ones, and deliver what was held back."""
+        self._fabric.faults.cut.difference_update(addresses)
+        self._fabric.faults.parted.discard(frozenset(addresses))
         self._fabric.mend()
 
     def listen(self, endpoint: Endpoint) -> MemoryListener:
