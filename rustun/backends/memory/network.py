@@ -94,7 +94,7 @@ class _Fabric:
 
     def _arrive(self, hosts: frozenset[str], arrive: Callback) -> None:
         waiting = any(earlier == hosts for earlier, _ in self.held)
-        if waiting or (self.faults.cut | self.faults.gone) & hosts:
+        if waiting or (self.faults.cut | self.faults.gone) & hosts or hosts in self.faults.parted:
             self.held.append((hosts, arrive))
         else:
             arrive()
