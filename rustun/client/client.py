@@ -62,6 +62,7 @@ class TunnelClient:
         tun: the device, None while there is none.
         pump, tools: what carries packets; made with the device.
         host_state, host_report: what was wished of the host last, and what came of it.
+        host_warnings: what of it cannot be had, a line each.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class TunnelClient:
         self.retry_refused = False
         self.host_state: HostState | None = None
         self.host_report = HostReport()
+        self.host_warnings: tuple[str, ...] = ()
         self.tun: TunDevice | None = None
         self.pump: Pump
         self.tools: Tools
@@ -146,6 +148,7 @@ class TunnelClient:
     def start(self) -> None:
         """Make the device and begin to connect. Raises RightsError or HostError."""
         self._open_device()
+        self._apply_host()
         for link in self.links:
             link.begin()
 
@@ -154,6 +157,7 @@ class TunnelClient:
         self._stopped = True
         for link in self.links:
             link.stop(reason, say="the client stops")
+        self._host_network.clear()
         self._close_device()
         self._log.event("info", "stopped", reason)
         done()
@@ -172,6 +176,7 @@ class TunnelClient:
         )
         for link in present.values():
             link.stop("the server is listed no more", say="this client uses other servers now")
+        self._apply_host()
         for link, attempts in zip(self.links, self.settings.attempts, strict=True):
             link.begin_anew(attempts)
 
@@ -210,7 +215,6 @@ class TunnelClient:
         self._look_at_device()
 
     def _close_device(self) -> None:
-        self._host_network.clear()
         self.host_state, self.host_report = None, HostReport()
         if self._device_timer is not None:
             self._device_timer.cancel()
@@ -234,7 +238,7 @@ class TunnelClient:
             self._apply_host()
 
     def _on_device_gone(self, error: HostError) -> None:
-        """Somebody took the device away: end the sessions, and make the device anew until that works."""
+        """Somebody took the device away: end the sessions, and make it anew until that works; a kill switch stays."""
         self._log.event("error", "device-gone", str(error))
         self._close_device()
         for link in self.links:
@@ -293,10 +297,12 @@ class TunnelClient:
         if first.session is not None and first.peers.own is not None:
             self._own = first.peers.own
         own, tun = self._own, self.tun
-        if own is None or tun is None or self._stopped:
+        if tun is None or self._stopped or (own is None and not self.config.host.kill_switch):
             return
         outside = tuple(dict.fromkeys(endpoint for link in self.links for endpoint in link.outside))
-        wish = host_wish(self.config, tun.name, own, self.members, self._routes(own), outside)
+        routes = self._routes(own) if own is not None else ()
+        members = self.members if any(link.peers.heard for link in self.links) else None
+        wish = host_wish(self.config, tun.name, own, members, routes, outside)
         try:
             report = self._host_network.apply(wish.state)
         except (HostError, RightsError) as error:
@@ -305,13 +311,22 @@ class TunnelClient:
         except Exception as error:  # noqa: BLE001 - a try and a session go on without: else nobody would begin the next
             self._log.event("error", "internal-error", describe_bug(error))
             return
+        self._tell(report, (*wish.warnings, *report.warnings))
+        self.host_state = wish.state
+        if own is not None:
+            for link in self.links:
+                link.peers.set_routed(report, self.config.host, own)
+            self.pump.choose_again()
+
+    def _tell(self, report: HostReport, warnings: tuple[str, ...]) -> None:
+        """Log what is new of what this host refuses and cannot do, and keep all of it for the status."""
         for prefix, reason in report.refused.items():
             if self.host_report.refused.get(prefix) != reason:
                 self._log.event("warning", "route-refused", f"{prefix} is not routed into the tunnel: {reason}")
-        self.host_state, self.host_report = wish.state, report
-        for link in self.links:
-            link.peers.set_routed(report, self.config.host, own)
-        self.pump.choose_again()
+        for warning in warnings:
+            if warning not in self.host_warnings:
+                self._log.event("warning", "host-warning", warning)
+        self.host_report, self.host_warnings = report, warnings
 
 
 def _raise(error: RustunError) -> None:

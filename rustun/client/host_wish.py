@@ -44,7 +44,7 @@ def host_wish(
     config: ClientConfig,
     device: str,
     own: OwnEntry | None,
-    entries: Mapping[str, DirectoryEntry],
+    entries: Mapping[str, DirectoryEntry] | None,
     routes: tuple[Prefix, ...],
     servers: tuple[Endpoint, ...],
 ) -> HostWish:
@@ -53,7 +53,7 @@ def host_wish(
     Args:
         device: name of the TUN device.
         own: this member's entry; None before a server told it.
-        entries: the other members by identity.
+        entries: the other members by identity; None before a server told of them, and so of nothing to warn of.
         routes: their addresses and prefixes, as they should be routed into the tunnel.
         servers: numeric addresses and ports in use or tried; those that are configured so count anyway.
     """
@@ -61,8 +61,8 @@ def host_wish(
     outside = tuple(dict.fromkeys((*servers, *_numeric(config))))
     if own is None:
         return HostWish(HostState(device, config.tun_mtu, outside=outside, kill_switch=consent.kill_switch))
-    exits, no_exit = _exits(consent, entries)
-    names, not_named = _names(consent, config.identity, own, entries)
+    exits, no_exit = _exits(consent, entries or {})
+    names, not_named = _names(consent, config.identity, own, entries or {})
     state = HostState(
         device,
         config.tun_mtu,
@@ -75,6 +75,8 @@ def host_wish(
         forwarding=Forwarding(consent.gateway, consent.masquerade, consent.cider_mapping, consent.offer_exit),
         names=tuple(sorted(names.items())),
     )
+    if entries is None:
+        return HostWish(state)
     return HostWish(state, (*no_exit, *_mapping_warnings(consent, own), *_gateway_warnings(consent, own), *not_named))
 
 

@@ -20,7 +20,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Final
 
 from rustun.backends.base import Address, HostReport, Interface, Prefix
-from rustun.config.consent import HostConsent
+from rustun.config.consent import HostConsent, within
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
     MAX_ASKED,
@@ -75,6 +75,7 @@ class Peers:
     Attributes:
         own: this member's entry, None before the server told it.
         entries: the other members by identity.
+        heard: whether the server has told of all of them.
         verdicts: of `judge`, by flow key, as far as they are remembered.
     """
 
@@ -82,6 +83,7 @@ class Peers:
         self._identity = identity
         self.own: OwnEntry | None = None
         self.entries: dict[str, DirectoryEntry] = {}
+        self.heard = False
         self._presence: dict[str, bool] = {}  # as asked for, the oldest answer first
         self._pages: list[Directory] = []
         self._page_bytes = 0
@@ -146,6 +148,7 @@ class Peers:
 
     def _set_entries(self, entries: dict[str, DirectoryEntry]) -> None:
         self.entries = entries
+        self.heard = True
         self._owners = self._prefixes = None
 
     def receive(self, page: Directory) -> bool:
@@ -212,6 +215,8 @@ class Peers:
         self.verdicts.clear()
         networks = [address.network for address in self.own.addresses] if self.own is not None else []
         told = self.prefixes(own).union(networks)
+        for prefix in report.refused:  # also where a default route leads into the tunnel
+            self._inside.insert(prefix, False)
         for prefix in told.intersection(report.routed):
             self._inside.insert(prefix, True)
         for address in report.addresses:
@@ -229,7 +234,7 @@ class Peers:
 
     def _judge(self, key: bytes) -> str:
         version, source, destination = flow_addresses(key)
-        if never_inside(source, version) or self._inside.lookup(source, version) is None:
+        if never_inside(source, version) or not self._inside.lookup(source, version):
             return "bad-source"
         if never_inside(destination, version) or self._ours.lookup(destination, version) is None:
             return "bad-destination"
@@ -237,15 +242,13 @@ class Peers:
 
 
 def _forwards(consent: HostConsent, prefix: Prefix) -> bool:
-    """Tell whether this host forwards for what it is said to offer: within `gateway`, where that is written."""
+    """Tell whether this host forwards for what it is said to offer: within `gateway`, where that is written.
+
+    Behind a mapping, what is offered is the prefix that the cluster sees, and the real one is within `gateway`.
+    """
     if like_default(prefix):
         return consent.offer_exit
-    if not consent.gateway:
-        return True
-    return any(
-        prefix.version == lan.version and lan.supernet_of(prefix)  # type: ignore[arg-type]  # one version, as checked
-        for lan in consent.gateway
-    )
+    return not consent.gateway or within(prefix, (*consent.gateway, *(seen for seen, _ in consent.cider_mapping)))
 
 
 def _addresses(entry: DirectoryEntry) -> list[Address]:

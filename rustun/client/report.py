@@ -32,6 +32,7 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
         "addresses": [str(address) for address in client.host_report.addresses],
         "routes": [str(prefix) for prefix in client.host_report.routed],
         "refused_routes": {str(prefix): reason for prefix, reason in client.host_report.refused.items()},
+        "warnings": list(client.host_warnings),
         "peers": [
             {
                 "identity": entry.identity,

@@ -178,6 +178,31 @@ def test_a_host_forwards_for_what_it_agreed_to(consent: HostConsent, reached: se
     assert found == reached
 
 
+def test_behind_a_mapping_what_the_cluster_sees_is_delivered() -> None:
+    """If this fails, a gateway with a mapping drops everything that comes for its LAN."""
+    seen, real = ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")
+    peers = Peers("me")
+    peers.own = own(str(seen), "192.168.12.0/24")
+    report = HostReport((ip_network("10.0.1.0/24"),), addresses=peers.own.addresses)
+    peers.set_routed(report, HostConsent(gateway=(real,), cider_mapping=((seen, real),)), peers.own)
+    assert peers.judge(key("10.0.1.9", "192.168.11.7")) == ""
+    assert peers.judge(key("10.0.1.9", "192.168.10.7")) == "bad-destination"
+    assert peers.judge(key("10.0.1.9", "192.168.12.7")) == "bad-destination"
+
+
+def test_what_the_host_refused_stays_outside_an_exit_too() -> None:
+    """If this fails, an exit node speaks for hosts of this host's own LAN."""
+    peers = Peers("me")
+    peers.own = own()
+    peers.replace([entry("gw", "10.0.1.1", "0.0.0.0/0", "192.168.1.0/24")])
+    refused = {ip_network("192.168.1.0/24"): "is directly connected at eth0"}
+    routed = (ip_network("0.0.0.0/0"), ip_network("10.0.1.0/24"))
+    peers.set_routed(HostReport(routed, refused, peers.own.addresses), HostConsent(exit_node="gw"), peers.own)
+    assert peers.judge(key("8.8.8.8", "10.0.1.2")) == ""
+    assert peers.judge(key("10.0.1.1", "10.0.1.2")) == ""
+    assert peers.judge(key("192.168.1.1", "10.0.1.2")) == "bad-source"
+
+
 def test_pages_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a hostile server fills a client's memory with pages of a directory that never comes."""
     monkeypatch.setattr(peers_module, "MAX_DIRECTORY_BYTES", 1 << 20)

@@ -1,0 +1,78 @@
+"""What a client wants of its host beside addresses and routes, from its start to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+from rustun.backends.base import Forwarding, HostState
+from rustun.config import HostConsent
+from rustun.protocol.tiers import Tier
+from tests.simulation.conftest import MakeWorld
+from tests.simulation.world import SERVER, Host, World, entry
+
+ANY4 = ip_network("0.0.0.0/0")
+EXIT = [entry("gw", "10.0.1.1", ciders=["0.0.0.0/0"]), entry("m1", "10.0.1.2")]
+PATIENCE_S = 5.0
+
+
+def joining(world: World, identity: str, consent: HostConsent) -> Host:
+    """Start a client with what its host consents to."""
+    return world.host_of(replace(world.client_config(identity), host=consent))
+
+
+def state(host: Host) -> HostState:
+    """Return what is wished of the host."""
+    assert host.host_network.state is not None
+    return host.host_network.state
+
+
+def test_a_kill_switch_stands_from_the_start_to_the_end(make_world: MakeWorld) -> None:
+    """If this fails, packets leave in clear before the first session, or while a lost device is made anew."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    world.stop_server()
+    host = joining(world, "m1", HostConsent(exit_node="gw", kill_switch=True))
+    assert state(host) == HostState("rustun0", 1500, outside=(SERVER,), kill_switch=True)
+    world.run(PATIENCE_S)
+    world.start_server()
+    world.run_until_online("m1")
+    world.run(PATIENCE_S)
+    assert (state(host).kill_switch, state(host).exits) == (True, (ANY4,))
+    host.host_network.may_open = False
+    host.tun.vanish()
+    world.run(PATIENCE_S)
+    assert host.client.tun is None
+    assert state(host).kill_switch
+    host.client.stop("the test ends it", lambda: None)
+    assert host.host_network.state is None
+
+
+def test_what_cannot_be_had_is_told_once_and_shown_as_long_as_it_holds(make_world: MakeWorld) -> None:
+    """If this fails, nobody sees that traffic goes in clear, or a log is full of it."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    host = joining(world, "m1", HostConsent(exit_node="gone"))
+    world.run_until_online("m1")
+    world.host("gw")
+    world.run(PATIENCE_S)
+    [warning] = host.log.texts("host-warning")
+    assert warning == 'exit_node "gone" is no member of this cluster: all traffic beside the cluster goes in clear'
+    assert host.client.status()["warnings"] == [warning]
+
+
+def test_a_reload_changes_what_the_host_agrees_to(make_world: MakeWorld) -> None:
+    """If this fails, [host_config] waits for the next start, though its document says otherwise."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    host = joining(world, "m1", HostConsent())
+    world.run_until_online("m1")
+    world.run(PATIENCE_S)
+    lan = ip_network("192.168.1.0/24")
+    wished = replace(host.client.config, host=HostConsent(gateway=(lan,), exit_node="gw", names="hosts"))
+    host.client.settings.read = lambda: wished
+    host.client.reload()
+    world.run(PATIENCE_S)
+    assert state(host).forwarding == Forwarding((lan,))
+    assert state(host).names == (("gw", (ip_address("10.0.1.1"),)), ("m1", (ip_address("10.0.1.2"),)))
+    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), [])
+    again = joining(world, "gw", replace(wished.host, exit_node="m1"))
+    world.run(PATIENCE_S)
+    assert again.log.texts("host-warning") == again.client.status()["warnings"]  # none that was over soon
