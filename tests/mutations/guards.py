@@ -241,6 +241,27 @@ GUARDS: Final = (
         "tests/unit/client/test_pump.py::test_delivery_agrees_with_judging_each_packet",
     ),
     Guard(
+        "a kill switch does not wait for a first session",
+        "client/client.py",
+        "(own is None and not self.config.host.kill_switch)",
+        "own is None",
+        f"{SIMULATION}/test_host_wishes.py::test_a_kill_switch_stands_from_the_start_to_the_end",
+    ),
+    Guard(
+        "an exit node does not speak for what the host refused",
+        "client/peers.py",
+        "            self._inside.insert(prefix, False)\n",
+        "            pass\n",
+        "tests/unit/client/test_peers.py::test_what_the_host_refused_stays_outside_an_exit_too",
+    ),
+    Guard(
+        "two members whose names would be one have none",
+        "client/host_wish.py",
+        "if len(members) > 1]",
+        "if len(members) > 9]",
+        "tests/unit/client/test_host_wish.py::test_who_would_share_a_name_has_none",
+    ),
+    Guard(
         "an object of JSON means one thing",
         "protocol/strict_json.py",
         "    if len(members) != len(pairs):\n",
