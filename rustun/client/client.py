@@ -2,7 +2,7 @@
 
 Rules of this module
   1. Each server has a link of its own (server_link.py), and a packet takes the first one, in the order of the list,
-     where its destination is online (choice.py). This member's own entry is the word of the first that has a session;
+     where its destination is online (ways.py). This member's own entry is the word of the first that has a session;
      what others say differently is logged, and no more.
   2. A sealed refusal ends the process when all servers have refused, before a first session and without
      `retry_refused`; else it is tried again, the reason in the status.
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import (
+    Endpoint,
     HostNetwork,
     HostReport,
     HostState,
@@ -27,16 +28,14 @@ from rustun.backends.base import (
     Timer,
     TunDevice,
 )
-from rustun.client.choice import choose_uplink
 from rustun.client.host_wish import host_wish
-from rustun.client.noise_session import ClientNoiseSession
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.report import client_status
 from rustun.client.server_link import ServerLink, Surroundings
 from rustun.client.session import ClientSession, Tools
 from rustun.client.settings import Settings
-from rustun.client.uplink import Uplink
+from rustun.client.ways import Ways
 from rustun.config.client import ClientConfig
 from rustun.errors import HostError, RefusedError, RightsError, RustunError
 from rustun.link.buffers import Buffers
@@ -60,6 +59,7 @@ class TunnelClient:
         retry_refused: whether a refusal is no end.
         links: one for each server, in the order of the list.
         tun: the device, None while there is none.
+        ways: which session a packet takes.
         pump, tools: what carries packets; made with the device.
         host_state, host_report: what was wished of the host last, and what came of it.
         host_warnings: what of it cannot be had, a line each.
@@ -92,11 +92,13 @@ class TunnelClient:
         self._buffers = Buffers()
         self._surroundings = Surroundings(reactor, network, random_bytes, log, self._buffers, self.settings)
         self.links = tuple(ServerLink(self._surroundings, one, self) for one in self.settings.attempts)
+        self.ways = Ways(reactor)
         self._own: OwnEntry | None = None  # in force
         self._had_session = False
         self._stopped = False
         self._apply_planned = False
         self._device_timer: Timer | None = None
+        self._differing: set[tuple[Endpoint, OwnEntry]] = set()  # own entries that were logged as different
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -157,6 +159,7 @@ class TunnelClient:
         self._stopped = True
         for link in self.links:
             link.stop(reason, say="the client stops")
+        self.ways.stop()
         self._host_network.clear()
         self._close_device()
         self._log.event("info", "stopped", reason)
@@ -176,6 +179,7 @@ class TunnelClient:
         )
         for link in present.values():
             link.stop("the server is listed no more", say="this client uses other servers now")
+        self.ways.use(self.links)
         self._apply_host()
         for link, attempts in zip(self.links, self.settings.attempts, strict=True):
             link.begin_anew(attempts)
@@ -190,8 +194,7 @@ class TunnelClient:
     def status(self) -> dict[str, object]:
         """Return the client's part of the status document; who asks twice learns who is online in a large cluster."""
         for link in self.links:
-            if isinstance(link.session, ClientNoiseSession):
-                link.session.ask_presence()
+            link.ask_presence(link.peers.presence_to_ask())
         return client_status(self, self._reactor.now())
 
     # --- the device --------------------------------------------------------------------------------------------------
@@ -209,8 +212,9 @@ class TunnelClient:
         config = self.config
         self.tun = self._host_network.open_tun(config.tun_name, config.tun_mtu, config.offload)
         self.pump = Pump(
-            self._reactor, self._buffers, self.tun, config.tun_mtu, self._choose, self._on_device_gone
+            self._reactor, self._buffers, self.tun, config.tun_mtu, self.ways.choose, self._on_device_gone
         )  # fmt: skip
+        self.ways.pump = self.pump
         self.tools = Tools(self._reactor, self._buffers, self.pump, self._random_bytes, self._log)
         self._look_at_device()
 
@@ -221,7 +225,7 @@ class TunnelClient:
         if self.tun is not None:
             self._reactor.unwatch(self.tun)
             self.tun.close()
-            self.tun = None
+            self.tun = self.ways.pump = None
 
     def _look_at_device(self) -> None:
         """Once in a while, since neither a set down nor, between sessions, a vanished device reports itself."""
@@ -250,12 +254,12 @@ class TunnelClient:
         """Keep the way to a server outside also where it has changed since it was pinned."""
         self._apply_host()
 
-    def link_online(self, link: ServerLink) -> None:
+    def link_online(self) -> None:
         """A session is about to begin: have its addresses on the device before the first packet."""
         self._had_session = True
         self._apply_host()
 
-    def link_news(self, link: ServerLink) -> None:
+    def link_news(self) -> None:
         """Apply once for all news that came together."""
         if not self._apply_planned:
             self._apply_planned = True
@@ -268,14 +272,13 @@ class TunnelClient:
             self.on_failure(error)
         return goes_on
 
+    def presence_changed(self) -> None:
+        """Let packets follow who is online where."""
+        self.ways.choose_again()
+
     def ways_changed(self) -> None:
         """Let packets take the sessions that there are now."""
-        if self.tun is not None:
-            sessions = [link.session for link in self.links]
-            self.pump.use([session.uplink for session in sessions if session is not None])
-
-    def _choose(self, key: bytes) -> Uplink:
-        return choose_uplink(self.links, key, self._reactor.now())
+        self.ways.use(self.links)
 
     # --- the host ----------------------------------------------------------------------------------------------------
 
@@ -287,16 +290,31 @@ class TunnelClient:
             found.update(link.peers.entries)
         return found
 
+    def _own_entry(self) -> OwnEntry | None:
+        """Return this member's entry as the first server with a session tells it; without one it stays as it was."""
+        first = self.first
+        if first.session is None or first.peers.own is None:
+            return self._own
+        own = first.peers.own
+        for link in self.links if first.configured else ():
+            theirs = link.peers.own
+            if link.session is None or not link.configured or theirs is None:
+                continue
+            differs = (theirs.addresses, set(theirs.offered)) != (own.addresses, set(own.offered))
+            if differs and (link.server, theirs) not in self._differing:
+                self._differing.add((link.server, theirs))
+                text = f"{first.server} and {link.server} do not tell the same addresses and prefixes of this member"
+                self._log.event("warning", "servers-differ", f"{text}: those of {first.server} count")
+        return own
+
     def _routes(self, own: OwnEntry) -> tuple[Prefix, ...]:
         found = frozenset[Prefix]().union(*(link.peers.prefixes(own) for link in self.links))
         return tuple(sorted(found, key=lambda prefix: (prefix.version, prefix)))
 
     def _apply_host(self) -> None:
         self._apply_planned = False
-        first = self.first
-        if first.session is not None and first.peers.own is not None:
-            self._own = first.peers.own
-        own, tun = self._own, self.tun
+        own = self._own = self._own_entry()
+        tun = self.tun
         if tun is None or self._stopped or (own is None and not self.config.host.kill_switch):
             return
         outside = tuple(dict.fromkeys(endpoint for link in self.links for endpoint in link.outside))
@@ -316,7 +334,7 @@ class TunnelClient:
         if own is not None:
             for link in self.links:
                 link.peers.set_routed(report, self.config.host, own)
-            self.pump.choose_again()
+            self.ways.choose_again()
 
     def _tell(self, report: HostReport, warnings: tuple[str, ...]) -> None:
         """Log what is new of what this host refuses and cannot do, and keep all of it for the status."""

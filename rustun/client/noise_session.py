@@ -85,11 +85,10 @@ class ClientNoiseSession(ClientSession):
         self._say(Ping(self._next_ping, self.rtt_ms))
         self._next_ping += 1
 
-    def ask_presence(self) -> None:
-        """Ask who is online, where the cluster is too large for being told; the answer comes a little later."""
-        wanted = self._peers.presence_to_ask()
-        if wanted and not self.closed and not self._retired:
-            self._say(PresenceAsk(wanted))
+    def ask_presence(self, identities: tuple[str, ...]) -> None:
+        """Ask who of these is online, in a cluster too large for being told; the answer comes a little later."""
+        if identities and not self.closed and not self._retired:
+            self._guard(lambda: self._say(PresenceAsk(identities)))
 
     def hand_over(self, drained: Callback) -> None:
         """Give way to a session that is about to begin, so that no packet is lost; a second call replaces the first.
@@ -148,7 +147,8 @@ class ClientNoiseSession(ClientSession):
             told = message.name, message.address, message.address6, message.prefixes, message.mapping
             self._owner.on_config(own_entry(*told))
         elif isinstance(message, Presence):
-            self._peers.note_presence(message)
+            if self._peers.note_presence(message):
+                self._owner.on_presence()
         elif isinstance(message, RekeyAsk):
             self._start_rekey()
         elif isinstance(message, RekeyReply):

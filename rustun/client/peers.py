@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
+from itertools import islice
 from typing import Final
 
 from rustun.backends.base import Address, HostReport, Interface, Prefix
@@ -76,6 +77,7 @@ class Peers:
         own: this member's entry, None before the server told it.
         entries: the other members by identity.
         heard: whether the server has told of all of them.
+        current: whether the present session has told of them; else it was an earlier one.
         verdicts: of `judge`, by flow key, as far as they are remembered.
     """
 
@@ -84,7 +86,9 @@ class Peers:
         self.own: OwnEntry | None = None
         self.entries: dict[str, DirectoryEntry] = {}
         self.heard = False
+        self.current = False
         self._presence: dict[str, bool] = {}  # as asked for, the oldest answer first
+        self._wanted: dict[str, None] = {}  # whose presence matters now and may have changed
         self._pages: list[Directory] = []
         self._page_bytes = 0
         self._generation = 0
@@ -111,29 +115,32 @@ class Peers:
         return self._owners.destination(address, version)
 
     def presence(self, identity: str) -> bool | None:
-        """Return whether a member is online; None where nobody has told."""
-        entry = self.entries.get(identity)
-        return self.online(entry) if entry is not None else None
+        """Return whether a member is online, as far as it is known; where it has to be asked for, it will be."""
+        entry = self.entries[identity]
+        if entry.online is None:
+            self._wanted[identity] = None
+        return self.online(entry)
 
     def presence_to_ask(self) -> tuple[str, ...]:
         """Return whose presence to ask for next: those untold, then those told longest ago."""
         untold = [identity for identity, entry in self.entries.items() if entry.online is None]
         ages = {identity: age for age, identity in enumerate(self._presence)}
-        asked: list[str] = []
-        room = MAX_CLIENT_CONTROL_BYTES // 2
-        for identity in sorted(untold, key=lambda identity: ages.get(identity, -1))[:MAX_ASKED]:
-            room -= 2 * len(identity.encode()) + 3  # with every character escaped, quotes and a comma
-            if room < 0:
-                break
-            asked.append(identity)
-        return tuple(asked)
+        return _fitting(sorted(untold, key=lambda identity: ages.get(identity, -1)))
 
-    def note_presence(self, answer: Presence) -> None:
-        """Take an answer about presence; what it says of strangers to the directory is passed over."""
+    def presence_wanted(self) -> tuple[str, ...]:
+        """Return for whom `presence` was asked since this was called last, where nobody tells it unasked."""
+        wanted = _fitting(self._wanted)
+        self._wanted.clear()
+        return wanted
+
+    def note_presence(self, answer: Presence) -> bool:
+        """Take an answer about presence, passing over strangers to the directory; return whether it is news."""
+        before = dict(self._presence)
         for identity in (*answer.online, *answer.offline):
             self._presence.pop(identity, None)  # so that it goes to the end
             if identity in self.entries:
                 self._presence[identity] = identity in answer.online
+        return self._presence != before
 
     def forget_generation(self) -> None:
         """A new session begins: its server may count generations anew. What is known stays until it is replaced."""
@@ -141,6 +148,7 @@ class Peers:
         self._pages.clear()
         self._page_bytes = 0
         self._presence.clear()
+        self.current = False
 
     def replace(self, entries: list[DirectoryEntry]) -> None:
         """Take a whole new set of members."""
@@ -149,12 +157,13 @@ class Peers:
     def _set_entries(self, entries: dict[str, DirectoryEntry]) -> None:
         self.entries = entries
         self.heard = True
+        self.current = True
         self._owners = self._prefixes = None
 
     def receive(self, page: Directory) -> bool:
         """Take one page of news.
 
-        Returns: whether what is known has changed.
+        Returns: whether what is known has changed, or is known to be true in this session.
         Raises: ProtocolError for a page that does not follow the one before, and for more than a client holds.
         """
         expected = len(self._pages)
@@ -180,7 +189,7 @@ class Peers:
         entries.pop(self._identity, None)
         if _size(entries.values()) > MAX_DIRECTORY_BYTES:
             raise ProtocolError(f"a directory of over {MAX_DIRECTORY_BYTES >> 20} MiB")
-        changed = entries != self.entries
+        changed = entries != self.entries or not self.current
         self._set_entries(entries)
         return changed
 
@@ -249,6 +258,18 @@ def _forwards(consent: HostConsent, prefix: Prefix) -> bool:
     if like_default(prefix):
         return consent.offer_exit
     return not consent.gateway or within(prefix, (*consent.gateway, *(seen for seen, _ in consent.cider_mapping)))
+
+
+def _fitting(identities: Iterable[str]) -> tuple[str, ...]:
+    """Return the first of them, as many as one question may name."""
+    asked: list[str] = []
+    room = MAX_CLIENT_CONTROL_BYTES // 2
+    for identity in islice(identities, MAX_ASKED):
+        room -= 2 * len(identity.encode()) + 3  # with every character escaped, quotes and a comma
+        if room < 0:
+            break
+        asked.append(identity)
+    return tuple(asked)
 
 
 def _addresses(entry: DirectoryEntry) -> list[Address]:

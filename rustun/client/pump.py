@@ -3,7 +3,7 @@
 Rules of this module
   1. Upwards: the device is read until it is empty or a turn's budget is used; packets become items behind each
      other, sealed once per record and sent once per turn. With one session a turn is its own; with several each packet
-     goes the way that was chosen for its flow (choice.py).
+     goes the way that was chosen for its flow (ways.py).
   2. While a stream takes nothing the device rests, and the kernel's own queue does the choosing. With several sessions
      it rests for PATIENCE_SECONDS at most: then packets for the full stream are dropped, and the others flow. Who used
      that time up gets none the next time, until it was full for a shorter one.
@@ -86,7 +86,7 @@ class Pump:
         """Send what the device has through these sessions from now on, those of servers higher up in the list first."""
         had_session = bool(self._uplinks)
         self._uplinks = tuple(uplinks)
-        self._flows.clear()
+        self._flows = {key: uplink for key, uplink in self._flows.items() if uplink in uplinks}
         if uplinks and not had_session:
             self._throw_away_stale()
         self._rest_or_read()
@@ -123,7 +123,7 @@ class Pump:
         left = set()
         if len(uplinks) > 1:
             for key, old in self._flows.items():
-                if old in uplinks and uplinks.index(self._choose(key)) < uplinks.index(old):
+                if uplinks.index(self._choose(key)) < uplinks.index(old):
                     left.add(old)
         if not left:
             self._flows.clear()

@@ -24,6 +24,7 @@ from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
 from rustun.client.noise_session import ClientNoiseSession
 from rustun.client.peers import OwnEntry, Peers
+from rustun.client.seed_session import ClientSeedSession
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.client.settings import Settings
 from rustun.client.welcome import open_session
@@ -54,14 +55,17 @@ class LinkOwner(Protocol):
     def link_resolved(self) -> None:
         """The addresses of a server (`outside`) are to be kept outside the tunnel, at once."""
 
-    def link_online(self, link: ServerLink) -> None:
+    def link_online(self) -> None:
         """A session is about to begin; its server told this member its own entry."""
 
     def ways_changed(self) -> None:
         """Sessions have begun or ended."""
 
-    def link_news(self, link: ServerLink) -> None:
+    def link_news(self) -> None:
         """What is known of this member or of the cluster has changed."""
+
+    def presence_changed(self) -> None:
+        """Who is online has changed, and nothing else."""
 
     def link_refused(self, error: RefusedError) -> bool:
         """A server that has our key will not have us; return whether it is asked again after a while."""
@@ -92,6 +96,7 @@ class ServerLink:
         outside: addresses of the server, as far as they are known.
         session: in use, or None.
         peers: the cluster as this server tells it; stays while the link reconnects.
+        configured: whether the session has told all of this member's own entry; the first word may lack its prefixes.
         refused: whether the last of all keys that were tried met a sealed refusal.
         reconnects: how often a session ended.
         last_error: why there is no session, or no newer one.
@@ -105,6 +110,7 @@ class ServerLink:
         self.outside: tuple[Endpoint, ...] = (attempts.server,) if _is_numeric(attempts.server) else ()
         self.session: ClientSession | None = None
         self.peers = Peers(around.settings.config.identity)
+        self.configured = False
         self.refused = False
         self.reconnects = 0
         self.last_error = ""
@@ -166,6 +172,11 @@ class ServerLink:
         self._cancel_try()
         if self.session is not None:
             self.session.close(reason, say=say)
+
+    def ask_presence(self, identities: tuple[str, ...]) -> None:
+        """Ask who of these is online, where that is not told."""
+        if isinstance(self.session, ClientNoiseSession):
+            self.session.ask_presence(identities)
 
     def device_gone(self, reason: str, wait_seconds: float) -> None:
         """End the session for want of a device, and try again after a while."""
@@ -237,7 +248,8 @@ class ServerLink:
             config.keepalive_interval,
             config.keepalive_interval * config.keepalive_threshold,
             self._on_config,
-            lambda: self._owner.link_news(self),
+            self._owner.link_news,
+            self._owner.presence_changed,
             self._on_session_closed,
         )
         own, session = open_session(self._owner.tools, stream, accepted, owner, config, self.peers)
@@ -264,7 +276,8 @@ class ServerLink:
         )  # fmt: skip
         self.peers.own = own
         self.outside = (stream.remote,)
-        self._owner.link_online(self)
+        self.configured = isinstance(session, ClientSeedSession)
+        self._owner.link_online()
         if self.session is session:
             session.begin()
         self._owner.ways_changed()
@@ -299,9 +312,9 @@ class ServerLink:
         self._around.log.event("warning", event, text, server=str(self.server))
 
     def _on_config(self, own: OwnEntry) -> None:
-        if own != self.peers.own:
-            self.peers.own = own
-            self._owner.link_news(self)
+        if own != self.peers.own or not self.configured:
+            self.peers.own, self.configured = own, True
+            self._owner.link_news()
 
 
 def _is_numeric(endpoint: Endpoint) -> bool:
