@@ -105,6 +105,8 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
 @click.option("--no-offload", is_flag=True, help="Exchange single packets with the kernel: slower, for comparisons.")
 @click.option("--legacy", is_flag=True, help="Speak the seed's wire: no forward secrecy, no replay protection.")
 @click.option("--retry-refused", is_flag=True, help="Keep trying when the server refuses this client (for services).")
+@click.option("--dry-run", is_flag=True, help="Print what this host would get, as commands, and leave it untouched.")
+@json_option
 @control_option
 @verbose_option
 @log_format_option
@@ -112,6 +114,8 @@ def connect(
     config: Path | None,
     no_offload: bool,
     retry_refused: bool,
+    dry_run: bool,
+    as_json: bool,
     control: Path | None,
     verbosity: int,
     log_format: LogFormat,
@@ -125,6 +129,7 @@ def connect(
       sudo rustun connect -s vpn.example.org:8080 -i bj-dev --crypto-file /etc/rustun/shared.key
       sudo rustun connect -s 192.0.2.100:8080 -i bj-dev -c aes256:KEY --tun work0 -v
       sudo rustun connect --config client.toml --gateway 192.168.1.0/24 --masq
+      sudo rustun connect --config client.toml --dry-run
     \b
     Example client.toml:
       identity = "bj-dev"
@@ -133,10 +138,14 @@ def connect(
       private_key_file = "/etc/rustun/client.key"
     """
     options = {**typed, "offload": False if no_offload else None}
+    if as_json and not dry_run:
+        raise click.UsageError("--json is for --dry-run; what runs is shown by: rustun status --json")
 
     def work() -> int:
         from rustun.cli import connect as command
 
+        if dry_run:
+            return command.dry_run(config, options, control, verbosity, log_format, as_json=as_json)
         return command.connect(config, options, control, verbosity, log_format, retry_refused=retry_refused)
 
     sys.exit(run_command("rustun connect", verbosity, work))

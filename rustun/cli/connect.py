@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from rustun.admin.control import client_socket
+from rustun.backends.base import HostNetwork
 from rustun.backends.cpu import aes_is_fast
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.process import harden
 from rustun.backends.sockets import LinuxNetwork
+from rustun.backends.untouched import UntouchedHost
+from rustun.cli.dry_run import DryRun, refuse_beside_another
 from rustun.cli.running import Command
 from rustun.client.client import TunnelClient
 from rustun.config import ClientConfig, ClientOptions, client_config_from_options, load_client_config
@@ -46,21 +49,55 @@ def connect(
 
     Raises: RustunError when it cannot start, or must not go on.
     """
+    config, command, reread = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
+    client = _client(config, command, LinuxHostNetwork())
+    client.settings.read = reread
+    client.retry_refused = retry_refused
+    command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)
+    return 0
+
+
+def dry_run(
+    config_file: Path | None,
+    typed: Mapping[str, Any],
+    control: Path | None,
+    verbosity: int,
+    log_format: LogFormat,
+    *,
+    as_json: bool,
+) -> int:
+    """Print what `connect` would do to this host, without doing it, and return the exit code 0.
+
+    Raises: RustunError when no server tells its part, or this would take a running client's place.
+    """
+    config, command, _ = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
+    refuse_beside_another(config.identity, control)
+    host = UntouchedHost(LinuxHostNetwork())
+    rehearsal = DryRun(_client(config, command, host), host, command)
+    command.run(rehearsal, None)
+    rehearsal.print(as_json)
+    return 0
+
+
+def _prepare(
+    config_file: Path | None, options: ClientOptions, verbosity: int, log_format: LogFormat
+) -> tuple[ClientConfig, Command, Callable[[], ClientConfig]]:
+    """Return the settings, what runs them, and what reads them again."""
     harden()  # before the first key is read
-    options = ClientOptions(**typed)
     config = read_settings(config_file, options)
     command = Command("client", verbosity, log_format)
     command.note(config.notes)
     if options.crypto not in (None, "plain", DEFAULT_CRYPTO):
         message = "every user of this host can read the key that stands in the command line: --crypto-file hides it"
         command.log.event("warning", "key-in-argv", message)
-    network, host = LinuxNetwork(), LinuxHostNetwork()
-    client = TunnelClient(config, command.reactor, network, host, os.urandom, command.log, aes_is_fast=aes_is_fast())
-    client.settings.read = lambda: read_settings(config_file, options)
+    return config, command, lambda: read_settings(config_file, options)
+
+
+def _client(config: ClientConfig, command: Command, host: HostNetwork) -> TunnelClient:
+    fast = aes_is_fast()
+    client = TunnelClient(config, command.reactor, LinuxNetwork(), host, os.urandom, command.log, aes_is_fast=fast)
     client.on_failure = command.fail
-    client.retry_refused = retry_refused
-    command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)
-    return 0
+    return client
 
 
 def read_settings(config_file: Path | None, options: ClientOptions) -> ClientConfig:

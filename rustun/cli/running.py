@@ -89,29 +89,31 @@ class Command:
     def run(
         self,
         service: Service,
-        control_path: Callable[[], Path],
+        control_path: Callable[[], Path] | None,
         *,
-        control_required: bool,
+        control_required: bool = False,
         when_bound: Callable[[], None] | None = None,
     ) -> None:
         """Start the service and return when it was stopped.
 
         Args:
             service: started here, stopped here.
-            control_path: asked once the service is up (a client's default path holds its device's name).
+            control_path: asked once the service is up (a client's default path holds its device's name); None: no
+                control socket.
             control_required: without a place for the control socket: fail, or only warn.
             when_bound: called once, when everything is bound, before anything of a peer is read.
 
         Raises: RustunError, what `start` or `when_bound` raised or `fail` was told; everything is closed by then.
         """
         self._service = service
-        self.reactor.on_signal(signal.SIGTERM, lambda: self._stop("stopped by SIGTERM"))
+        self.reactor.on_signal(signal.SIGTERM, lambda: self.stop("stopped by SIGTERM"))
         self.reactor.on_signal(signal.SIGINT, self._on_interrupt)
         self.reactor.on_signal(signal.SIGHUP, service.reload)
         try:
             service.start()
             spare_the_collector()
-            self._open_control(service, control_path(), control_required)
+            if control_path is not None:
+                self._open_control(service, control_path(), control_required)
             if when_bound is not None:
                 when_bound()
             if not self._ended:
@@ -127,7 +129,15 @@ class Command:
     def fail(self, failure: RustunError) -> None:
         """Stop because of an error that only a person can mend; the first one counts."""
         self._failure = self._failure or failure
-        self._stop("stopped by a failure")
+        self.stop("stopped by a failure")
+
+    def stop(self, reason: str) -> None:
+        """Stop in order; harmless while that is under way."""
+        if self._stopping or self._service is None:
+            return
+        self._stopping = True
+        self.reactor.call_at(self.reactor.now() + STOP_SECONDS, self._on_deadline)
+        self._service.stop(reason, self._end)
 
     def _open_control(self, service: Service, path: Path, required: bool) -> None:
         control = ControlServer(self.reactor, path, self._role, service.status)
@@ -145,19 +155,12 @@ class Command:
             self._control = control
             self.log.event("info", "control-socket", f"control socket {path}")
 
-    def _stop(self, reason: str) -> None:
-        if self._stopping or self._service is None:
-            return
-        self._stopping = True
-        self.reactor.call_at(self.reactor.now() + STOP_SECONDS, self._on_deadline)
-        self._service.stop(reason, self._end)
-
     def _on_interrupt(self) -> None:
         if self._stopping:
             self._failure = self._failure or HostError("interrupted twice: ended at once, without a goodbye to peers")
             self._end()
         else:
-            self._stop("stopped by SIGINT")
+            self.stop("stopped by SIGINT")
 
     def _on_deadline(self) -> None:
         self.log.event("warning", "stop-deadline", f"not everybody took the goodbye within {STOP_SECONDS} s")

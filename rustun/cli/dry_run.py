@@ -1,0 +1,100 @@
+"""`rustun connect --dry-run`: what a client would do to this host, as commands for a shell.
+
+Rules of this module
+  1. It asks a server as a real client does, since a server tells the addresses and prefixes; nothing is made on the
+     host, and nothing is delivered.
+  2. One identity is one session: a client that runs here already would lose its place, so then it is refused. One that
+     runs on another host cannot be seen from here.
+  3. Standard output has the commands and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rustun.admin.control import find_sockets
+from rustun.admin.control_client import read_status
+from rustun.backends.base import HostNetwork
+from rustun.cli.running import Command
+from rustun.client.client import TunnelClient
+from rustun.errors import HostError, RustunError
+
+HEAR_SECONDS: Final = 30.0  # two tries and their wait; who has more patience tries again
+LOOK_SECONDS: Final = 0.05
+
+
+def refuse_beside_another(identity: str, control: Path | None) -> None:
+    """See to it that no client with this identity runs on this host, as far as control sockets tell.
+
+    Raises: HostError: one does.
+    """
+    for path in (*find_sockets(), *([control] if control is not None else [])):
+        try:
+            document = read_status(path)
+        except RustunError:
+            continue
+        if (document.get("role"), document.get("identity")) == ("client", identity):
+            message = f'"{identity}" runs on this host already (pid {document.get("pid")}): this would take its place'
+            raise HostError(message, "rustun status shows what it has put here; stop it for a dry run")
+
+
+class DryRun:
+    """Connects, hears what a client hears, and notes the plan; a service of `Command`.
+
+    Args:
+        client: on a host that is never touched.
+        host: what plans are asked of.
+    Attributes:
+        plan: the commands; None until they are known.
+    """
+
+    def __init__(self, client: TunnelClient, host: HostNetwork, command: Command) -> None:
+        self.plan: tuple[str, ...] | None = None
+        self._client = client
+        self._host = host
+        self._command = command
+        self._deadline = command.reactor.now() + HEAR_SECONDS
+
+    def start(self) -> None:
+        """Connect, and look from time to time whether all is known."""
+        self._client.start()
+        self._look()
+
+    def stop(self, reason: str, done: Callable[[], None]) -> None:
+        """Say goodbye."""
+        self._client.stop(reason, done)
+
+    def reload(self) -> None:
+        """Do nothing: what is read once is enough."""
+
+    def status(self) -> dict[str, object]:
+        """Return the client's part of the status document."""
+        return self._client.status()
+
+    def print(self, as_json: bool) -> None:
+        """Print the commands, a line or a here-document each, or as a JSON list of them. Raises: HostError: stopped."""
+        if self.plan is None:
+            raise HostError("stopped before a server told its part", "let it run for a few seconds")
+        print(json.dumps(self.plan, indent=2) if as_json else "\n".join(self.plan))
+
+    def _look(self) -> None:
+        client, reactor = self._client, self._command.reactor
+        if client.session is not None and client.first.peers.heard:
+            reactor.call_soon(self._finish)  # after the client has made a wish of what it has just heard
+        elif reactor.now() > self._deadline:
+            reason = client.last_error or "no answer yet"
+            remedy = "is the server up, and does it know this member?"
+            self._command.fail(HostError(f"no server told its part within {HEAR_SECONDS:.0f} s: {reason}", remedy))
+        else:
+            reactor.call_at(reactor.now() + LOOK_SECONDS, self._look)
+
+    def _finish(self) -> None:
+        try:
+            self.plan = self._host.plan(self._client.host_state) if self._client.host_state is not None else ()
+        except RustunError as error:
+            self._command.fail(error)
+        else:
+            self._command.stop("the dry run is over")
