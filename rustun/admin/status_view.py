@@ -20,7 +20,7 @@ from rustun.printable import printable
 Document = Mapping[str, Any]
 
 STYLES: Final = {  # colour repeats the word, never replaces it
-    **{"online": "green", "refused": "red"},
+    **{"online": "green", "refused": "red", "unproven": "yellow"},
     **dict.fromkeys(("offline", "disabled", "expired"), "dim"),
 }
 MESSAGE_CHARACTERS: Final = 300
@@ -29,6 +29,7 @@ TURNED_AWAY: Final = frozenset(  # of `closes`: those that concern who did not c
     + ("envelope", "wrong-key", "refused", "place-taken")
 )
 SESSION_COLUMNS: Final = ("cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops")
+SERVER_COLUMNS: Final = ("server", "at", "state", "proof", "rtt", "last error")
 PEER_COLUMNS: Final = ("peer", "name", "address", "state", "prefixes")
 FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the others are short by nature
     "cluster": 8,
@@ -38,6 +39,8 @@ FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the ot
     "address": 10,
     "drops": 14,
     "prefixes": 18,
+    "server": 18,
+    "last error": 24,
 }
 
 
@@ -114,7 +117,7 @@ def _show_client(document: Document, console: Console) -> None:
     remote = f" ({_word(document['remote'])})" if document.get("remote") else ""
     words = [f"{_word(document.get('identity'))} {state}", f"server {_word(document.get('server'))}{remote}"]
     _show_head(document, words, console)
-    if state == "online":
+    if state in ("online", "unproven"):
         _show_messages("session", [_session(document)], "", console)
     if document.get("public_key"):
         keys = f"{document['public_key']}   of the server {_word(document.get('server_public_key'))}"
@@ -123,6 +126,9 @@ def _show_client(document: Document, console: Console) -> None:
         next_try = document.get("next_try_s")
         when = f"; next try in {duration(next_try)}" if next_try is not None else ""
         _show_messages("last error", [f"{document['last_error']}{when}"], "bold red", console)
+    servers = document.get("servers") or []
+    if len(servers) > 1:
+        _show_table(SERVER_COLUMNS, [_server_cells(server) for server in servers], console)
     refused = document.get("refused_routes") or {}
     _show_messages("not routed", [f"{prefix}: {reason}" for prefix, reason in refused.items()], "bold red", console)
     tun = document.get("tun") or {}
@@ -134,6 +140,17 @@ def _show_client(document: Document, console: Console) -> None:
     peers = sorted(document.get("peers") or [], key=lambda peer: str(peer.get("identity", "")))
     if peers:
         _show_table(PEER_COLUMNS, [_peer_cells(peer) for peer in peers], console)
+
+
+def _server_cells(server: Document) -> list[str]:
+    return [
+        _word(server.get("server")),
+        _word(server.get("remote")),
+        _word(server.get("state")),
+        age(server.get("proof_age_s")),
+        round_trip(server.get("rtt_ms")),
+        printable(str(server.get("last_error") or NOTHING), MESSAGE_CHARACTERS),
+    ]
 
 
 def _peer_cells(peer: Document) -> list[str]:

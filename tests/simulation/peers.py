@@ -197,12 +197,15 @@ class NoisePeer(RawPeer):
 class NoiseServer:
     """A server of the world's tier, driven by hand, at the usual address or another; it takes one connection.
 
+    Args:
+        key: name of its key pair.
     Attributes:
         ended: whether the client has closed.
     """
 
-    def __init__(self, world: World, endpoint: Endpoint = SERVER) -> None:
+    def __init__(self, world: World, endpoint: Endpoint = SERVER, key: str = "server") -> None:
         self.world = world
+        self._key = private_key(key)
         self.ended = False
         self.listener = world.network.listen(endpoint)
         self._received = bytearray()
@@ -220,8 +223,8 @@ class NoiseServer:
     def _responder(self) -> Responder:
         world = self.world
         if world.tier is Tier.KEY:
-            own = Credentials(KEY_SUITE, static=private_key("server"))
-            first = Envelope(public_key(private_key("server"))).open(self._take_frame())
+            own = Credentials(KEY_SUITE, static=self._key)
+            first = Envelope(public_key(self._key)).open(self._take_frame())
             assert first is not None
         else:
             own, first = proof(KEY), self._take_frame()

@@ -302,7 +302,7 @@ def test_the_number_of_prefixes_behind_a_member_is_documented() -> None:
     assert f"its `ciders`, at most {MAX_CIDERS}." in " ".join(PROTOCOL.read_text().split())
 
 
-REASON_FUNCTIONS = ("route", "judge", "why_it_ends")  # what they return is counted, or is why a session ends
+REASON_FUNCTIONS = ("route", "_judge", "why_it_ends")  # what they return is counted, or is why a session ends
 
 
 def reasons_in(path: Path) -> Iterator[str]:

@@ -135,6 +135,18 @@ def test_server_table() -> None:
     ]
 
 
+def test_several_servers() -> None:
+    """A user with two servers cannot see which of them is down, or why."""
+    second = {"server": "vpn2.example:8080", "remote": "", "state": "waiting", "last_error": "no answer"}
+    servers = [{**CLIENT, "last_error": ""}, {**second, "proof_age_s": None, "rtt_ms": None}]
+    assert rows(shown({**CLIENT, "servers": servers}))[2:5] == [
+        ["server", "at", "state", "proof", "rtt", "last error"],
+        ["vpn.example:8080", "198.18.0.1:8080", "online", "0 s ago", "0.5 ms", "-"],
+        ["vpn2.example:8080", "-", "waiting", "-", "-", "no answer"],
+    ]
+    assert shown({**CLIENT, "servers": servers[:1]}) == shown(CLIENT), "one server is told once"
+
+
 def test_client() -> None:
     """A user cannot see whether the tunnel is up, what it routes, or which prefix was refused and why."""
     assert rows(shown(CLIENT)) == [

@@ -14,7 +14,11 @@ from tests.simulation.world import World, entry
 CLIENT_KEYS = {
     "identity", "state", "server", "remote", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms", "tun", "addresses",
     "routes", "refused_routes", "peers", "received_bytes", "received_packets", "sent_bytes", "sent_packets", "drops",
-    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key",
+    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key", "servers",
+}  # fmt: skip
+SERVER_KEYS = {
+    "state", "server", "remote", "tier", "cipher", "public_key", "server_public_key", "age_s", "proof_age_s", "rtt_ms",
+    "last_error", "next_try_s",
 }  # fmt: skip
 
 
@@ -29,6 +33,10 @@ def status(world: World) -> dict[str, object]:
     found = client_status(world.hosts[0].client, world.reactor.now())
     assert found.keys() >= CLIENT_KEYS
     assert json.loads(json.dumps(found)) == found
+    servers = found["servers"]
+    assert isinstance(servers, list)
+    assert [one.keys() for one in servers] == [SERVER_KEYS]
+    assert servers[0].items() <= found.items(), "with one server both tell the same"
     return found
 
 
@@ -82,3 +90,21 @@ def test_routes_that_the_host_refuses_are_told(world: World) -> None:
     assert isinstance(refused, dict)
     assert list(refused) == ["198.51.100.0/24"]
     assert refused["198.51.100.0/24"]
+
+
+def test_online_means_that_the_server_answers(world: World) -> None:
+    """If this fails, a user whose server answers nothing any more reads that all is well."""
+    world.run(30.0)
+    world.faults.cut.add(world.hosts[0].network.address)
+    states = []
+    for _ in range(25):
+        world.run(1.0)
+        found = status(world)
+        age = found["proof_age_s"]
+        assert isinstance(age, float)
+        assert (found["state"] == "online") == (age < 11.0), "an interval of 10 s, and a second for the answer"
+        states.append(found["state"])
+    assert set(states) == {"online", "unproven"}
+    world.network.mend(world.hosts[0].network.address)
+    world.run(1.0)
+    assert status(world)["state"] == "online"

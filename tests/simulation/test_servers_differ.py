@@ -1,0 +1,126 @@
+"""Several servers that do not tell the same, or do not tell all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rustun.client.report import client_status
+from rustun.protocol.control import Config, Directory, DirectoryEntry
+from tests.ip_packets import udp_packet
+from tests.simulation.peers import NoiseServer, item
+from tests.simulation.two_servers import SECOND, TwoServers, kill, numbered
+from tests.simulation.world import SERVER, keyed, office
+
+
+def test_the_first_server_that_is_there_says_who_this_member_is(tmp_path: Path) -> None:
+    """If this fails, addresses of two servers alternate on the device, or a wrong routes.json stays unseen."""
+    theirs = keyed([{**one, "private_ip": f"10.7.0.{number}"} for number, one in enumerate(office(2), 1)])
+    world = TwoServers(tmp_path, office(2), theirs)
+    host = world.members(2)[0]
+    addresses = client_status(host.client, world.reactor.now())["addresses"]
+    assert addresses == ["10.0.1.1/16", "fd00:1::1/64"]
+    assert len(host.log.texts("servers-differ")) == 1
+    assert f"those of {SERVER} count" in host.log.texts("servers-differ")[0]
+    kill(world.server)
+    world.run(1.0)
+    assert client_status(host.client, world.reactor.now())["addresses"] == ["10.7.0.1/16", "fd00:1::1/64"]
+    world.start_server()
+    world.run(5.0)
+    assert client_status(host.client, world.reactor.now())["addresses"] == addresses
+    assert len(host.log.texts("servers-differ")) == 1
+    world.finish()
+
+
+def test_a_server_that_restarts_with_another_address_for_us_is_followed(tmp_path: Path) -> None:
+    """If this fails, a member keeps an address that its server gave to somebody else, until it is restarted."""
+    world = TwoServers(tmp_path, office(2))
+    host, other = world.members(2)
+    kill(world.server)
+    kill(world.second)
+    moved = [{**one, "private_ip": f"10.0.7.{number}", "ciders": []} for number, one in enumerate(office(2), 1)]
+    world.write_routes(keyed(moved))
+    world.start_server()
+    world.start_second()
+    world.run(5.0)
+    assert client_status(host.client, world.reactor.now())["addresses"] == ["10.0.7.1/16", "fd00:1::1/64"]
+    host.send(numbered(1, "10.0.7.1", "10.0.7.2"))
+    world.run()
+    assert other.packets == [numbered(1, "10.0.7.1", "10.0.7.2")]
+    world.finish()
+
+
+def test_a_packet_counts_by_what_its_own_server_tells(tmp_path: Path) -> None:
+    """If this fails, one server speaks for the LANs behind members that only another one knows."""
+    entries = office(2)
+    entries[1]["ciders"] = ["192.168.7.0/24"]
+    world = TwoServers(tmp_path, entries)
+    (honest,) = (world.member("m1"),)
+    world.second.stop("a hostile one takes its place", lambda: None)
+    world.run(1.0)
+    hostile = NoiseServer(world, SECOND, key="second")
+    host = world.member("m0")
+    world.run(1.0)
+    hostile.welcome()
+    world.run(0.1)
+    peer = DirectoryEntry("m1", "", "10.0.1.2", "", (), True)
+    hostile.say(Config("", "10.0.1.1/16", "", (), {}), Directory(1, 0, 0, 1, (peer,), ()))
+    world.run(1.0)
+    forged = udp_packet("192.168.7.1", "10.0.1.1", (1, 2), b"as if from behind m1")
+    hostile.send_items(item(forged))
+    honest.send(udp_packet("192.168.7.1", "10.0.1.1", (1, 2), b"from behind m1"))
+    world.run(1.0)
+    assert [packet[-14:] for packet in host.packets] == [b"from behind m1"]
+    assert host.drops["bad-source"] == 1
+    hostile.close()
+    world.run(1.0)
+    world.start_second()
+    world.finish()
+
+
+def test_in_a_large_cluster_the_way_is_asked_for(tmp_path: Path) -> None:
+    """If this fails, members of a large cluster do not meet on the second server."""
+    world = TwoServers(tmp_path, office(300))
+    one, other = world.members(2)
+    assert {entry.online for entry in one.client.peers.entries.values()} == {None}
+    one.send(numbered(0))
+    world.run()
+    assert other.packets == [numbered(0)], "who is not known to be offline is tried at the first server"
+    world.part(other, SERVER)
+    world.run(30.0)
+    for number in range(1, 120):
+        one.send(numbered(number))
+        world.run(0.1)
+    found = [int.from_bytes(packet[-4:], "big") for packet in other.packets]
+    assert found[1:] == list(range(found[1], 120))
+    assert found[1] < 80, "asked for within a second, doubted every five"
+    world.network.mend(other.network.address, SERVER.host)
+    world.finish()
+
+
+def test_a_refusal_ends_the_client_when_all_servers_refuse(tmp_path: Path) -> None:
+    """If this fails, a client ends though a server would take it, or goes on though none will."""
+    world = TwoServers(tmp_path, office(2), keyed(office(1)))
+    host = world.member("m1")
+    world.run(5.0)
+    assert host.failures == []
+    assert [link.state for link in host.client.links] == ["online", "refused"]
+    stranger = world.member("nobody")
+    world.run(5.0)
+    assert len(stranger.failures) == 1
+    assert [link.state for link in stranger.client.links] == ["refused", "refused"]
+    assert all(link.next_try_at is None or link.state == "refused" for link in stranger.client.links)
+    world.finish()
+
+
+def test_a_refusal_of_one_server_waits_for_the_others(tmp_path: Path) -> None:
+    """If this fails, a client ends because one server forgot it, while the other one is only restarting."""
+    world = TwoServers(tmp_path, office(2), keyed(office(1)))
+    world.stop_server()
+    world.run(1.0)
+    host = world.member("m1")
+    world.run(100.0)
+    assert host.failures == []
+    world.start_server()
+    world.run(40.0)
+    assert host.client.state == "online"
+    world.finish()
