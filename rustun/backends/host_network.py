@@ -1,26 +1,28 @@
-"""Addresses and routes of a Linux host, made as wished (base.HostNetwork).
+"""A Linux host's network, made as wished and left as it was (base.HostNetwork).
 
 Rules of this module
-  1. Look, plan, act: the host is read anew at each `apply`, so it does not matter who changed what in between.
-  2. Nothing is remembered but the pins of this process; everything else that is ours is told by its device or number.
-  3. What the kernel refuses for one route is a line in the report; for the device or an address it is an error.
+  1. What is done, and in which order, is the business of `host_changes.py` and `host_executor.py`; here is who may do
+     it: one client for each device, which holds that device's journal while it lives.
+  2. What an earlier client of the same device left is taken off when the device is made. Its firewall table stays until
+     the first wish: a kill switch has no gap between two clients.
+  3. A journal that cannot be had is a warning: what can be taken off without one is still set up.
   4. The netlink library is imported when a host is first looked at, so whoever gives up before pays nothing for it.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends import tun
-from rustun.backends.base import HostReport, HostState, Prefix
-from rustun.backends.host_judgement import accept_addresses
-from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
-from rustun.backends.host_snapshot import ROUTE_PROTOCOL, Link, Snapshot
+from rustun.backends.base import HostReport, HostState
+from rustun.backends.host_changes import plan_changes
+from rustun.backends.host_journal import STATE_DIR, HostJournal, devices
+from rustun.backends.host_snapshot import Link, Snapshot
+from rustun.backends.host_table import HostTable
 from rustun.errors import HostError, RightsError
 
 if TYPE_CHECKING:
@@ -29,15 +31,20 @@ if TYPE_CHECKING:
 GSO_MAX_BYTES: Final = 65_300  # lower: LAN hosts' packets are cut in software; higher: a record outgrows an outer send
 TXQUEUELEN: Final = 1000  # packets: 10 ms of 100,000 small ones a second, which arrive while the loop serves others
 UNUSED_INDEX: Final = 0x7FFFFFFF  # of an interface that is still to be made
-NOT_THERE: Final = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT})
 
 
 class LinuxHostNetwork:
-    """Addresses and routes of the network namespace that the process is in."""
+    """The network namespace that the process is in.
 
-    def __init__(self) -> None:
+    Args:
+        state_dir: folder of the journals; each namespace that clients live in needs its own.
+    """
+
+    def __init__(self, state_dir: Path = STATE_DIR) -> None:
+        self._state_dir = state_dir
+        self._journal: HostJournal | None = None
+        self._table = HostTable("")
         self._device = ""
-        self._pins: frozenset[Prefix] = frozenset()
 
     def open_tun(self, name: str, mtu: int, offload: bool) -> tun.LinuxTun:
         """Create the TUN device, still down; `apply` sets it up.
@@ -51,6 +58,7 @@ class LinuxHostNetwork:
                 sock.set_queue(link.index, mtu=mtu, txqueuelen=TXQUEUELEN, gso_max_size=GSO_MAX_BYTES)
                 with suppress(OSError):  # a host without IPv6, or an MTU under 1280
                     sock.silence_ipv6(link.index)
+                self._take_over(device.name, sock)
         except (HostError, RightsError):
             device.close()
             raise
@@ -61,78 +69,69 @@ class LinuxHostNetwork:
 
         Raises: HostError or RightsError when the device or an address is refused; call again after the cause is gone.
         """
-        self._device = wished.device
+        from rustun.backends.host_executor import Hands, bring_about  # rule 4
+
         with _kernel(f"configure {wished.device}") as sock:
-            snapshot = sock.snapshot()
-            link = _find(snapshot, wished.device)
-            if not link.up or link.mtu != wished.mtu:
-                sock.set_up(link.index, wished.mtu)
-            accepted, refused = accept_addresses(wished, snapshot, link)
-            if _apply_addresses(sock, accepted, snapshot, link):
-                snapshot = sock.snapshot()  # the kernel may have dropped routes with an address
-            report = self._apply_routes(sock, plan_routes(accepted, snapshot, link, self._pins))
-            return replace(report, refused={**report.refused, **refused}, addresses=accepted.addresses)
+            _find(sock.snapshot(), wished.device)
+            journal = self._take_over(wished.device, sock)
+            report = bring_about(wished, Hands(sock, self._table, journal)).report
+            return replace(report, warnings=(*journal.warnings, *report.warnings))
 
     def plan(self, wished: HostState) -> tuple[str, ...]:
         """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.
 
         Raises: HostError when the host cannot be looked at.
         """
+        from rustun.backends.host_executor import look  # rule 4
+
         with _kernel("look at this host") as sock:
             snapshot = sock.snapshot()
-        link = snapshot.link(wished.device) or Link(UNUSED_INDEX, wished.device, "tun", False, 0)
-        accepted, _ = accept_addresses(wished, snapshot, link)
-        plan = plan_routes(accepted, snapshot, link)
-        return (
-            *(f"ip address add {address} dev {link.name} noprefixroute" for address in accepted.addresses),
-            *(f"ip route add {route.prefix} dev {link.name} proto {ROUTE_PROTOCOL}" for route in plan.add),
-        )
+        journal = HostJournal(self._state_dir, wished.device, hold=False)
+        commands: list[str] = []
+        if snapshot.link(wished.device) is None:
+            link = Link(UNUSED_INDEX, wished.device, "tun", False, 0)
+            snapshot = replace(snapshot, links=(*snapshot.links, link))
+            commands += [
+                f"ip tuntap add dev {wished.device} mode tun",
+                f"ip link set dev {wished.device} txqueuelen {TXQUEUELEN} gso_max_size {GSO_MAX_BYTES}",
+                f"ip link set dev {wished.device} addrgenmode none",
+            ]
+        facts = look(wished, snapshot, HostTable(wished.device), journal)
+        names = {link.index: link.name for link in snapshot.links}
+        steps = plan_changes(wished, facts, journal.kept, {}).steps
+        return (*commands, *(step.command(names) for step in steps))
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
-        nothing = HostState(self._device, 0)
+        from rustun.backends.host_executor import Hands, bring_about  # rule 4
+
+        if self._journal is None:
+            return
         with suppress(HostError, RightsError), _kernel("clean up") as sock:
-            snapshot = sock.snapshot()
-            link = snapshot.link(self._device)
-            self._apply_routes(sock, plan_routes(nothing, snapshot, link, self._pins))
-            if link is not None:
-                _apply_addresses(sock, nothing, snapshot, link)
+            bring_about(HostState(self._device, 0), Hands(sock, self._table, self._journal))
+        self._journal.close()
+        self._journal = None
 
-    def _apply_routes(self, sock: RouteSocket, plan: RoutePlan) -> HostReport:
-        refused = dict(plan.refused)
-        errors = sock.add_routes(plan.pin, replace=True)
-        unsafe = [route.prefix.network_address for route, number in zip(plan.pin, errors, strict=True) if number]
-        for route in plan.routes if unsafe else ():
-            address = next((address for address in unsafe if address in route.prefix), None)
-            if address is not None:
-                refused[route.prefix] = f"covers the server's address {address}, whose path cannot be kept"
-        add = [route for route in plan.add if route.prefix not in refused]
-        errors = sock.add_routes(add)
-        for route, number in zip(add, errors, strict=True):
-            if number:
-                refused[route.prefix] = f"the kernel says: {os.strerror(number)}"
-        unsafe_now = [route for route in plan.routes if route.prefix in refused and route not in plan.add]
-        sock.delete_routes((*plan.remove, *unsafe_now))
-        sock.delete_routes(plan.unpin)
-        self._pins = plan.pinned
-        return HostReport(tuple(route.prefix for route in plan.routes if route.prefix not in refused), refused)
+    def _take_over(self, device: str, sock: RouteSocket) -> HostJournal:
+        """Hold the device's journal, and take off what an earlier client left; return the journal."""
+        from rustun.backends.host_executor import Hands, bring_about  # rule 4
 
+        if self._journal is not None and device == self._device:
+            return self._journal
+        self.clear()  # the kernel gave the device another number
+        self._device, self._table = device, HostTable(device)
+        self._journal = HostJournal(self._state_dir, device)
+        bring_about(HostState(device, 0), Hands(sock, self._table, self._journal), keep_table=True)
+        self._journal.warnings += self._take_off_of_the_dead(device)
+        return self._journal
 
-def _apply_addresses(sock: RouteSocket, wished: HostState, snapshot: Snapshot, link: Link) -> bool:
-    """Make the device's addresses as wished; return whether any was taken off."""
-    plan = plan_addresses(wished, snapshot, link)
-    for address in plan.add:
-        sock.add_address(link.index, address)
-    for address in plan.remove:
-        try:
-            sock.delete_address(link.index, address)
-        except OSError as error:
-            if error.errno not in NOT_THERE:
-                raise
-    if plan.remove:  # an address of the same network goes together with its elder
-        for address in wished.addresses:
-            sock.add_address(link.index, address)
-    return bool(plan.remove)
+    def _take_off_of_the_dead(self, device: str) -> tuple[str, ...]:
+        """Take off what clients of other devices left, whose guard would stop our packets; return what has to stay."""
+        from rustun.backends.host_recovery import recover  # rule 4
+
+        others = [other for other in devices(self._state_dir) if other != device]
+        found = [recover(self._state_dir, other, keep_kill_switch=True) for other in others]
+        return tuple(line for one in found if not one.running for line in one.left)
 
 
 def _find(snapshot: Snapshot, device: str) -> Link:

@@ -20,7 +20,7 @@ from array import array
 from typing import Final
 
 from rustun.backends.base import Callback, Reactor, Timer
-from rustun.backends.host_plan import ROUTE_PROTOCOL
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from rustun.errors import HostError
 
 GATHER_SECONDS: Final = 0.05  # a cable that is pulled makes a handful of news within some milliseconds

@@ -63,6 +63,11 @@ def listed(table: str) -> str | None:
     raise _error(done.stderr, "")
 
 
+def tables() -> str:
+    """Return a line for each table of the inet family, "table inet NAME"; nothing where nft cannot tell."""
+    return _nft("list", "tables", "inet").stdout
+
+
 def _nft(*arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
     path = f"{os.environ.get('PATH', '')}:{ADMIN_FOLDERS}"
     program = shutil.which("nft", path=path)

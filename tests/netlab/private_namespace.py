@@ -3,6 +3,7 @@
 Rules of this module
   1. Nothing is made in the host's own network namespace: the child leaves it before it does anything else.
   2. Without root the child makes itself root of a user namespace first; TUN devices work there.
+  3. The files that a client may write are its own, too: /run is empty, with STATE in it, and /etc/hosts is a copy.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from netlab import kernel
 from tests.netlab.child import load_case, run_in_child
 
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
+STATE = Path("/run/rustun-state")  # for journals
+HOSTS = Path("/etc/hosts")
 LIMIT_S = 150  # only reached where something hangs
 
 
@@ -33,19 +35,19 @@ def in_private_namespace(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def enter() -> None:
-    """Leave the host's network namespace; become root of a user namespace where this process is not root."""
-    flags = CLONE_NEWNET
+    """Leave the host's network and mounts; become root of a user namespace where this process is not root."""
     user, group = os.geteuid(), os.getegid()
-    if user != 0:
-        flags |= CLONE_NEWUSER
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"unshare: {os.strerror(number)}")
+    kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | (kernel.CLONE_NEWUSER if user != 0 else 0))
     if user != 0:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+    STATE.mkdir()
+    own = Path("/run/hosts")
+    own.write_bytes(HOSTS.read_bytes() if HOSTS.exists() else b"")
+    kernel.mount(str(own), str(HOSTS), "", kernel.MS_BIND)
 
 
 def drop_capabilities() -> None:

@@ -23,7 +23,7 @@ from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError
-from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
+from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 FIGURE_S = 1.0  # 2,000 routes; about 0.2 s on an idle machine
 
@@ -136,7 +136,7 @@ def test_apply_and_clear() -> None:
     """If this fails, a host does not get what it needs, or keeps what it should not."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun%d", 1430, True)
         report = network.apply(wished(mtu=1430))
         assert report.refused == {}
@@ -164,7 +164,7 @@ def test_apply_and_clear() -> None:
 def test_second_apply_changes_nothing() -> None:
     """If this fails, each keepalive makes the host's routes flap."""
     with Host() as host, IPRoute() as monitor:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         first = network.apply(wished())
         monitor.bind()
@@ -184,7 +184,7 @@ def test_second_apply_changes_nothing() -> None:
 def test_only_the_difference() -> None:
     """If this fails, a peer that joins or a new address interrupts everybody, or leaves the old one behind."""
     with Host() as host:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         network.apply(wished())
         network.apply(
@@ -203,7 +203,7 @@ def test_only_the_difference() -> None:
 def test_pin_follows_a_new_default_route() -> None:
     """If this fails, a laptop that changes networks never reaches its server again."""
     with Host() as host:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         network.apply(wished())
         host.ip.route("replace", dst="0.0.0.0/0", gateway="192.168.1.9")
@@ -220,7 +220,7 @@ def test_pin_follows_a_new_default_route() -> None:
 def test_repairs_what_others_broke() -> None:
     """If this fails, a device set down, or a route deleted underneath, stays broken until a restart."""
     with Host() as host:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         network.apply(wished())
         host.ip.link("set", index=host.index("rustun0"), state="down")
@@ -243,7 +243,7 @@ def test_host_keeps_what_is_its_own() -> None:
     """If this fails, a server takes a host's LAN, its static routes or its default route."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         texts = ("192.168.1.0/24", "192.168.1.128/25", "172.16.0.0/12", "0.0.0.0/0", "::/0", "2001:db8:1::/64")
         report = network.apply(wished(addresses=(), outside=(), routes=tuple(ip_network(text) for text in texts)))
@@ -258,7 +258,7 @@ def test_an_own_address_that_the_host_needs_is_not_set() -> None:
     """If this fails, a server's word makes the host reach itself where its gateway or its server was."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         texts = ("10.0.1.1/0", "203.0.113.7/32", "192.168.1.1/32", "192.168.1.2/24", "2001:db8:1::1/128")
         taken = tuple(ip_interface(text) for text in texts)
@@ -276,7 +276,7 @@ def test_an_own_address_that_the_host_needs_is_not_set() -> None:
 def test_kernel_refusal_is_reported_per_route() -> None:
     """If this fails, one IPv6 prefix on a host without IPv6 ends the client."""
     with Host():
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1200, True)  # too small for IPv6
         wish = wished(mtu=1200, addresses=(ip_interface("10.0.1.2/24"),), outside=())
         report = network.apply(wish)
@@ -291,12 +291,12 @@ def test_what_a_killed_client_left_is_removed() -> None:
     """If this fails, the host route of a crashed client stays for ever."""
     with Host() as host:
         before = host.routes()
-        dead = LinuxHostNetwork()
+        dead = LinuxHostNetwork(STATE)
         device = dead.open_tun("rustun0", 1500, True)
         dead.apply(wished())
         device.close()  # as the kernel does at SIGKILL: the device goes, the pins stay
         assert host.routes() - before == PINS
-        second = LinuxHostNetwork()
+        second = LinuxHostNetwork(STATE)
         device = second.open_tun("rustun0", 1500, True)
         second.apply(wished(routes=(), addresses=(), outside=()))
         assert host.routes() == before
@@ -307,7 +307,7 @@ def test_what_a_killed_client_left_is_removed() -> None:
 def test_two_clients_on_one_host() -> None:
     """If this fails, the second client's start or end takes the first one's routes off."""
     with Host() as host:
-        first, second = LinuxHostNetwork(), LinuxHostNetwork()
+        first, second = LinuxHostNetwork(STATE), LinuxHostNetwork(STATE)
         device = first.open_tun("rustun0", 1500, True)
         first.apply(wished())
         other = second.open_tun("other", 1500, True)
@@ -323,7 +323,7 @@ def test_two_clients_on_one_host() -> None:
 @in_private_namespace
 def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
     """If this fails, a vanished device or missing rights end in a traceback."""
-    network = LinuxHostNetwork()
+    network = LinuxHostNetwork(STATE)
     try:
         network.apply(wished())
     except HostError as error:
@@ -348,7 +348,7 @@ def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
 def test_many_routes_fast() -> None:
     """If this fails, a client of a large cluster stalls its packets while it joins."""
     with Host() as host:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         many = tuple(ip_network((0x0B000000 + (number << 8), 24)) for number in range(2000))
         start = time.process_time()  # not the wall: other tests run meanwhile
@@ -366,7 +366,7 @@ def test_many_routes_fast() -> None:
 def test_pin_copies_any_path() -> None:
     """If this fails, a host with several uplinks, or with next-hop objects, cannot reach its server."""
     with Host() as host:
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         two = [{"gateway": "192.168.1.7"}, {"gateway": "192.168.1.8", "hops": 2}]
         host.ip.route("replace", dst="0.0.0.0/0", multipath=two)
@@ -383,7 +383,7 @@ def test_pin_copies_any_path() -> None:
 def test_nothing_stays_open() -> None:
     """If this fails, each change of a peer costs a client a descriptor or a thread, until it has none left."""
     with Host():
-        network = LinuxHostNetwork()
+        network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         network.apply(wished())
         before = sorted(os.listdir("/proc/self/fd"))

@@ -15,17 +15,17 @@ from rustun.backends.base import HostState
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.errors import HostError, RightsError
-from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
+from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
 OWN, PEER = "10.9.0.1", "10.9.0.2"
+HOST = LinuxHostNetwork(STATE)  # one device at a time
 
 
 def up(name: str = "rustun%d", *, offload: bool = True, mtu: int = 1500) -> LinuxTun:
     """Return a device that is up, with an address, and routes to 10.9.0.0/24 and fd00:9::/64."""
-    network = LinuxHostNetwork()
-    device = network.open_tun(name, mtu, offload)
-    network.apply(HostState(device.name, mtu, (ip_interface(f"{OWN}/24"), ip_interface("fd00:9::1/64"))))
+    device = HOST.open_tun(name, mtu, offload)
+    HOST.apply(HostState(device.name, mtu, (ip_interface(f"{OWN}/24"), ip_interface("fd00:9::1/64"))))
     return device
 
 
