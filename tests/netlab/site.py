@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from scapy.layers.l2 import Ether
@@ -199,3 +200,13 @@ def transfer(here: Machine, there: Machine, address: str, port: int = 9000, *, b
                 sender.sendall(b"x" * 20_000)
                 assert len(receiver.recv(20_000, socket.MSG_WAITALL)) == 20_000
             return str(source[0]), str(client.getpeername()[0])
+
+
+def dropped(gateway: Machine, here: Machine, address: str, comment: str) -> None:
+    """Send a datagram that the gateway has to drop, and wait for the drop of that comment to count it."""
+    before = gateway.counted(comment)
+    with here.udp("::" if ":" in address else "0.0.0.0") as sender:
+        sender.sendto(b"not for you", (address, 9000))
+    limit = monotonic() + PATIENCE_S
+    while gateway.counted(comment) == before:  # each look takes some milliseconds
+        assert monotonic() < limit, f"nothing dropped: {address}, {comment}"

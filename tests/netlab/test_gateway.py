@@ -29,7 +29,7 @@ from rustun.errors import HostError, RightsError
 from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.own_world import in_own_world
 from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
-from tests.netlab.site import DEVICE, Machine, Tap, cable, exchange, transfer, tunnel
+from tests.netlab.site import DEVICE, Machine, Tap, cable, dropped, exchange, transfer, tunnel
 
 LANS = (ip_network("192.168.1.0/24"), ip_network("fd77::/64"))
 WISH = HostState(DEVICE, 1500, (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")))
@@ -60,15 +60,6 @@ class Site:
         self.member.routes(**{"default": "10.0.1.2", "::/0": "fd00:1::2"})
         self.lan.routes(**{"default": "192.168.1.1", "::/0": "fd77::1"})
         self.other.routes(**{"default": "172.16.5.1", "::/0": "fd88::1"})
-
-    def dropped(self, here: Machine, address: str, comment: str, packets: int = 1) -> None:
-        """Send a datagram that the gateway has to drop for that reason."""
-        before = self.gateway.counted(comment)
-        with here.udp("::" if ":" in address else "0.0.0.0") as sender:
-            for _ in range(packets):
-                sender.sendto(b"not for you", (address, 9000))
-        while self.gateway.counted(comment) < before + packets:  # each look takes some milliseconds
-            continue
 
 
 @in_own_world
@@ -109,14 +100,14 @@ def test_nothing_else_gets_through(tmp_path: Path) -> None:
     site = Site()
     site.gateway.wish(GATEWAY)
     for address in ("172.16.5.7", "172.16.5.1", "fd88::7", "fd88::1"):
-        site.dropped(site.member, address, UNOFFERED)
+        dropped(site.gateway, site.member, address, UNOFFERED)
     for here, address in ((site.lan, "10.0.1.2"), (site.other, "fd00:1::2")):
-        site.dropped(here, address, BESIDE)
+        dropped(site.gateway, here, address, BESIDE)
     for address in ("172.16.5.7", "fd88::7"):
-        site.dropped(site.lan, address, NO_ROUTER)
+        dropped(site.gateway, site.lan, address, NO_ROUTER)
     site.gateway.set(**{"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"})
     for address in ("10.0.1.1", "fd00:1::1"):
-        site.dropped(site.other, address, UNASKED)
+        dropped(site.gateway, site.other, address, UNASKED)
     site.gateway.wish(GATEWAY)  # the same wish, now that others made it a router
     assert exchange(site.lan, site.other, "172.16.5.7") == ("192.168.1.7", "172.16.5.7")
     assert exchange(site.member, site.lan, "192.168.1.7") == ("10.0.1.1", "192.168.1.7")
@@ -132,7 +123,7 @@ def test_what_the_host_itself_redirects_from_its_tunnel_address(tmp_path: Path) 
     chain = f"chain c {{\n type nat hook prerouting priority dstnat - 1\n {rule}\n }}"
     site.gateway.run("nft", "-f", "-", text=f"table inet engine {{\n {chain}\n }}\n")
     assert exchange(site.member, site.other, "10.0.1.2", bound="172.16.5.7") == ("10.0.1.1", "10.0.1.2")
-    site.dropped(site.member, "172.16.5.7", UNOFFERED)
+    dropped(site.gateway, site.member, "172.16.5.7", UNOFFERED)
 
 
 @in_own_world
@@ -183,7 +174,7 @@ def come_and_go(*unknown: str) -> None:
         assert needed(GATEWAY, around, known()) == ()
         assert exchange(site.member, site.lan, "192.168.1.7")[0] == "10.0.1.1"
         assert exchange(site.member, site.lan, "fd77::7")[0] == "fd00:1::1"
-        site.dropped(site.lan, "fd88::7", NO_ROUTER)
+        dropped(site.gateway, site.lan, "fd88::7", NO_ROUTER)
         back, left = undone(changes, known())
         assert left == ()
         for change in back:
