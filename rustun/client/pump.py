@@ -162,23 +162,29 @@ class Pump:
     # --- upwards -----------------------------------------------------------------------------------------------------
 
     def _on_tun_readable(self) -> None:
-        turn = self._take_turn if len(self._uplinks) == 1 else self._take_shared_turn
-        self._uplinks[0].guard(turn)
+        self._uplinks[0].guard(self._take_turn)
 
     def _take_turn(self) -> None:
-        uplink = self._uplinks[0]
-        if not uplink.codec.alive(self._reactor.now()):
-            self.pause(uplink)  # the host slept; the session is about to find out
+        uplinks = self._uplinks
+        alone = uplinks[0] if len(uplinks) == 1 else None
+        if alone is not None and not alone.codec.alive(self._reactor.now()):
+            self.pause(alone)  # the host slept; the session is about to find out
             return
-        stops = self._read_records()
-        if stops:
-            self._send(uplink, list(zip([0, *stops[:-1]], stops, strict=True)))
+        try:
+            runs = self._read_records()
+        except HostError as error:
+            self._let_go(error)
+            return
+        if runs and alone is not None:
+            self._send(alone, runs)
+        elif runs:
+            for uplink, share in self._share_out(runs[-1][1]).items():
+                uplink.guard(partial(self._send_or_drop, uplink, share))
 
-    def _take_shared_turn(self) -> None:
-        stops = self._read_records()
-        if stops:
-            for uplink, runs in self._share_out(stops[-1]).items():
-                uplink.guard(partial(self._send_or_drop, uplink, runs))
+    def _let_go(self, error: HostError) -> None:
+        self._uplinks = ()
+        self._reactor.unwatch(self._tun)
+        self._on_gone(error)
 
     def _share_out(self, end: int) -> dict[Uplink, list[tuple[int, int]]]:
         """Return where in the plain buffer the items of each way stand, in runs that fit a record."""
@@ -233,23 +239,11 @@ class Pump:
                     end = codec.seal_items(part, sealed, end)
         uplink.transmit(sealed[:end])
 
-    def _read_records(self) -> list[int]:
-        """Read packets into the plain buffer as items and return where each record's items end; none, no device."""
-        try:
-            return self._read_items()
-        except HostError as error:
-            self._let_go(error)
-            return []
-
-    def _let_go(self, error: HostError) -> None:
-        self._uplinks = ()
-        self._reactor.unwatch(self._tun)
-        self._on_gone(error)
-
-    def _read_items(self) -> list[int]:
+    def _read_records(self) -> list[tuple[int, int]]:
+        """Read packets into the plain buffer as items and return where each record's items stand."""
         plain, header, tun = self._buffers.plain, self._header_in, self._tun
         position = record_start = packets = 0
-        records: list[int] = []
+        records: list[tuple[int, int]] = []
         while position < TURN_BYTES and packets < TURN_PACKETS:
             start = position + ITEM_HEADER_BYTES
             length = tun.read_into(header, plain[start : start + MAX_PACKET_BYTES])
@@ -263,18 +257,18 @@ class Pump:
                 _WRITE_ITEM(plain, position, travels[0], travels[1], length)
                 stop = start + length
                 if stop - record_start > MAX_PLAINTEXT_BYTES:
-                    records.append(position)
+                    records.append((record_start, position))
                     record_start = position
                 position = stop
                 continue
             for stop in self._cut(position, length):
                 if stop - record_start > MAX_PLAINTEXT_BYTES:
-                    records.append(position)
+                    records.append((record_start, position))
                     record_start = position
                 position = stop
         self.sent_packets += packets
         if position > record_start:
-            records.append(position)
+            records.append((record_start, position))
         return records
 
     def _cut(self, position: int, length: int) -> list[int]:
