@@ -9,13 +9,17 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from scapy.layers.inet import TCP
+from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from rustun.backends import nft
@@ -29,11 +33,12 @@ from rustun.errors import HostError, RightsError
 from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.own_world import in_own_world
 from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
-from tests.netlab.site import DEVICE, Machine, Tap, cable, dropped, exchange, transfer, tunnel
+from tests.netlab.site import DEVICE, PATIENCE_S, Machine, Tap, cable, dropped, exchange, transfer, tunnel
 
 LANS = (ip_network("192.168.1.0/24"), ip_network("fd77::/64"))
 WISH = HostState(DEVICE, 1500, (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")))
 GATEWAY = replace(WISH, forwarding=Forwarding(LANS))
+LAN_MAC, LAN_LINK_LOCAL = "02:00:00:00:00:77", "fe80::ff:fe00:77"
 UNOFFERED, UNASKED, BESIDE, NO_ROUTER = (
     "not offered to members",
     "not from a network that is offered",
@@ -55,6 +60,7 @@ class Site:
         self.gateway.interface(DEVICE, "10.0.1.2/24", "fd00:1::2/64")
         self.gateway.interface("eth1", "192.168.1.1/24", "fd77::1/64")
         self.gateway.interface("eth2", "172.16.5.1/24", "fd88::1/64")
+        self.lan.ip(f"link set eth0 address {LAN_MAC}")
         self.lan.interface("eth0", "192.168.1.7/24", "fd77::7/64")
         self.other.interface("eth0", "172.16.5.7/24", "fd88::7/64")
         self.member.routes(**{"default": "10.0.1.2", "::/0": "fd00:1::2"})
@@ -158,7 +164,11 @@ def test_everything_goes_as_it_came_on_older_kernels(tmp_path: Path) -> None:
 def come_and_go(*unknown: str) -> None:
     """Set a gateway up and take it down, by the settings that the kernel of the test knows."""
     site = Site()
-    site.gateway.set(**{"net/ipv6/conf/eth2/forwarding": "1", "net/ipv6/conf/eth1/accept_ra": "2"})
+    site.gateway.set(**{"net/ipv6/conf/eth2/forwarding": "1"})
+    site.lan.do(advertise)
+    limit = monotonic() + PATIENCE_S
+    while not (advertised := site.gateway.run("ip", "-6", "route", "show", "default", "proto", "ra")):
+        assert monotonic() < limit, "no default route by the advertisement"
 
     def known() -> dict[str, str]:
         return {name: value for name, value in read_settings().items() if not name.endswith(unknown)}
@@ -175,6 +185,7 @@ def come_and_go(*unknown: str) -> None:
         assert exchange(site.member, site.lan, "192.168.1.7")[0] == "10.0.1.1"
         assert exchange(site.member, site.lan, "fd77::7")[0] == "fd00:1::1"
         dropped(site.gateway, site.lan, "fd88::7", NO_ROUTER)
+        assert site.gateway.run("ip", "-6", "route", "show", "default", "proto", "ra")[:40] == advertised[:40]
         back, left = undone(changes, known())
         assert left == ()
         for change in back:
@@ -183,6 +194,14 @@ def come_and_go(*unknown: str) -> None:
         assert_same(before, host_picture())
 
     site.gateway.do(work)
+
+
+def advertise() -> None:
+    """Offer the LAN a router, as its own one would."""
+    packet = Ether(src=LAN_MAC, dst="33:33:00:00:00:01") / IPv6(src=LAN_LINK_LOCAL, dst="ff02::1", hlim=255)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as cable_end:
+        cable_end.bind(("eth0", 0))
+        cable_end.send(bytes(packet / ICMPv6ND_RA(routerlifetime=1800)))
 
 
 @in_private_namespace
