@@ -4,8 +4,8 @@ Rules of this module
   1. Everything that a tunnel could touch is in it: links, addresses, routes of all tables, policy rules, the nftables
      ruleset, every sysctl of net.*.conf.*, resolv.conf and hosts.
   2. It is read with the tools of a distribution, a second opinion on our own messages.
-  3. What changes by itself is left out: ages, counters, and what the kernel does on its own to learn its addresses
-     (`settle` waits for that).
+  3. What changes by itself is left out: ages, counters, numbers of interfaces, and what the kernel does on its own to
+     learn its addresses (`settle` waits for that).
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from pathlib import Path
 SYSCTLS = Path("/proc/sys/net")
 FILES = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
 AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S+")
+NUMBER = re.compile(r"^\d+: ")
 RTMGRP_IPV6_IFADDR = 0x100  # linux/rtnetlink.h
 PATIENCE_S = 10  # duplicate address detection takes one or two
 
 
 def host_picture() -> list[str]:
     """Return all lines, in an order that does not depend on who came first."""
-    lines = [f"link {line}" for line in _ip("-o", "link", "show")]
-    lines += sorted(f"address {line}" for line in _ip("-o", "address", "show"))
+    lines = sorted(f"link {NUMBER.sub('', line)}" for line in _ip("-o", "link", "show"))
+    lines += sorted(f"address {NUMBER.sub('', line)}" for line in _ip("-o", "address", "show"))
     for family in ("-4", "-6"):
         lines += sorted(f"route {family} {line}" for line in _ip(family, "-N", "route", "show", "table", "all"))
         lines += [f"rule {family} {line}" for line in _ip(family, "-d", "-N", "rule", "show")]
