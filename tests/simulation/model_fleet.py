@@ -32,6 +32,7 @@ EXPERIMENT: Final = 253  # an IP protocol for experiments, RFC 3692
 NUMBER_BYTES: Final = 8
 MAX_RECORDINGS: Final = 12
 MAX_STRANGERS: Final = 6
+CONSENT: Final = HostConsent(offer_exit=True)  # who is said to offer a default route wants to, on every tier
 
 
 @dataclass
@@ -142,11 +143,12 @@ class Fleet:
         server = str(path.address if path is not None else SERVER)
         if MEMBERS[identity].keys:
             hand = Credentials("key", KEYS[identity, AGES[0]], self.reference.newest.server_keys)
-            host = self.world.host_of(self._client_config(identity, AGES[0], hand, server))
+            config = self._client_config(identity, AGES[0], hand, server)
         else:
             hand = Credentials(MEMBERS[identity].tier)
             legacy = hand.tier == "legacy"
-            host = self.world.host(identity, server=server, method=self.world.method, legacy=legacy)
+            config = self.world.shared_config(identity, server=server, method=self.world.method, legacy=legacy)
+        host = self.world.host_of(replace(config, host=CONSENT))
         host.client.retry_refused = True
         if path is not None:
             path.behind = host.network
@@ -157,8 +159,7 @@ class Fleet:
     def _client_config(self, identity: str, ages: tuple[str, ...], hand: Credentials, server: str) -> ClientConfig:
         config = self.world.client_config(identity, ages=ages)
         pinned = tuple(parse_public_key(key) for key in hand.server_keys)
-        consent = HostConsent(offer_exit=True)  # who is said to offer a default route wants to
-        return replace(config, servers=(ServerAddress(parse_endpoint(server), pinned),), host=consent)
+        return replace(config, servers=(ServerAddress(parse_endpoint(server), pinned),), host=CONSENT)
 
     def give_keys(self, site: Site, ages: tuple[str, ...], server_ages: tuple[str, ...]) -> None:
         """Let a client read a configuration with other keys; it changes over while the old session serves."""
@@ -167,7 +168,7 @@ class Fleet:
             site.host.client.reload()
             return
         site.hand = Credentials("key", KEYS[site.identity, ages], KEYS["server", server_ages])
-        config = self._client_config(site.identity, ages, site.hand, str(site.host.client.server))
+        config = self._client_config(site.identity, ages, site.hand, str(site.host.client.config.servers[0].endpoint))
         site.host.client.settings.read = lambda: config
         site.host.client.reload()
         held = Credentials("key", (*held.keys, *site.hand.keys), (*held.server_keys, *site.hand.server_keys))

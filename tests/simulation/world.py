@@ -232,10 +232,13 @@ class World:
         """
         if self.tier is Tier.KEY and not method and key == KEY:
             return self.host_of(self.client_config(identity, ClientOptions(**options)))
-        method = method or self.method
+        return self.host_of(self.shared_config(identity, key=key, method=method or self.method, **options))
+
+    def shared_config(self, identity: str, *, key: str = KEY, method: str, **options: Any) -> ClientConfig:
+        """Return the configuration of a member of the shared or the legacy tier."""
         crypto = "plain" if method == "plain" else f"{OPTION_NAMES[method]}:{key}"
         options = {"server": str(SERVER), "crypto": crypto, **options}
-        return self.host_of(client_config_from_options(ClientOptions(identity=identity, **options)))
+        return client_config_from_options(ClientOptions(identity=identity, **options))
 
     def host_of(self, config: ClientConfig) -> Host:
         """Start a client with this configuration on a host of its own."""
