@@ -96,7 +96,8 @@ class LinuxHostNetwork:
                 f"ip link set dev {wished.device} txqueuelen {TXQUEUELEN} gso_max_size {GSO_MAX_BYTES}",
                 f"ip link set dev {wished.device} addrgenmode none",
             ]
-        facts = look(wished, snapshot, HostTable(wished.device), journal)
+        table = self._table if wished.device == self._device else HostTable(wished.device)
+        facts = look(wished, snapshot, table, journal)
         names = {link.index: link.name for link in snapshot.links}
         steps = plan_changes(wished, facts, journal.kept, {}).steps
         return (*commands, *(step.command(names) for step in steps))

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute, IPRSocket
@@ -32,6 +33,7 @@ class Host:
     """A host with a card on two networks, default routes, and a static route."""
 
     def __init__(self) -> None:
+        Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")  # nobody else is on the cable
         self.ip = IPRoute()
         self.ip.link("set", index=1, state="up")
         self.ip.link("add", ifname="eth0", kind="veth", peer="cable")
