@@ -12,7 +12,8 @@ Rules of this module
      LANs send, and replies. All else is dropped. A host that offers nothing gets no such rules: what it forwards is its
      own business.
   4. Where we switched forwarding on, nothing is forwarded but from and to the tunnel. A bridge still passes frames
-     between its ports, which this hook sees where br_netfilter is loaded.
+     between its ports, which this hook sees where br_netfilter is loaded; and another client on this host has a table
+     of its own to judge its packets.
   5. Sources are kept, but where masquerading is wished, and always at the uplinks. It is matched by both interfaces:
      what the LAN itself sends is never translated.
   6. Prefix translation is stateful (conntrack), so errors inside ICMP are translated with it.
@@ -200,6 +201,8 @@ def _forward(wished: HostState, around: Surroundings, opened: Opened) -> Iterato
     if opened != Opened():
         for name in sorted(around.bridges):
             yield f"iifname {_quoted(name)} oifname {_quoted(name)} accept"
+        for side in ("iifname", "oifname") if around.clients else ():
+            yield f'{side} {_set(sorted(around.clients))} accept comment "judged by the table of that client"'
     for version, names in ((4, opened.ipv4), (6, opened.ipv6)):
         where = "" if EVERY in names else f"iifname {_set(sorted(names))} "
         if names:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rustun.backends.base import HostState, Prefix
-from rustun.backends.host_snapshot import Route, Snapshot
+from rustun.backends.host_judgement import is_tun
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL, Route, Snapshot
 
 NEXT_HOP: Final = struct.Struct("=HBBi")  # struct rtnexthop (linux/rtnetlink.h): length, flags, weight, interface
 BRIDGE: Final = "bridge"
@@ -31,12 +32,14 @@ class Surroundings:
         uplinks: IP version -> the interfaces of default routes.
         connected: networks that the host has at an interface, of both versions.
         bridges: interfaces that are bridges.
+        clients: TUN devices of other clients on this host.
     """
 
     ways: dict[Prefix, tuple[str, ...]] = field(default_factory=dict)
     uplinks: dict[int, tuple[str, ...]] = field(default_factory=dict)
     connected: tuple[Prefix, ...] = ()
     bridges: frozenset[str] = frozenset()
+    clients: frozenset[str] = frozenset()
 
 
 def survey(wished: HostState, snapshot: Snapshot) -> Surroundings:
@@ -44,6 +47,7 @@ def survey(wished: HostState, snapshot: Snapshot) -> Surroundings:
     names = {link.index: link.name for link in snapshot.links if link.name != wished.device}
     own = snapshot.link(wished.device)
     routes = [route for route in snapshot.routes if own is None or route.device != own.index]
+    users = {route.device for route in routes if route.protocol == ROUTE_PROTOCOL}
     offered = (*wished.forwarding.lans, *(real for _, real in wished.forwarding.mapping))
     defaults = {version: [route for route in routes if _is_default(route, version)] for version in (4, 6)}
     return Surroundings(
@@ -51,6 +55,7 @@ def survey(wished: HostState, snapshot: Snapshot) -> Surroundings:
         uplinks={version: _names(found, names) for version, found in defaults.items()},
         connected=tuple(dict.fromkeys(route.prefix for route in routes if _is_connected(route))),
         bridges=frozenset(link.name for link in snapshot.links if link.kind == BRIDGE),
+        clients=frozenset(names[one] for one in users & names.keys() if is_tun(one, snapshot)),
     )
 
 

@@ -147,6 +147,17 @@ def test_interfaces_that_we_opened_forward_for_the_tunnel_only() -> None:
     assert chains(state, around)["forward"][-1] == 'oifname "rustun0" goto into_tunnel'
 
 
+def test_what_another_client_forwards_is_not_judged() -> None:
+    """If this fails, two gateways on one host silence each other: a drop in any table is final."""
+    state, opened = wish(forwarding=Forwarding(lans=(LAN,))), Opened(frozenset({"br0"}))
+    around = Surroundings({LAN: ("br0",)}, clients=frozenset({"site1"}))
+    forward = chains(state, around, opened)["forward"]
+    theirs = [number for number, line in enumerate(forward) if '{ "site1" } accept' in line]
+    assert [forward[number].split()[0] for number in theirs] == ["iifname", "oifname"]
+    assert "drop" in forward[-1]
+    assert max(theirs) < len(forward) - 1
+
+
 def test_the_kill_switch_lets_out_what_is_listed() -> None:
     """If this fails, a packet leaves in clear, or the server cannot be reached."""
     rules = chains(HostState("rustun0", 1500, outside=SERVERS, kill_switch=True))

@@ -91,3 +91,13 @@ def test_every_path_of_a_route_counts() -> None:
     hops = NEXT_HOP.pack(16, 0, 0, UPLINK) + bytes(8) + NEXT_HOP.pack(0, 0, 0, WIFI)
     route = Route(ip_network("0.0.0.0/0"), 0, 4, path=(("RTA_MULTIPATH", hops + b"\x08"),))
     assert survey(wish(), host(route)).uplinks[4] == ("eth1", "wlan0")
+
+
+def test_tunnels_of_other_clients_are_told_by_their_routes() -> None:
+    """If this fails, the table of one client drops what another client on this host forwards."""
+    other, strangers = Link(8, "site1", "tun", True, 1500), Link(9, "tun0", "tun", True, 1500)
+    routes = (device_route(ip_network("10.8.0.0/16"), 8, 114), device_route(ip_network("10.7.0.0/16"), 9, 3))
+    pin = device_route(ip_network("203.0.113.7/32"), UPLINK, 114)
+    own = device_route(ip_network("10.6.0.0/16"), TUN, 114)
+    snapshot = Snapshot((*LINKS, other, strangers), (), (*routes, pin, own))
+    assert survey(wish(), snapshot).clients == {"site1"}
