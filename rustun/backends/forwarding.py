@@ -11,8 +11,9 @@ Rules of this module
   3. A host that forwards already needs nothing.
   4. Undoing goes backwards, and only for a setting that is still as we set it. Whoever made the whole host an IPv4
      router meanwhile (`ip_forward`, as container engines do) set each interface as well: it stays, and is reported.
+     So that this can be told, the switch of the whole host is noted as it was.
   5. The IPv6 switch of the whole host takes `forwarding` of every interface along. Interfaces that had it on before
-     are noted, unchanged, and get it back.
+     are noted, unchanged, and get it back; so a host is looked at as it would be without us (`without`).
   6. Names have slashes, as under /proc/sys and as `sysctl` takes them too: an interface's name may have dots.
 """
 
@@ -75,8 +76,8 @@ def needed(wished: HostState, around: Surroundings, present: Mapping[str, str]) 
     """
     changes: list[Change] = []
     if names := _forwarding_at(wished, around, 4):
-        if present.get(IPV4_SWITCH) == ON:
-            changes.append(Change(IPV4_SWITCH, ON, ON))
+        if IPV4_SWITCH in present:
+            changes.append(Change(IPV4_SWITCH, present[IPV4_SWITCH], present[IPV4_SWITCH]))
         changes += _switched_on(IPV4, "forwarding", names, wished.device, present)
     if names := _forwarding_at(wished, around, 6):
         changes += _ipv6(names, wished.device, present)
@@ -122,6 +123,31 @@ def _interfaces(present: Mapping[str, str]) -> list[str]:
     return sorted(names - {EVERY, "lo"})
 
 
+def without(changes: Iterable[Change], present: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings as they would be if these changes had not been made; what `needed` is asked with.
+
+    Args:
+        changes: those of all clients on this host, as `needed` returned them.
+        present: name -> value of the settings as they are.
+    """
+    earlier = [change for change in changes if change.before]
+    made_router = _made_router(earlier, present)
+    found = dict(present)
+    if any(change.name == IPV6_SWITCH for change in earlier) and present.get(IPV6_SWITCH) == ON:
+        found.update((f"{IPV6}/{interface}/forwarding", OFF) for interface in _interfaces(present))
+    for change in earlier:
+        ours = present.get(change.name) == change.ours
+        if ours and not (made_router and _parts(change.name)[0] == IPV4):
+            found[change.name] = change.before
+    return found
+
+
+def _made_router(earlier: Iterable[Change], present: Mapping[str, str]) -> bool:
+    """Return whether somebody made the whole host an IPv4 router after these changes."""
+    noted = {change.before for change in earlier if change.name == IPV4_SWITCH}
+    return present.get(IPV4_SWITCH) == ON and ON not in noted
+
+
 def opened(changes: Iterable[Change], device: str) -> Opened:
     """Return where these changes, those of the journal among them, opened the host beside the device."""
     found: dict[str, set[str]] = {IPV4: set(), IPV6: set()}
@@ -140,8 +166,7 @@ def undone(changes: Iterable[Change], present: Mapping[str, str]) -> tuple[tuple
         present: name -> value of the settings as they are; interfaces that are gone are not in it.
     """
     earlier = list(changes)
-    before = {change.name: change.before for change in earlier}
-    now_router = present.get(IPV4_SWITCH) == ON and before.get(IPV4_SWITCH) != ON
+    made_router = _made_router(earlier, present)
     back: list[Change] = []
     left: list[str] = []
     for change in reversed(earlier):
@@ -150,7 +175,7 @@ def undone(changes: Iterable[Change], present: Mapping[str, str]) -> tuple[tuple
             continue
         family, _, _ = _parts(change.name)
         noted = change.before == change.ours
-        if noted or (value == change.ours and not (family == IPV4 and now_router)):
+        if noted or (value == change.ours and not (family == IPV4 and made_router)):
             back.append(Change(change.name, value, change.before))
         elif value != change.before:
             why = "this host was made a router meanwhile" if value == change.ours else f"{change.ours} when we set it"

@@ -198,12 +198,8 @@ def _reasons(reasons: list[str], lost: tuple[str, ...]) -> tuple[str, ...]:
 
 def _without_us(facts: Facts, kept: Kept) -> dict[str, str]:
     """Return the settings as they would be if no client had come to this host."""
-    found = dict(facts.settings)
-    for journal in (kept, *facts.others.values()):
-        for change in journal.settings:
-            if facts.settings.get(change.name) == change.ours and change.before:
-                found[change.name] = change.before
-    return found
+    journals = (kept, *facts.others.values())
+    return forwarding.without((change for journal in journals for change in journal.settings), facts.settings)
 
 
 def _undone(kept: Kept, wanted: tuple[Change, ...], facts: Facts) -> tuple[list[Step], tuple[str, ...]]:

@@ -292,7 +292,7 @@ GUARDS: Final = (
     Guard(
         "what others set meanwhile is not taken back",
         "backends/forwarding.py",
-        "value == change.ours and not (family == IPV4 and now_router)",
+        "value == change.ours and not (family == IPV4 and made_router)",
         "True",
         "tests/unit/backends/test_forwarding.py::test_settings_that_others_made_meanwhile_stay",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rustun.backends.base import Forwarding, HostState
-from rustun.backends.forwarding import Change, Opened, needed, opened, read_settings, undone, write_setting
+from rustun.backends.forwarding import Change, Opened, needed, opened, read_settings, undone, without, write_setting
 from rustun.backends.surroundings import Surroundings
 from rustun.errors import HostError, RightsError
 
@@ -46,8 +46,10 @@ class Kernel:
     def make(self, changes: tuple[Change, ...]) -> list[str]:
         """Make changes as a host does; return them as people read them."""
         for change in changes:
+            before = self.read().get(change.name)
             write_setting(change, self.root)
-            self.set(change.name, change.ours)
+            if change.ours != before:
+                self.set(change.name, change.ours)
         return [f"{change.name.removeprefix('net/')} {change.before}>{change.ours}" for change in changes]
 
 
@@ -59,6 +61,7 @@ def test_single_interfaces_where_the_kernel_can(tmp_path: Path, exit_too: bool) 
     changes = needed(wish(exit_too), AROUND, before)
     names = ("rustun0", "eth0", "eth1") if exit_too else ("rustun0", "eth1")
     assert kernel.make(changes) == [
+        "ipv4/conf/all/forwarding 0>0",
         *(f"ipv4/conf/{name}/forwarding 0>1" for name in names),
         *(f"ipv6/conf/{name}/force_forwarding 0>1" for name in names),
     ]
@@ -77,6 +80,7 @@ def test_older_kernels_become_a_router_that_still_listens_to_others(tmp_path: Pa
     before = kernel.read()
     changes = needed(wish(), AROUND, before)
     assert kernel.make(changes) == [
+        "ipv4/conf/all/forwarding 0>0",
         "ipv4/conf/rustun0/forwarding 0>1",
         "ipv4/conf/eth1/forwarding 0>1",
         "ipv6/conf/default/accept_ra 1>2",
@@ -86,6 +90,7 @@ def test_older_kernels_become_a_router_that_still_listens_to_others(tmp_path: Pa
     ]
     assert opened(changes, "rustun0") == Opened(frozenset({"eth1"}), frozenset({"all"}))
     assert needed(wish(), AROUND, kernel.read()) == ()
+    assert needed(wish(), AROUND, without(changes, kernel.read())) == changes  # whoever looks again, notes the same
     back, left = undone(changes, kernel.read())
     kernel.make(back)
     assert (kernel.read(), left) == (before, ())
@@ -122,6 +127,8 @@ def test_settings_that_others_made_meanwhile_stay(tmp_path: Path) -> None:
     kernel.set(f"{V4}/all/forwarding", "1")
     kernel.set(f"{V6}/eth0/force_forwarding", "2")
     kernel.set(f"{V6}/eth1/force_forwarding", "0")
+    again = needed(wish(exit_too=True), AROUND, without(changes, kernel.read()))
+    assert opened(again, "rustun0").ipv4 == frozenset()  # the containers' packets are not ours to drop
     back, left = undone(changes, kernel.read())
     assert [change.name for change in back] == [f"{V6}/rustun0/force_forwarding"]
     assert f"{V6}/eth0/force_forwarding is left at 2: 1 when we set it; it was 0 before" in left
@@ -138,8 +145,9 @@ def test_interfaces_that_come_and_go(tmp_path: Path) -> None:
     gone = {name: value for name, value in present.items() if "/eth1/" not in name}
     assert undone(changes, gone) == ((), ())
     write_setting(Change(f"{V4}/eth9/forwarding", "0", "1"), tmp_path)
-    without = {name: value for name, value in present.items() if "/eth1/" not in name and "ipv6" not in name}
-    assert [change.name for change in needed(wish(), AROUND, without)] == [f"{V4}/rustun0/forwarding"]
+    less = {name: value for name, value in present.items() if "/eth1/" not in name and "ipv6" not in name}
+    names = [change.name for change in needed(wish(), AROUND, less)]
+    assert names == [f"{V4}/all/forwarding", f"{V4}/rustun0/forwarding"]
 
 
 def test_refusals_have_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
