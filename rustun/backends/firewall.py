@@ -195,7 +195,7 @@ def _into_tunnel(around: Surroundings) -> Iterator[str]:
 def _forward(wished: HostState, around: Surroundings, opened: Opened) -> Iterator[str]:
     device = _quoted(wished.device)
     for side in ("iifname", "oifname"):
-        yield f"{side} {device} tcp flags syn / syn,rst tcp option maxseg size set rt mtu"
+        yield f"{side} {device} tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
     yield f"iifname {device} goto from_tunnel"
     yield f"oifname {device} goto into_tunnel"
     if opened != Opened():
@@ -213,7 +213,7 @@ def _kill_switch_chains(wished: HostState) -> Iterator[str]:
     if not wished.kill_switch:
         return
     yield from _chain("outside", "", _outside(wished))
-    refuse = ["jump outside", "counter reject with icmpx admin-prohibited"]
+    refuse = ["jump outside", "counter reject with icmpx type admin-prohibited"]
     drop = ["jump outside", 'counter drop comment "beside the tunnel"']
     yield from _chain("kill_switch_output", "type filter hook output priority filter", refuse)
     yield from _chain("kill_switch", "type filter hook postrouting priority filter", drop)
