@@ -44,7 +44,7 @@ from rustun.backends.host_steps import (
     WriteHosts,
 )
 from rustun.backends.hosts_file import with_block
-from rustun.backends.surroundings import Surroundings, survey
+from rustun.backends.surroundings import survey
 from rustun.errors import HostError
 
 HOSTS_HINT: Final = 'names = "off" in client.toml does without'
@@ -126,8 +126,7 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
     snapshot = facts.snapshot
     link = snapshot.link(wished.device)
     accepted, unset = accept_addresses(wished, snapshot, link) if link is not None else (wished, {})
-    around = survey(accepted, snapshot)
-    table = _table(accepted, facts, kept, around, refused)
+    table = _table(accepted, facts, kept, refused)
     undo, left = _undone(kept, table.settings, facts)
     set_, failed_settings = _set(table.settings, facts, refused)
     routes = _routes(accepted, facts, kept, link, refused)
@@ -165,11 +164,12 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
     )
 
 
-def _table(wished: HostState, facts: Facts, kept: Kept, around: Surroundings, refused: Refusals) -> _Table:
+def _table(wished: HostState, facts: Facts, kept: Kept, refused: Refusals) -> _Table:
     """Return what becomes of the firewall: as wished, else without what a gateway needs, else nothing."""
     bare = replace(wished, forwarding=Forwarding())
     reasons: list[str] = []
     for candidate in dict.fromkeys((wished, bare)):
+        around = survey(candidate, facts.snapshot)
         settings = forwarding.needed(candidate, around, _without_us(facts, kept))
         try:
             script = firewall.script(candidate, around, forwarding.opened(settings, wished.device))

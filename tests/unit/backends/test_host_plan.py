@@ -12,7 +12,7 @@ from rustun.backends import host_judgement
 from rustun.backends.base import Endpoint, HostState, Prefix
 from rustun.backends.host_judgement import Networks, accept_addresses
 from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
-from rustun.backends.host_snapshot import ROUTE_PROTOCOL, RTPROT_KERNEL, Link, Route, Snapshot, device_route
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL, RTPROT_KERNEL, Link, Route, Rule, Snapshot, device_route
 
 ETHERNET, TUN, OTHER_TUN = 2, 7, 8
 LINK = Link(TUN, "rustun0", "tun", True, 1500)
@@ -341,3 +341,80 @@ def test_containment_agrees_with_the_library() -> None:
         inner, outer = prefix(), prefix()
         expected = inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
         assert (Networks([outer]).holding(inner) == outer) == expected
+
+
+EXITS = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
+
+def exit_wish(*routes: str) -> HostState:
+    return replace(wish(*routes, outside=("203.0.113.7", "192.168.1.9")), exits=EXITS[:1])
+
+
+def test_an_exit_stands_in_a_table_of_its_own() -> None:
+    """If this fails, an exit node takes over what the host itself routes, or nothing goes there."""
+    plan = plan_routes(exit_wish("10.0.2.0/24"), HOST, LINK)
+    assert {(str(route.prefix), route.table) for route in plan.add} == {("10.0.2.0/24", 254), ("0.0.0.0/0", 114)}
+    assert plan.add_rules == (Rule(4, 11_400, 254, 0), Rule(4, 11_401, 114))
+    assert text(pin.prefix for pin in plan.pin) == ["192.168.1.9/32", "203.0.113.7/32"]  # also where not needed now
+    stands = replace(done(plan, HOST), exits=(plan.routes[-1],), rules=plan.add_rules)
+    again = plan_routes(exit_wish("10.0.2.0/24"), replace(stands, routes=stands.routes[:-1]), LINK)
+    assert (again.pin, again.add, again.add_rules, again.remove_rules, again.remove) == ((), (), (), (), ())
+    gone = plan_routes(wish("10.0.2.0/24"), stands, LINK)
+    assert set(gone.remove_rules) == set(plan.add_rules)
+    assert EXITS[0] in {route.prefix for route in gone.remove}
+
+
+def test_an_exit_stays_while_no_server_can_be_reached() -> None:
+    """If this fails, traffic for the tunnel goes in clear as soon as a network comes back."""
+    host = replace(HOST, routes=HOST.routes[:2])
+    plan = plan_routes(exit_wish("203.0.0.0/16"), host, LINK)
+    assert EXITS[0] in {route.prefix for route in plan.routes}
+    assert "no other path" in dict(plan.refused)[ip_network("203.0.0.0/16")]
+
+
+def test_one_way_out_of_a_host() -> None:
+    """If this fails, two clients with an exit node each fight for the host's traffic."""
+    theirs = device_route(EXITS[0], OTHER_TUN, ROUTE_PROTOCOL, 114)
+    links = (*LINKS, Link(OTHER_TUN, "rustun1", "tun", True, 1500))
+    rules = (Rule(4, 11_400, 254, 0), Rule(4, 11_401, 114))
+    plan = plan_routes(exit_wish(), replace(HOST, links=links, exits=(theirs,), rules=rules), LINK)
+    assert dict(plan.refused) == {EXITS[0]: "rustun1 is this host's way out already"}
+    assert (plan.add, plan.add_rules, plan.remove_rules) == ((), (), ())
+
+
+def test_what_the_kernel_refused_is_refused() -> None:
+    """If this fails, a route that cannot be made counts as one, or the server's path is lost with its pin."""
+    wished = wish("203.0.113.0/24", "10.0.2.0/24", outside=("203.0.113.7",))
+    plan = plan_routes(wished, HOST, LINK)
+    unpinned = plan_routes(wished, done(plan, HOST), LINK, failed={plan.pin[0]: "No route to host"})
+    [(prefix, reason)] = unpinned.refused
+    assert (str(prefix), "whose path cannot be kept: No route to host" in reason) == ("203.0.113.0/24", True)
+    assert text(route.prefix for route in unpinned.remove) == ["203.0.113.0/24"]
+    route = next(route for route in plan.add if str(route.prefix) == "10.0.2.0/24")
+    assert dict(plan_routes(wished, HOST, LINK, failed={route: "No room"}).refused) == {
+        route.prefix: "the kernel says: No room"
+    }
+    no_rule = plan_routes(exit_wish(), HOST, LINK, failed={Rule(4, 11_400, 254, 0): "not supported"})
+    assert dict(no_rule.refused) == {EXITS[0]: "the kernel says: not supported"}
+    assert no_rule.add_rules == ()
+
+
+@pytest.mark.parametrize(
+    ("accept", "refused"),
+    [
+        (None, []),
+        ((), ["10.0.1.2/32", "10.0.1.0/24", "10.0.2.0/24", "fd00:2::/64"]),
+        (("10.0.0.0/8",), ["fd00:2::/64"]),
+        (("10.0.1.0/24", "fd00::/8"), ["10.0.2.0/24"]),
+        (("10.0.2.0/25",), ["10.0.1.2/32", "10.0.1.0/24", "10.0.2.0/24", "fd00:2::/64"]),
+    ],
+)
+def test_nothing_outside_accept_routes(accept: tuple[str, ...] | None, refused: list[str]) -> None:
+    """Row 40. If this fails, a server routes what this host's owner never agreed to."""
+    prefixes = None if accept is None else tuple(map(ip_network, accept))
+    wished = replace(wish("10.0.2.0/24", "fd00:2::/64", addresses=("10.0.1.2/24",)), accept=prefixes)
+    accepted, unset = accept_addresses(wished, HOST, LINK)
+    found = {**dict(plan_routes(accepted, HOST, LINK).refused), **unset}
+    expected = [text for text in refused if text != "10.0.1.0/24" or accepted.addresses]
+    assert text(found) == sorted(expected)
+    assert all("outside accept_routes" in reason for reason in found.values())
