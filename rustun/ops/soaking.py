@@ -54,6 +54,7 @@ RUNS: Final = (
         60,
     ),
     LongRun("bad-handshakes", "100,000 at a real server", ("tests/netlab/test_strangers.py",), "soak", 10),
+    LongRun("host", "each step of a client on its host as its last", ("tests/netlab/test_host_crash.py",), "soak", 10),
     LongRun("model-1", MODEL_RUN, (f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
     LongRun("model-2", MODEL_RUN, (f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )
