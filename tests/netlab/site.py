@@ -35,6 +35,7 @@ T = TypeVar("T")
 PATIENCE_S = 10.0  # only reached where something hangs
 ETH_P_ALL = 3
 BUFFER_BYTES = 4 << 20
+TRANSFER_BYTES = 20_000
 DEVICE = "rustun0"
 
 
@@ -197,8 +198,11 @@ def transfer(here: Machine, there: Machine, address: str, port: int = 9000, *, b
         far, source = server.accept()
         with far:
             for sender, receiver in ((client, far), (far, client)):
-                sender.sendall(b"x" * 20_000)
-                assert len(receiver.recv(20_000, socket.MSG_WAITALL)) == 20_000
+                sender.sendall(bytes(TRANSFER_BYTES))
+                left = TRANSFER_BYTES
+                while left:
+                    assert (received := len(receiver.recv(left))) > 0
+                    left -= received
             return str(source[0]), str(client.getpeername()[0])
 
 

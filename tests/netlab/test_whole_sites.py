@@ -1,0 +1,134 @@
+"""Whole rustun processes: two sites of one range, and a laptop that leaves by one of them behind a kill switch.
+
+      a 192.168.10.5 -- site-a ----+                        +---- site-b -- b 192.168.10.7
+        seen as 192.168.11.5       |  198.18.N.2            |       seen as 192.168.12.7
+                                   +------ internet --------+
+                    laptop --------+       203.0.113.7 (server), 8.8.8.8, 2001:4860::8
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet
+
+from tests.netlab.own_world import in_own_world
+from tests.netlab.running import KEY, PORT, SERVER, SERVER_TOML, Running
+from tests.netlab.site import Machine, Tap, cable, exchange, transfer
+
+EXITS = ["0.0.0.0/0", "::/0"]
+MEMBERS = {
+    "site-a": (1, ["192.168.11.0/24", "fd11::/64"], "{}"),
+    "site-b": (2, ["192.168.12.0/24", "fd12::/64", *EXITS], "offer_exit = true"),
+    "laptop": (3, [], 'exit_node = "site-b"\nkill_switch = true'),
+}
+CLIENT_TOML = """
+identity = "{identity}"
+servers = [{{ address = "{server}:{port}" }}]
+[crypto_config]
+chacha20poly1305 = "{key}"
+[host_config]
+{host}
+"""
+SITE = """
+gateway = ["192.168.10.0/24", "fd10::/64"]
+cider_mapping = {{ "192.168.1{number}.0/24" = "192.168.10.0/24", "fd1{number}::/64" = "fd10::/64" }}
+"""
+
+
+class World(ExitStack):
+    """The machines of the picture, the server and the clients; use as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self.internet = Machine("internet")
+        self.internet.interface("lo", f"{SERVER}/32", "8.8.8.8/32", "2001:4860::8/128")
+        self.machines: dict[str, Machine] = {}
+        self.hosts: dict[str, Machine] = {}
+        entries = []
+        for identity, (number, ciders, _) in MEMBERS.items():
+            self._connect(identity, number)
+            entries.append(
+                {"cluster": "acme", "identity": identity, "private_ip": f"10.0.1.{number}", "mask": "255.255.255.0"}
+                | {"gateway": "10.0.1.254", "private_ip6": f"fd00:1::{number}/64", "ciders": ciders}
+            )
+        (folder / "server.toml").write_text(SERVER_TOML)
+        (folder / "routes.json").write_text(json.dumps(entries))
+        self._run("server", ["serve"], self.internet)
+
+    def client(self, identity: str) -> Running:
+        """Start a member's client, and wait until it has a session and the host is set up."""
+        number, ciders, more = MEMBERS[identity]
+        host = (SITE.format(number=number) if ciders else "") + more.replace("{}", "")
+        text = CLIENT_TOML.format(identity=identity, server=SERVER, port=PORT, key=KEY, host=host)
+        file = self._folder / f"{identity}.toml"
+        file.write_text(text)
+        file.chmod(0o600)
+        running = self._run(identity, ["connect", "--config", file.name], self.machines[identity])
+        running.until_online()
+        return running
+
+    def _connect(self, identity: str, number: int) -> None:
+        machine = self.machines[identity] = Machine(identity)
+        cable(machine, "eth0", self.internet, identity)
+        machine.interface("eth0", f"198.18.{number}.2/24", f"2a00:{number}::2/64")
+        self.internet.interface(identity, f"198.18.{number}.1/24", f"2a00:{number}::1/64")
+        machine.routes(**{"default": f"198.18.{number}.1", "::/0": f"2a00:{number}::1"})
+        if MEMBERS[identity][1]:
+            host = self.hosts[identity] = Machine(f"host of {identity}")
+            cable(machine, "eth1", host, "eth0")
+            machine.interface("eth1", "192.168.10.1/24", "fd10::1/64")
+            last = 5 if number == 1 else 7
+            host.interface("eth0", f"192.168.10.{last}/24", f"fd10::{last}/64")
+            host.routes(**{"default": "192.168.10.1", "::/0": "fd10::1"})
+
+    def _run(self, name: str, arguments: list[str], machine: Machine) -> Running:
+        running = Running(name, self._folder, arguments, machine.namespace)
+        self.callback(running.kill)
+        return running
+
+
+@in_own_world
+def test_two_sites_of_one_range_and_a_way_out(tmp_path: Path) -> None:
+    """If this fails, the parts of a gateway work each for itself, and not together."""
+    with World(tmp_path) as world:
+        clients = {identity: world.client(identity) for identity in ("site-a", "site-b")}
+        a, b = world.hosts["site-a"], world.hosts["site-b"]
+        for client, far in zip(clients.values(), ("site-b", "site-a"), strict=True):
+            client.until(lambda status, far=far: far in json.dumps(status))
+        assert transfer(a, b, "192.168.12.7", bound="192.168.10.7") == ("192.168.11.5", "192.168.12.7")
+        assert transfer(b, a, "fd11::5", bound="fd10::5") == ("fd12::7", "fd11::5")
+        assert exchange(a, b, "fd12::7", bound="fd10::7") == ("fd11::5", "fd12::7")
+        for client in clients.values():
+            assert client.status()["warnings"] == []
+
+        with Tap(world.internet, "laptop") as detector:
+            laptop, machine = world.client("laptop"), world.machines["laptop"]
+            assert laptop.status()["warnings"] == []
+            assert transfer(machine, world.internet, "8.8.8.8") == ("198.18.2.2", "8.8.8.8")
+            assert transfer(machine, world.internet, "2001:4860::8") == ("2a00:2::2", "2001:4860::8")
+            assert transfer(machine, b, "192.168.12.7", bound="192.168.10.7")[0] == "10.0.1.3"
+            assert laptop.end(signal.SIGKILL) == -signal.SIGKILL
+            with machine.udp("0.0.0.0") as program:
+                for address in ("8.8.8.8", "198.18.3.1", "192.168.12.7"):
+                    try:
+                        program.sendto(b"in clear", (address, 53))
+                    except OSError:
+                        continue
+            world.client("laptop")
+            assert transfer(machine, world.internet, "8.8.8.8")[0] == "198.18.2.2"
+            assert {strange for strange in map(beside_the_tunnel, detector.now()) if strange} == set()
+
+
+def beside_the_tunnel(packet: Packet) -> str:
+    """Return what an observer sees of a packet, "" where it is the tunnel's own connection or stays on the link."""
+    if TCP in packet and IP in packet and SERVER in (packet[IP].src, packet[IP].dst):
+        return ""
+    link_only = IPv6 in packet and packet[IPv6].dst.startswith(("ff02:", "fe80:"))
+    return packet.summary() if (IP in packet or IPv6 in packet) and not link_only else ""
