@@ -272,10 +272,6 @@ class TunnelClient:
             self.on_failure(error)
         return goes_on
 
-    def presence_changed(self) -> None:
-        """Let packets follow who is online where."""
-        self.ways.choose_again()
-
     def ways_changed(self) -> None:
         """Let packets take the sessions that there are now."""
         self.ways.use(self.links)

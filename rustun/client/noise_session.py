@@ -147,8 +147,7 @@ class ClientNoiseSession(ClientSession):
             told = message.name, message.address, message.address6, message.prefixes, message.mapping
             self._owner.on_config(own_entry(*told))
         elif isinstance(message, Presence):
-            if self._peers.note_presence(message):
-                self._owner.on_presence()
+            self._peers.note_presence(message)
         elif isinstance(message, RekeyAsk):
             self._start_rekey()
         elif isinstance(message, RekeyReply):

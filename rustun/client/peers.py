@@ -133,14 +133,12 @@ class Peers:
         self._wanted.clear()
         return wanted
 
-    def note_presence(self, answer: Presence) -> bool:
-        """Take an answer about presence, passing over strangers to the directory; return whether it is news."""
-        before = dict(self._presence)
+    def note_presence(self, answer: Presence) -> None:
+        """Take an answer about presence; what it says of strangers to the directory is passed over."""
         for identity in (*answer.online, *answer.offline):
             self._presence.pop(identity, None)  # so that it goes to the end
             if identity in self.entries:
                 self._presence[identity] = identity in answer.online
-        return self._presence != before
 
     def forget_generation(self) -> None:
         """A new session begins: its server may count generations anew. What is known stays until it is replaced."""

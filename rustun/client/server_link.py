@@ -64,9 +64,6 @@ class LinkOwner(Protocol):
     def link_news(self) -> None:
         """What is known of this member or of the cluster has changed."""
 
-    def presence_changed(self) -> None:
-        """Who is online has changed, and nothing else."""
-
     def link_refused(self, error: RefusedError) -> bool:
         """A server that has our key will not have us; return whether it is asked again after a while."""
 
@@ -249,7 +246,6 @@ class ServerLink:
             config.keepalive_interval * config.keepalive_threshold,
             self._on_config,
             self._owner.link_news,
-            self._owner.presence_changed,
             self._on_session_closed,
         )
         own, session = open_session(self._owner.tools, stream, accepted, owner, config, self.peers)

@@ -52,7 +52,6 @@ class Owner:
         silence_seconds: how long the server may be silent.
         on_config: called when the server told this member its own entry.
         on_directory: called when what is known of the cluster has changed.
-        on_presence: called when somebody turned out to be online who was not, or the other way round.
         on_closed: called once, with the session, the reason and the seconds to wait before the next try (0: as usual).
     """
 
@@ -60,7 +59,6 @@ class Owner:
     silence_seconds: float
     on_config: Callable[[OwnEntry], None]
     on_directory: Callable[[], None]
-    on_presence: Callable[[], None]
     on_closed: Callable[[ClientSession, str, float], None]
 
 

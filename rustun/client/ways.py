@@ -22,8 +22,7 @@ from rustun.client.session import ClientSession
 from rustun.client.uplink import Uplink
 from rustun.protocol.packet import flow_addresses
 
-LOOK_SECONDS: Final = 1.0  # between looks at which of several sessions are proven, and questions about presence
-PRESENCE_LOOKS: Final = 5  # of these until the presence of those who are sent packets is doubted
+LOOK_SECONDS: Final = 2.0  # between looks at what nobody tells; a question to each server in a large cluster
 
 
 class Ways:
@@ -38,8 +37,6 @@ class Ways:
         self._reactor = reactor
         self._used: list[tuple[ServerLink, ClientSession]] = []
         self._timer: Timer | None = None
-        self._looks = 0
-        self._proven: list[bool] = []
 
     def use(self, links: Iterable[ServerLink]) -> None:
         """Let packets take the sessions of these links, in this order; told again when one has begun or ended."""
@@ -80,12 +77,7 @@ class Ways:
         if len(self._used) < 2:
             return
         self._look_later()
-        now = self._reactor.now()
-        proven = [session.proven(now) for _, session in self._used]
-        self._looks += 1
-        if proven != self._proven or self._looks % PRESENCE_LOOKS == 0:
-            self._proven = proven
-            self.choose_again()
+        self.choose_again()
         for link, _ in self._used:
             link.ask_presence(link.peers.presence_wanted())
 

@@ -81,7 +81,8 @@ def test_a_new_session_counts_anew_and_keeps_what_is_known() -> None:
     peers.receive(Directory(51, 50, 0, 2, (B,), ()))
     peers.forget_generation()
     assert set(peers.entries) == {"a"}
-    assert peers.receive(snapshot(C))
+    told = [(peers.current, peers.receive(snapshot(A))) for _ in range(2)]
+    assert told == [(False, True), (True, False)], "the same entries, and now they are this session's"
 
 
 def own(*offered: str) -> OwnEntry:
