@@ -311,8 +311,10 @@ class TunnelClient:
         self._apply_planned = False
         own = self._own = self._own_entry()
         tun = self.tun
-        if tun is None or self._stopped or (own is None and not self.config.host.kill_switch):
+        if tun is None or self._stopped:
             return
+        if own is None and self.host_state is not None and not self.config.host.kill_switch:
+            return  # once is enough: what an earlier client left is gone by then
         outside = tuple(dict.fromkeys(endpoint for link in self.links for endpoint in link.outside))
         routes = self._routes(own) if own is not None else ()
         members = self.members if any(link.peers.heard for link in self.links) else None

@@ -243,7 +243,7 @@ GUARDS: Final = (
     Guard(
         "a kill switch does not wait for a first session",
         "client/client.py",
-        "(own is None and not self.config.host.kill_switch)",
+        "own is None and self.host_state is not None and not self.config.host.kill_switch",
         "own is None",
         f"{SIMULATION}/test_host_wishes.py::test_a_kill_switch_stands_from_the_start_to_the_end",
     ),

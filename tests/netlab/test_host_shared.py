@@ -125,6 +125,20 @@ def test_a_kill_switch_of_a_dead_client_is_said_to_the_next() -> None:
 
 
 @in_private_namespace
+def test_a_kill_switch_of_a_dead_client_stands_until_the_first_wish_of_the_next() -> None:
+    """If this fails, packets leave in clear between two clients, or a host whose owner gave it up stays closed."""
+    with Host():
+        in_child(lambda: start(replace(WISH, kill_switch=True, forwarding=Forwarding())))
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        assert any("kill_switch" in line for line in host_picture())
+        network.apply(HostState("rustun0", 1500))
+        assert not any("kill_switch" in line for line in host_picture())
+        network.clear()
+        device.close()
+
+
+@in_private_namespace
 def test_a_running_client_is_not_cleaned_up() -> None:
     """If this fails, `rustun cleanup` on a healthy host takes the tunnel away."""
     with Host():

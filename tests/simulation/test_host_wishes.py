@@ -47,6 +47,14 @@ def test_a_kill_switch_stands_from_the_start_to_the_end(make_world: MakeWorld) -
     assert host.host_network.state is None
 
 
+def test_the_host_is_set_up_before_a_first_session(make_world: MakeWorld) -> None:
+    """If this fails, the kill switch of a dead client keeps the next one, which has none, from its server for ever."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    world.stop_server()
+    host = joining(world, "m1", HostConsent())
+    assert state(host) == HostState("rustun0", 1500, outside=(SERVER,))
+
+
 def test_what_cannot_be_had_is_told_once_and_shown_as_long_as_it_holds(make_world: MakeWorld) -> None:
     """If this fails, nobody sees that traffic goes in clear, or a log is full of it."""
     world = make_world(EXIT, tier=Tier.KEY)
