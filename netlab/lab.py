@@ -88,7 +88,9 @@ class Laboratory:
     def start_client(self, identity: str) -> NodeProcess:
         """Start `rustun connect` in a member's namespace, without waiting."""
         configuration = self.files.configuration / f"{self._stem(identity)}.toml"
-        return self._start(identity, ["connect", "--config", str(configuration), "--tun", TUN, *self._client_options])
+        state = self.files.sockets / f"{self._stem(identity)}.state"  # each namespace has a journal of its own
+        options = ["--config", str(configuration), "--tun", TUN, "--state-dir", str(state), *self._client_options]
+        return self._start(identity, ["connect", *options])
 
     def _stem(self, node: str) -> str:
         return SERVER if node == SERVER else self.spec.member(node).stem

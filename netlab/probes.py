@@ -64,6 +64,15 @@ class Tap:
 
 def craft(probe: Probe) -> list[bytes]:
     """Return the packets of a probe, checksums complete."""
+    packet = _whole(probe)
+    if probe.kind != "fragments":
+        return [bytes(packet)]
+    if packet.version == 6:
+        return [bytes(part) for part in _fragments6(packet, probe)]
+    return [bytes(part) for part in fragment(packet, fragsize=FRAGMENT_BYTES)]
+
+
+def _whole(probe: Probe) -> Packet:
     six = ":" in probe.destination
     payload = (MARK + probe.number.to_bytes(4, "big")) * (FRAGMENTED_BYTES // 8 if probe.kind == "fragments" else MARKS)
     network = _network(probe, six)
@@ -77,9 +86,7 @@ def craft(probe: Probe) -> list[bytes]:
         case _:
             port = ECHO_PORT if probe.kind == "tcp-open" else CLOSED_PORT
             packet = network / TCP(sport=SOURCE_PORT, dport=port, flags="S", seq=SEQUENCE_BASE + probe.number * 4)
-    if probe.kind != "fragments":
-        return [bytes(packet)]
-    return [bytes(part) for part in (_fragments6(packet, probe) if six else fragment(packet, fragsize=FRAGMENT_BYTES))]
+    return packet
 
 
 def _network(probe: Probe, six: bool) -> Packet:
@@ -171,6 +178,8 @@ class Prober:
             number: {seen.inside for packet in packets for seen in recognise(packet)}
             for number, packets in self._packets.items()
         }
+        # a gateway's firewall joins fragments, and its kernel cuts them anew: any piece of the whole is as it was sent
+        self._whole = {p.number: bytes(_whole(p).payload) for p in probes if p.kind == "fragments"}
         self._ends = {p.number: (_packed(p.source), _packed(p.destination)) for p in probes}
         self._open = ExitStack()
         self._taps: dict[socket.socket, Tap] = {}
@@ -235,9 +244,8 @@ class Prober:
     def _sight(self, tap: Tap, seen: Seen) -> None:
         source, destination = self._ends[seen.number]
         answer = seen.destination == source and seen.source != source  # whoever gives it: a broadcast asks everybody
-        altered = not answer and (
-            (seen.source, seen.destination) != (source, destination) or seen.inside not in self._inside[seen.number]
-        )
+        as_sent = seen.inside in self._inside[seen.number] or seen.inside in self._whole.get(seen.number, b"")
+        altered = not answer and ((seen.source, seen.destination) != (source, destination) or not as_sent)
         self.sightings.add(Sighting(seen.number, tap.node, answer, altered))
 
 

@@ -32,6 +32,10 @@ log_format_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON, and only that.")
 
+state_dir_option = click.option(
+    "--state-dir", type=FILE, metavar="DIR", help="Where it is kept what to put back. [default: /var/lib/rustun]"
+)
+
 
 @click.group(context_settings=SETTINGS)
 @click.version_option(rustun.__version__, "-V", "--version", prog_name="rustun", message="%(prog)s %(version)s")
@@ -102,9 +106,16 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
 @click.option("--mtu", type=int, metavar="BYTES", help="[default: 1500, 1430 with --legacy]")
 @click.option("--gateway", metavar="PREFIX", multiple=True, help="A LAN that this host forwards for; may be repeated.")
 @click.option("--masq", is_flag=True, default=None, help="Hide tunnel addresses from these LANs behind this host's.")
-@click.option("--no-offload", is_flag=True, help="Exchange single packets with the kernel: slower, for comparisons.")
+@click.option(
+    "--no-offload",
+    "offload",
+    flag_value=False,
+    default=None,
+    help="Exchange single packets with the kernel: slower, for comparisons.",
+)
 @click.option("--legacy", is_flag=True, help="Speak the seed's wire: no forward secrecy, no replay protection.")
 @click.option("--retry-refused", is_flag=True, help="Keep trying when the server refuses this client (for services).")
+@state_dir_option
 @click.option("--dry-run", is_flag=True, help="Print what this host would get, as commands, and leave it untouched.")
 @json_option
 @control_option
@@ -112,8 +123,8 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
 @log_format_option
 def connect(
     config: Path | None,
-    no_offload: bool,
     retry_refused: bool,
+    state_dir: Path | None,
     dry_run: bool,
     as_json: bool,
     control: Path | None,
@@ -137,7 +148,6 @@ def connect(
       [security_config]
       private_key_file = "/etc/rustun/client.key"
     """
-    options = {**typed, "offload": False if no_offload else None}
     if as_json and not dry_run:
         raise click.UsageError("--json is for --dry-run; what runs is shown by: rustun status --json")
 
@@ -145,8 +155,8 @@ def connect(
         from rustun.cli import connect as command
 
         if dry_run:
-            return command.dry_run(config, options, control, verbosity, log_format, as_json=as_json)
-        return command.connect(config, options, control, verbosity, log_format, retry_refused=retry_refused)
+            return command.dry_run(config, typed, control, state_dir, verbosity, log_format, as_json=as_json)
+        return command.connect(config, typed, control, state_dir, verbosity, log_format, retry_refused=retry_refused)
 
     sys.exit(run_command("rustun connect", verbosity, work))
 
@@ -231,6 +241,32 @@ def status(as_json: bool, control: Path | None, verbosity: int) -> None:
         return command.status(control, as_json=as_json)
 
     sys.exit(run_command("rustun status", verbosity, work))
+
+
+@main.command(short_help="Take off what a killed client left on this host.")
+@click.option("--device", metavar="NAME", help="Of that client's TUN device. [default: of all that are found]")
+@state_dir_option
+@json_option
+@verbose_option
+def cleanup(device: str | None, state_dir: Path | None, as_json: bool, verbosity: int) -> None:
+    """Take off what a client left on this host that was killed: routes, rules, firewall table, settings, names.
+
+    What a running client has is left alone; the next client takes all of it off by itself. Called by
+    systemd after a service that did not end in order, a kill switch stays. Exit code 1 when something
+    had to be left, or the client of --device still runs. Needs root.
+
+    \b
+    Examples:
+      sudo rustun cleanup
+      sudo rustun cleanup --device rustun0
+    """
+
+    def work() -> int:
+        from rustun.cli import cleanup as command
+
+        return command.cleanup(device, state_dir, as_json=as_json)
+
+    sys.exit(run_command("rustun cleanup", verbosity, work))
 
 
 @main.command(short_help="Print a shell's completion script.")

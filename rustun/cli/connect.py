@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from rustun.admin.control import client_socket
 from rustun.backends.base import HostNetwork
 from rustun.backends.cpu import aes_is_fast
+from rustun.backends.host_journal import STATE_DIR
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.process import harden
 from rustun.backends.sockets import LinuxNetwork
@@ -35,6 +36,7 @@ def connect(
     config_file: Path | None,
     typed: Mapping[str, Any],
     control: Path | None,
+    state_dir: Path | None,
     verbosity: int,
     log_format: LogFormat,
     *,
@@ -45,12 +47,13 @@ def connect(
     Args:
         config_file: a client.toml, if there is one.
         typed: the fields of ClientOptions, None where an option was not given.
+        state_dir: folder of the journal, or None for the usual one.
         retry_refused: a sealed refusal is no end: try again every 60 s.
 
     Raises: RustunError when it cannot start, or must not go on.
     """
     config, command, reread = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
-    client = _client(config, command, LinuxHostNetwork())
+    client = _client(config, command, LinuxHostNetwork(state_dir or STATE_DIR))
     client.settings.read = reread
     client.retry_refused = retry_refused
     command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)
@@ -61,6 +64,7 @@ def dry_run(
     config_file: Path | None,
     typed: Mapping[str, Any],
     control: Path | None,
+    state_dir: Path | None,
     verbosity: int,
     log_format: LogFormat,
     *,
@@ -72,7 +76,7 @@ def dry_run(
     """
     config, command, _ = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
     refuse_beside_another(config.identity, control)
-    host = UntouchedHost(LinuxHostNetwork())
+    host = UntouchedHost(LinuxHostNetwork(state_dir or STATE_DIR))
     rehearsal = DryRun(_client(config, command, host), host, command)
     command.run(rehearsal, None)
     rehearsal.print(as_json)

@@ -70,7 +70,8 @@ class Running:
         self.log = ""
         self._name = name
         self._socket = folder / f"{name}.sock"
-        command = [*program, *arguments, "--control", str(self._socket), "-v"]
+        state = ["--state-dir", str(folder / f"{name}.state")] if arguments[0] == "connect" else []
+        command = [*program, *arguments, *state, "--control", str(self._socket), "-v"]
 
         def start() -> subprocess.Popen[str]:
             return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
@@ -182,6 +183,10 @@ class Site:
         """Start the client m0 here."""
         arguments = ["connect", "-s", f"{SERVER}:{PORT}", "-i", "m0", "--crypto-file", "key", *options]
         return self.keep(Running("client", self.folder, arguments))
+
+    def connect_with(self, file: str) -> Running:
+        """Start a client here, with a configuration of the folder."""
+        return self.keep(Running("client", self.folder, ["connect", "--config", file]))
 
     def index(self, name: str) -> int:
         """Return an interface's index, 0 where there is none of that name."""

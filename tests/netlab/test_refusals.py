@@ -22,7 +22,8 @@ from tests.netlab.running import ENVIRONMENT, HANG_S, KEY, RUSTUN
 IN_CREATE = 0x100
 PR_CAPBSET_DROP, CAP_NET_ADMIN = 24, 12  # a right that is gone after an exec, also for root
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
-CONNECT = ("connect", "-s", "127.0.0.1:1", "-i", "m0", "--crypto-file", "key", "--control", "c.sock")
+CONNECT = ("connect", "-s", "127.0.0.1:1", "-i", "m0", "--crypto-file", "key", "--control", "c.sock",
+           "--state-dir", "state")  # fmt: skip
 SERVER_TOML = f"""
 [server_config]
 listen_addr = "127.0.0.1:8080"
