@@ -262,8 +262,7 @@ def test_what_waits_for_a_restart_is_documented() -> None:
         assert change == ("reload" if taken else "restart"), key
     device = {f"tunnel_config.{name.removeprefix('tun_')}" for name in WAITING}
     for key, change in changes["client"].items():
-        unused = key.startswith("host_config.")
-        assert change == ("-" if unused else "restart" if key in device | {"identity"} else "reload"), key
+        assert change == ("restart" if key in device | {"identity"} else "reload"), key
 
 
 @pytest.mark.parametrize(
