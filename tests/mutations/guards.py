@@ -301,7 +301,7 @@ GUARDS: Final = (
         "backends/host_judgement.py",
         "if wished.accept is not None and accept.holding(prefix) is None:",
         "if False:",
-        "tests/unit/backends/test_host_plan.py::test_nothing_outside_accept_routes",
+        "tests/unit/backends/test_host_judgement.py::test_nothing_outside_accept_routes",
     ),
     Guard(
         "what is about to be changed stands in the journal first",
