@@ -131,6 +131,7 @@ def _show_client(document: Document, console: Console) -> None:
         _show_table(SERVER_COLUMNS, [_server_cells(server) for server in servers], console)
     refused = document.get("refused_routes") or {}
     _show_messages("not routed", [f"{prefix}: {reason}" for prefix, reason in refused.items()], "bold red", console)
+    _show_messages("warning", document.get("warnings") or [], "bold red", console)
     tun = document.get("tun") or {}
     offloads = ", ".join(_word(name) for name in tun.get("offloads") or []) or "no offloads"
     _show_messages("device", [f"{_word(tun.get('name'))}, MTU {_word(tun.get('mtu'))}, {offloads}"], "", console)

@@ -77,6 +77,7 @@ CLIENT: dict[str, Any] = {
     "addresses": ["10.0.1.2/24"],
     "routes": ["10.0.1.0/24"],
     "refused_routes": {"192.168.1.0/24": "is a network of eth0"},
+    "warnings": ["nft is not installed"],
     "peers": [
         {
             "identity": "bj-office-gw",
@@ -153,6 +154,7 @@ def test_client() -> None:
         ["rustun client 0.3.0", "up 1 min 1 s", "bj-dev online", "server vpn.example:8080 (198.18.0.1:8080)"],
         ["session: shared tier, aes256", "last proof of life 0 s ago", "round trip 0.5 ms"],
         ["not routed: 192.168.1.0/24: is a network of eth0"],
+        ["warning: nft is not installed"],
         ["device: rustun0, MTU 1500, csum, tso4"],
         ["addresses: 10.0.1.2/24"],
         ["routes: 10.0.1.0/24"],

@@ -14,7 +14,7 @@ from tests.simulation.world import World, entry
 CLIENT_KEYS = {
     "identity", "state", "server", "remote", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms", "tun", "addresses",
     "routes", "refused_routes", "peers", "received_bytes", "received_packets", "sent_bytes", "sent_packets", "drops",
-    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key", "servers",
+    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key", "servers", "warnings",
 }  # fmt: skip
 SERVER_KEYS = {
     "state", "server", "remote", "tier", "cipher", "public_key", "server_public_key", "age_s", "proof_age_s", "rtt_ms",
