@@ -50,7 +50,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("command", [[], ["serve"], ["connect"], ["check"], ["keygen"], ["status"], ["cleanup"], ["completion"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["connect"], ["check"], ["keygen"], ["status"], ["cleanup"], ["completion"]]
+)
 def test_help(command: list[str], flag: str) -> None:
     """A command has no help, or its help is wider than 100 columns."""
     result = typed(*command, flag)
