@@ -13,8 +13,9 @@ Rules
   2. Interface indexes and MAC addresses are chosen here, so everything can be wired in one batch without asking back.
   3. The server is the router of the outside as well: members have a default route by way of it, and its other addresses
      (those that the inventory gives it) are reached by that route alone, as on the internet.
-  4. The server forwards nothing by itself: what passes between members passed through rustun. In a *plain* topology
-     there is no rustun: the server's kernel routes between the same addresses, and that is the measure for speed.
+  4. Nobody forwards by itself: what passes between members passed through rustun, and what reaches a LAN goes by a
+     gateway that rustun made one. In a *plain* topology there is no rustun: the kernels of the server and of the
+     gateways route between the same addresses, and that is the measure for speed.
 """
 
 from __future__ import annotations
@@ -170,7 +171,8 @@ def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
         if plain:
             server_routes += _plain_routes(member, inner.index, outside)
         node, lan_nodes, lan_cables = _site(spec, member, outside_addresses(0), macs)
-        nodes += [replace(node, loopback=_alone(member.addresses) if plain else ()), *lan_nodes]
+        bare = replace(node, loopback=_alone(member.addresses), forwards=bool(node.bridges)) if plain else node
+        nodes += [bare, *lan_nodes]
         cables += lan_cables
     server = Node(SERVER, "server", forwards=plain, routes=tuple(server_routes))
     return Topology((server, *nodes), tuple(cables), named)
@@ -221,7 +223,7 @@ def _site(
             ways = {address.version: address.ip for address in gateway}
             defaults = tuple(Route(d, FIRST_INDEX, ways[d.version]) for d in DEFAULTS if d.version in ways)
             nodes.append(Node(host.name, "host", routes=defaults))
-    node = Node(member.identity, "member", forwards=bool(bridges), bridges=tuple(bridges), routes=tuple(routes))
+    node = Node(member.identity, "member", bridges=tuple(bridges), routes=tuple(routes))
     return node, nodes, cables
 
 

@@ -54,6 +54,8 @@ class Site:
         sockets = Path("/run", name)
         sockets.mkdir()
         self.lab = Laboratory(spec, Files(self.folder, self.folder, sockets))
+        for gateway in {host.behind for host in spec.hosts}:  # by hand, as with the seed: no file says `gateway`
+            self.lab.namespaces[gateway].run(partial(Path("/proc/sys/net/ipv4/ip_forward").write_text, "1"))
 
     def serve(self, crypto: str, control: Path = DEFAULT_SERVER_SOCKET) -> None:
         """Write etc/server.toml as the seed has it and type `rustun serve etc/server.toml`."""
