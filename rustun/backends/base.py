@@ -2,7 +2,7 @@
 
 Rules of these contracts
   1. Everything runs on one thread and is driven by callbacks of a Reactor; nothing here blocks, except `resolve`
-     (which is run through `Reactor.run_in_thread`) and the short netlink calls of HostNetwork.
+     (which is run through `Reactor.run_in_thread`) and the short calls of HostNetwork (netlink; `nft` takes 10 ms).
   2. "Would block" is a value (None or 0), never an exception.
   3. Errors of the transport surface as `ConnectionError`, those of a TUN device as described there; no other OSError
      leaves a data-path method.

@@ -3,7 +3,7 @@
 Rules of this module
   1. The host is read anew each time, so it does not matter who changed what in between.
   2. Steps are carried out in the order of the plan, routes of one kind in one go. After the first kind of which the
-     host refused something, and after an address went, the host is looked at again and the rest planned anew.
+     host refused something, and after an address went, the rest is planned anew, by a new look where anything was done.
   3. A refused route, rule, setting, table or name is a line in the report. A refused device or address is an error.
   4. Without a journal nothing is set whose earlier value nobody could restore: no setting, no name.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -75,23 +76,30 @@ def bring_about(wished: HostState, hands: Hands, *, keep_table: bool = False, de
     journal = hands.journal
     refused: dict[Step, str] = {}
     done: list[Step] = []
+    facts: Facts | None = None
     with journal.alone() if wished.forwarding != Forwarding() or journal.kept.settings else nullcontext():
         for _ in range(MOST_LOOKS):
-            snapshot = hands.netlink.snapshot()
-            if dead:
-                snapshot = replace(snapshot, links=tuple(one for one in snapshot.links if one.name != wished.device))
-            facts = look(wished, snapshot, hands.table, journal, names=dead)
-            if keep_table:
-                facts = replace(facts, table="")
+            facts = facts or _see(wished, hands, keep_table=keep_table, dead=dead)
             changes = plan_changes(wished, facts, journal.kept, refused)
             if keep_table:
                 changes = replace(changes, after=_with_table(changes.after, journal.kept))
+            before = len(done)
             failed = _write_down(changes, journal) or _carry_out(changes.steps, hands, done)
             if not failed and not any(isinstance(step, RemoveAddress) for step in changes.steps):
                 journal.put(changes.after)
                 return Outcome(changes.report, tuple(done))
             refused |= failed
+            if len(done) > before:
+                facts = None
     raise HostError(f"somebody undoes what is set up at {wished.device}", "look who else configures its network")
+
+
+def _see(wished: HostState, hands: Hands, *, keep_table: bool, dead: bool) -> Facts:
+    snapshot = hands.netlink.snapshot()
+    if dead:
+        snapshot = replace(snapshot, links=tuple(link for link in snapshot.links if link.name != wished.device))
+    facts = look(wished, snapshot, hands.table, hands.journal, names=dead)
+    return replace(facts, table="") if keep_table else facts
 
 
 def _with_table(after: Kept, kept: Kept) -> Kept:
@@ -223,5 +231,6 @@ def _reason(error: RustunError) -> str:
 
 
 def _kernel() -> tuple[int, int]:
-    major, minor, *_ = (*os.uname().release.split("."), "0")
-    return int(major), int(minor)
+    """Return the kernel's version; what follows its first two numbers may be anything ("6.18-rc3")."""
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -11,6 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from rustun.backends import tun
 from rustun.backends.base import HostReport, HostState
 from rustun.backends.host_changes import plan_changes
 from rustun.backends.host_journal import STATE_DIR, HostJournal, devices
-from rustun.backends.host_snapshot import Link, Snapshot
+from rustun.backends.host_snapshot import Link
 from rustun.backends.host_table import HostTable
 from rustun.errors import HostError, RightsError
 
@@ -54,10 +55,10 @@ class LinuxHostNetwork:
         device = tun.open_device(name, offload)
         try:
             with _kernel(f"set up TUN device {device.name}") as sock:
-                link = _find(sock.snapshot(), device.name)
-                sock.set_queue(link.index, mtu=mtu, txqueuelen=TXQUEUELEN, gso_max_size=GSO_MAX_BYTES)
+                index = _check_there(device.name)
+                sock.set_queue(index, mtu=mtu, txqueuelen=TXQUEUELEN, gso_max_size=GSO_MAX_BYTES)
                 with suppress(OSError):  # a host without IPv6, or an MTU under 1280
-                    sock.silence_ipv6(link.index)
+                    sock.silence_ipv6(index)
                 self._take_over(device.name, sock)
         except (HostError, RightsError):
             device.close()
@@ -72,7 +73,7 @@ class LinuxHostNetwork:
         from rustun.backends.host_executor import Hands, bring_about  # rule 4
 
         with _kernel(f"configure {wished.device}") as sock:
-            _find(sock.snapshot(), wished.device)
+            _check_there(wished.device)
             journal = self._take_over(wished.device, sock)
             report = bring_about(wished, Hands(sock, self._table, journal)).report
             return replace(report, warnings=(*journal.warnings, *report.warnings))
@@ -135,11 +136,12 @@ class LinuxHostNetwork:
         return tuple(line for one in found if not one.running for line in one.left)
 
 
-def _find(snapshot: Snapshot, device: str) -> Link:
-    link = snapshot.link(device)
-    if link is None:
-        raise HostError(f"TUN device {device} is gone")
-    return link
+def _check_there(device: str) -> int:
+    """Return the interface's number. Raises: HostError: it is gone."""
+    try:
+        return socket.if_nametoindex(device)
+    except OSError as error:
+        raise HostError(f"TUN device {device} is gone") from error
 
 
 @contextmanager
