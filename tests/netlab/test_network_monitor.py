@@ -10,7 +10,7 @@ from typing import Any, Self
 from pyroute2 import IPRoute
 
 from rustun.backends import network_monitor
-from rustun.backends.host_plan import ROUTE_PROTOCOL
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from rustun.backends.network_monitor import GATHER_SECONDS, SPACING_SECONDS, LinuxNetworkMonitor
 from rustun.backends.reactor import EpollReactor
 from tests.netlab.private_namespace import in_private_namespace
