@@ -172,9 +172,11 @@ class TunnelClient:
     def _on_settings(self) -> None:
         if self._stopped:
             return
-        present = {link.server: link for link in self.links}
+        present = {link.attempts.first_address: link for link in self.links}
         self.links = tuple(
-            present.pop(one.server) if one.server in present else ServerLink(self._surroundings, one, self)
+            present.pop(one.first_address)
+            if one.first_address in present
+            else ServerLink(self._surroundings, one, self)
             for one in self.settings.attempts
         )
         for link in present.values():

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, Protocol
 
 from rustun.backends.base import Endpoint, Network, Reactor, Stream, Timer, TunDevice
@@ -35,7 +34,7 @@ from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
-NEXT_SECONDS: Final = 0.1  # before the next of several keys is tried; the usual wait follows the last
+NEXT_SECONDS: Final = 0.1  # before the next of several keys or addresses is tried; the usual wait follows the last
 
 
 class LinkOwner(Protocol):
@@ -104,7 +103,7 @@ class ServerLink:
         self.attempts = attempts
         self.state = "connecting"
         self.remote: Endpoint | None = None
-        self.outside: tuple[Endpoint, ...] = (attempts.server,) if _is_numeric(attempts.server) else ()
+        self.outside: tuple[Endpoint, ...] = ()
         self.session: ClientSession | None = None
         self.peers = Peers(around.settings.config.identity)
         self.configured = False
@@ -125,8 +124,8 @@ class ServerLink:
 
     @property
     def server(self) -> Endpoint:
-        """The server as it was configured."""
-        return self.attempts.server
+        """The server's address as it was configured, of several the one that is tried or in use."""
+        return self.attempts.present.address
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -205,7 +204,7 @@ class ServerLink:
         around = self._around
         tun = self._owner.tun
         hello = around.settings.hello(tun.offloads if tun is not None else frozenset())
-        secret = self.attempts.present
+        secret = self.attempts.present.secret
         try:
             return begin_handshake(around.reactor, around.buffers, stream, secret, hello, around.random_bytes, on_done)
         except ProtocolError:
@@ -311,11 +310,3 @@ class ServerLink:
         if own != self.peers.own or not self.configured:
             self.peers.own, self.configured = own, True
             self._owner.link_news()
-
-
-def _is_numeric(endpoint: Endpoint) -> bool:
-    try:
-        ip_address(endpoint.host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
