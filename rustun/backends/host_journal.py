@@ -9,7 +9,9 @@ Rules of this module
      with the power, and with the network namespace.
   3. What another boot or another namespace wrote speaks of nothing that still is, but for /etc/hosts.
   4. A file that cannot be read is set aside with a warning; it never stands in the way of a start.
-  5. Several clients on one host have a journal each and look into those of the others: what two of them need stays
+  5. Root may look into the folder of a service that runs as another user: no link is followed, and nothing that this
+     user wrote becomes the content of /etc/hosts, which it could not write itself.
+  6. Several clients on one host have a journal each and look into those of the others: what two of them need stays
      until the last one goes, who then puts back what the first one found.
 """
 
@@ -21,9 +23,10 @@ import json
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +94,9 @@ class HostJournal:
             self.problem = error
             return
         try:
-            self.kept = self._read()
+            self.kept = _read(self._file)
+        except FileNotFoundError:
+            return
         except (OSError, ValueError, TypeError, KeyError) as error:
             self._set_aside(error, hold)
 
@@ -142,7 +147,7 @@ class HostJournal:
             if device == self._device:
                 continue
             try:
-                yield device, _from_document((self._folder / f"host-{device}.json").read_text())
+                yield device, _read(self._folder / f"host-{device}.json")
             except (OSError, ValueError, TypeError, KeyError):
                 continue
 
@@ -151,13 +156,6 @@ class HostJournal:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    def _read(self) -> Kept:
-        if not self._file.exists():
-            return NOTHING
-        if self._file.stat().st_size > MAX_BYTES:
-            raise ValueError(f"over {MAX_BYTES >> 20} MiB")
-        return _from_document(self._file.read_text())
 
     def _set_aside(self, error: Exception, hold: bool) -> None:
         what = f"{self._file} cannot be read ({error})"
@@ -173,7 +171,8 @@ class HostJournal:
 
     def _replace(self, text: str, durable: bool) -> None:
         new = self._file.with_suffix(".new")
-        with new.open("w") as file:
+        new.unlink(missing_ok=True)
+        with new.open("x") as file:  # never through a link
             file.write(text + "\n")
             if durable:
                 file.flush()
@@ -198,11 +197,33 @@ def _lock(state_dir: Path, device: str) -> int:
 
 
 def _open_lock(file: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            lock = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(file, flags)
     except OSError as error:
         raise _unwritable(file, error) from error
+    owner = file.parent.stat()
+    if owner.st_uid != os.geteuid():
+        with suppress(OSError):  # root looks into a service's folder: the service has to be able to lock it, too
+            os.fchown(lock, owner.st_uid, owner.st_gid)
+    return lock
+
+
+def _read(file: Path) -> Kept:
+    """Return what a journal says. Raises: OSError, ValueError, TypeError, KeyError: it cannot be read, or is none."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, encoding="utf-8") as opened:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_size > MAX_BYTES:
+            raise ValueError(f"over {MAX_BYTES >> 20} MiB")
+        kept = _from_document(opened.read())
+    return kept if found.st_uid in (0, os.geteuid()) else replace(kept, hosts_write=None)
 
 
 class HeldError(HostError):

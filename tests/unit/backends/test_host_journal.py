@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -152,3 +153,40 @@ def test_a_full_disk_leaves_what_stood_there(tmp_path: Path, monkeypatch: pytest
             found.write(replace(KEPT, hosts=False))
     assert found.kept == KEPT
     assert json.loads(file.read_text())["hosts"] is True
+
+
+def test_no_link_and_no_pipe_is_followed(tmp_path: Path) -> None:
+    """If this fails, a service's user has root write any file on the host, or hang, by `rustun cleanup`."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "host-rustun0.new").symlink_to(victim)
+    (folder / "host-rustun0.json").symlink_to(victim)
+    (folder / "host-site1.lock").symlink_to(victim)
+    os.mkfifo(folder / "host-site2.json")
+    found = journal(folder)
+    assert "cannot be read" in found.warnings[0]
+    found.write(KEPT)
+    assert victim.read_text() == "precious"
+    assert journal(folder, "site1").problem is not None
+    assert "it is no file" in journal(folder, "site2").warnings[0]
+    assert list(found.others()) == []
+
+
+def test_another_users_journal_says_nothing_about_the_hosts_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, a service's user writes /etc/hosts by the hand of root."""
+    file = written(tmp_path)
+    real = os.fstat
+
+    def of_another(descriptor: int) -> os.stat_result:
+        found = list(real(descriptor))
+        found[4] = 4711  # st_uid
+        return os.stat_result(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", of_another)
+        assert journal(tmp_path).kept == replace(KEPT, hosts_write=None)
+    assert file.exists()
