@@ -191,7 +191,7 @@ class TunnelClient:
         if not self._stopped:
             self._apply_host()
             for link in self.links:
-                link.probe()
+                link.network_changed()
 
     def status(self) -> dict[str, object]:
         """Return the client's part of the status document; who asks twice learns who is online in a large cluster."""

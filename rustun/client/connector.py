@@ -7,7 +7,8 @@ Rules of this module
      before or as soon as that fails. The first that connects wins, and the others are closed.
   3. A try ends in exactly one call of `on_outcome`, unless it is cancelled; then in none.
   4. A network that changes under a race gives every address another chance, beside the connections that are under way:
-     a first packet that was lost is repeated a second later, too late for who waits.
+     a first packet that was lost is repeated a second later, too late for who waits. Those of the last STEP_SECONDS get
+     that long first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 
 from rustun.backends.base import Endpoint, Network, Reactor, Stream, Timer
 from rustun.client.handshake import ClientHandshake, Outcome
+from rustun.client.narrow_paths import NarrowPaths
 from rustun.errors import ProtocolError
 
 CONNECT_SECONDS: Final = 10.0  # for one address
@@ -38,6 +40,7 @@ class Connector:
         on_connected: called with the server's address when a handshake begins.
         on_outcome: called with what came of a try; the stream is None, or closed, when the outcome is a failure.
     Attributes:
+        narrow: which addresses get small segments.
         on_unresolved: called with what the resolver said, when addresses known from earlier are tried instead.
     """
 
@@ -50,6 +53,7 @@ class Connector:
         on_connected: Callable[[Endpoint], None],
         on_outcome: Callable[[Stream | None, Outcome], None],
     ) -> None:
+        self.narrow = NarrowPaths()
         self.on_unresolved: Callable[[str], None] = _nobody_asks
         self._reactor = reactor
         self._network = network
@@ -67,6 +71,8 @@ class Connector:
         self._connecting: dict[Stream, Timer] = {}
         self._patience: Timer | None = None  # with the resolver
         self._step: Timer | None = None
+        self._began_at = 0.0  # the present race
+        self._again: Timer | None = None  # the next one
         self._handshake: ClientHandshake | None = None
 
     def begin(self, server: Endpoint) -> None:
@@ -88,7 +94,12 @@ class Connector:
     def network_changed(self) -> None:
         """Give every address another chance, rule 4; harmless when nothing is tried."""
         if self._server is not None and self._handshake is None:
-            self._resolve(self._server)
+            _stop(self._again)
+            when = self._began_at + STEP_SECONDS
+            if self._reactor.now() < when:
+                self._again = self._reactor.call_at(when, self.network_changed)
+            else:
+                self._resolve(self._server)
 
     # --- the name ----------------------------------------------------------------------------------------------------
 
@@ -96,6 +107,7 @@ class Connector:
         self._question += 1
         question = self._question
         self._resolving = True
+        self._began_at = self._reactor.now()
         self._found, self._waiting = [], []
         self._reactor.run_in_thread(
             lambda: self._network.resolve(server), lambda found: self._on_answer(question, server, found)
@@ -143,7 +155,8 @@ class Connector:
         while self._waiting:
             address = self._waiting.pop(0)
             try:
-                stream = self._network.connect(address)
+                small = self.narrow.segment_bytes(address.host, self._reactor.now())
+                stream = self._network.connect(address, small)
             except OSError as problem:
                 self._error = f"cannot connect to {address}: {problem.strerror or problem}"
                 continue
@@ -194,6 +207,7 @@ class Connector:
     def _end_race(self) -> None:
         _stop(self._patience)
         _stop(self._step)
+        _stop(self._again)
         self._resolving = False
         self._waiting = []
         for stream in list(self._connecting):

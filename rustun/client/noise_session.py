@@ -159,7 +159,7 @@ class ClientNoiseSession(ClientSession):
 
     def _on_pong(self, message: Pong, now: float) -> None:
         if message.id < self._next_ping:
-            self.proved_at = now
+            self.note_answer(now)
         asked_at = self._pings.pop(message.id, None)
         if asked_at is not None:
             self.rtt_ms = (now - asked_at) * 1e3

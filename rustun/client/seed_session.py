@@ -53,7 +53,7 @@ class ClientSeedSession(ClientSession):
         self.cipher_name = cipher_name
         self._identity = identity
         self._seed_codec = codec
-        self._asked_at: float | None = None
+        self._sent_at: float | None = None
 
     def begin(self) -> None:
         """Ask for the cluster at once."""
@@ -62,7 +62,7 @@ class ClientSeedSession(ClientSession):
 
     def send_keepalive(self) -> None:
         """Send a KeepAlive; the answer carries the cluster."""
-        self._asked_at = self.tools.reactor.now()
+        self._sent_at = self.tools.reactor.now()
         body = SeedKeepAlive(identity=self._identity).encode(4096)
         self.send_control(lambda: self._seed_codec.seal_message(FrameType.SEED_KEEPALIVE, body))
 
@@ -83,10 +83,10 @@ class ClientSeedSession(ClientSession):
         if answer.identity not in ("", self._identity):
             self.tools.pump.drops["foreign-identity"] += 1
             return
-        if self._asked_at is not None:
-            self.proved_at = self.tools.reactor.now()
-            self.rtt_ms = (self.proved_at - self._asked_at) * 1e3
-            self._asked_at = None
+        if self._sent_at is not None:
+            self.note_answer(self.tools.reactor.now())
+            self.rtt_ms = (self.proved_at - self._sent_at) * 1e3
+            self._sent_at = None
         entries = seed_entries(answer.peer_details)
         before = self._peers.entries
         self._peers.replace(entries)

@@ -7,7 +7,10 @@ Rules of this module
   1. Nothing unauthenticated is terminal (see handshake.py). A sealed refusal is told to the client, which knows of the
      other servers, and tried again after a while.
   2. A session hands over to the next one where the tier allows two; what is known of the cluster stays meanwhile.
-  3. A link touches neither the host nor the device: it tells the client what it has learnt.
+  3. A session that may have lost its way (path_watch.py) is left when another one stands; where the tier allows only
+     one, when a connection does; and at once where it cannot recover.
+  4. A change of this host's network ends a wait of our own, not one that a server asked for.
+  5. A link touches neither the host nor the device: it tells the client what it has learnt.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from rustun.client.attempts import Attempts
 from rustun.client.backoff import Backoff
 from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
+from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
 from rustun.client.noise_session import ClientNoiseSession
+from rustun.client.path_watch import Doubt, PathWatch
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.seed_session import ClientSeedSession
 from rustun.client.session import ClientSession, Owner, Tools
@@ -119,7 +124,11 @@ class ServerLink:
             around.reactor, around.network, self._on_resolved, self._begin_handshake, self._on_connected,
             self._on_outcome,
         )  # fmt: skip
+        self._connector.on_unresolved = lambda reason: around.log.event("warning", "not-resolved", reason)
+        self._watch: PathWatch | None = None  # of the session in use
+        self._out_of_doubt = False  # a try is made for no other reason
         self._timer: Timer | None = None
+        self._firm = False  # whether the wait is not ours to end
         self._stopped = False
 
     @property
@@ -149,17 +158,20 @@ class ServerLink:
         tier lets nobody in whose place is taken.
         """
         self.attempts = attempts
-        session = self.session
-        stays = isinstance(session, ClientNoiseSession) and self._around.settings.config.tier is Tier.KEY
-        if session is not None and not stays:
-            session.close("asked to reconnect", say="reconnecting")
+        self._out_of_doubt = False
+        if self.session is not None and not self._stays_beside(self.session):
+            self.session.close("asked to reconnect", say="reconnecting")
         self.begin()
 
-    def probe(self) -> None:
-        """The way to the server may have changed: ask for proof of life, or try at once where there is no session."""
-        if self.session is not None:
-            self.session.probe()
-        else:
+    def network_changed(self) -> None:
+        """Look whether the session still has a way to the server; what is tried, or would be soon, is tried now."""
+        self._connector.narrow.forget()
+        self._backoff.reset()
+        if self._watch is not None:
+            self._watch.probe()
+        if self._timer is None:
+            self._connector.network_changed()
+        elif not self._firm:
             self.begin()
 
     def stop(self, reason: str, say: str) -> None:
@@ -178,7 +190,7 @@ class ServerLink:
         """End the session for want of a device, and try again after a while."""
         if self.session is not None:
             self.session.close(reason, say="device gone")
-        self._wait(wait_seconds, reason)
+        self._wait(wait_seconds, reason, firm=True)
 
     # --- one try -----------------------------------------------------------------------------------------------------
 
@@ -197,6 +209,8 @@ class ServerLink:
         self._owner.link_resolved()
 
     def _on_connected(self, remote: Endpoint) -> None:
+        if self.session is not None and self._doubt is not None and not self._stays_beside(self.session):
+            self._leave(self._doubt.reason)
         self._show("handshaking")
         self.remote = remote
 
@@ -235,7 +249,7 @@ class ServerLink:
             self.refused = True
             self.last_error = error.message
             if self._owner.link_refused(error):
-                self._wait(REFUSED_SECONDS, error.message)
+                self._wait(REFUSED_SECONDS, error.message, firm=True)
         self._show("refused")
 
     def _begin_session(self, stream: Stream, accepted: NoiseAccepted | SeedAccepted) -> None:
@@ -248,6 +262,8 @@ class ServerLink:
             self._on_session_closed,
         )
         own, session = open_session(self._owner.tools, stream, accepted, owner, config, self.peers)
+        if self._doubt is not None:
+            self._leave(self._doubt.reason)
         present = self.session
         if isinstance(present, ClientNoiseSession):
             earlier, self._successor = self._successor, session
@@ -269,6 +285,7 @@ class ServerLink:
             "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name,
             public_key=session.public_key,
         )  # fmt: skip
+        self._look_after(session)
         self.peers.own = own
         self.outside = (stream.remote,)
         self.configured = isinstance(session, ClientSeedSession)
@@ -284,19 +301,22 @@ class ServerLink:
         present, self.session, self._successor = self.session, None, None
         if present is not None and self._around.reactor.now() - present.began_at >= STEADY_SECONDS:
             self._backoff.reset()
+        self._look_after(None)
         for one in (present, session):
             if one is not None:
                 one.close(reason)  # the one in use has handed over already: nothing is sent on it any more
         self.reconnects += 1
         if not self._stopped:
-            self._wait(wait_seconds or self._backoff.next_wait(), reason)
+            self._wait(wait_seconds or self._backoff.next_wait(), reason, firm=wait_seconds > 0)
         self._owner.ways_changed()
 
     def _failed(self, reason: str) -> None:
+        self._connector.narrow.acquit()
         self._wait(NEXT_SECONDS if self.attempts.next() else self._backoff.next_wait(), reason)
 
-    def _wait(self, seconds: float, reason: str) -> None:
+    def _wait(self, seconds: float, reason: str, *, firm: bool = False) -> None:
         self._cancel_try()
+        self._firm = firm
         self._show("waiting")
         self.last_error = reason
         reactor = self._around.reactor
@@ -305,6 +325,63 @@ class ServerLink:
         event = "not-connected" if self.session is None else "not-changed-over"
         text = f"{reason}; trying again in {seconds:.1f} s"
         self._around.log.event("warning", event, text, server=str(self.server))
+
+    # --- a session in doubt ------------------------------------------------------------------------------------------
+
+    def _stays_beside(self, session: ClientSession) -> bool:
+        """Return whether a session may serve until the next one stands."""
+        return isinstance(session, ClientNoiseSession) and self._around.settings.config.tier is Tier.KEY
+
+    @property
+    def _doubt(self) -> Doubt | None:
+        return self._watch.doubt if self._watch is not None else None
+
+    def _look_after(self, session: ClientSession | None) -> None:
+        """Watch the way of the session in use from now on."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        if session is not None:
+            self._watch = PathWatch(self._around.reactor, session, self._on_doubt, self._on_trust)
+            host = session.stream.remote.host
+            if self._connector.narrow.confirm(host, self._around.reactor.now()):
+                text = f"the way to {host} seems to swallow full segments: {SMALL_SEGMENT_BYTES} bytes for an hour"
+                self._around.log.event("warning", "narrow-path", text)
+
+    def _on_doubt(self, doubt: Doubt) -> None:
+        session = self.session
+        if session is None or self._successor is not None:
+            return
+        text = f"{doubt.reason}; trying another connection"
+        self._around.log.event("info", "path-doubt", text, server=str(self.server))
+        if doubt.narrow:
+            self._connector.narrow.suspect(session.stream.remote.host)
+        if doubt.final:
+            self._leave(doubt.reason)
+        else:
+            self._out_of_doubt = True
+        if self._around.reactor.now() - session.began_at >= STEADY_SECONDS:
+            self._backoff.reset()
+            self.begin()
+        else:
+            self._wait(self._backoff.next_wait(), doubt.reason)
+
+    def _on_trust(self) -> None:
+        self._connector.narrow.acquit()
+        if self._out_of_doubt:
+            self._out_of_doubt = False
+            self._cancel_try()
+            self.next_try_at = None
+            self.last_error = ""
+
+    def _leave(self, reason: str) -> None:
+        """Let go of a session that has no way to its server."""
+        session, self.session = self.session, None
+        self._look_after(None)
+        if session is not None:
+            session.close(reason)
+            self.reconnects += 1
+        self._owner.ways_changed()
 
     def _on_config(self, own: OwnEntry) -> None:
         if own != self.peers.own or not self.configured:

@@ -76,6 +76,7 @@ class ClientSession(ABC):
         uplink: this session as the pump sees it.
         public_key, server_public_key: that it was made with, in Base64; empty but on the key tier.
         heard_at: when the last valid frame came, seconds of `now()`.
+        asked_at: when the oldest proof of life was sent that the server owes an answer, None where it owes none.
         proved_at: when the server last answered us, which proves both directions.
         rtt_ms: of the last answered keepalive, None before the first.
     """
@@ -100,6 +101,7 @@ class ClientSession(ABC):
         self.closed = False
         self.rtt_ms: float | None = None
         self.began_at = self.heard_at = self.proved_at = tools.reactor.now()
+        self.asked_at: float | None = None
         self._codec = codec
         self._owner = owner
         self._peers = peers
@@ -213,7 +215,7 @@ class ClientSession(ABC):
             return
         if now >= self._next_keepalive:
             self._next_keepalive = now + self._owner.keepalive_seconds
-            self.send_keepalive()
+            self._ask()
         self._on_tick(now)
         due = min(self._next_keepalive, self.heard_at + self._owner.silence_seconds, now + 1.0)
         self._timer = self.tools.reactor.call_at(due, self._tick)
@@ -222,9 +224,21 @@ class ClientSession(ABC):
         """Tell whether the last proof of life was answered in time, or its answer may still come."""
         return now < self.proved_at + self._owner.keepalive_seconds + PROOF_SECONDS
 
-    def probe(self) -> None:
-        """Ask for proof of life now."""
-        self._guard(self.send_keepalive)
+    def ask(self) -> None:
+        """Send proof of life now."""
+        self._guard(self._ask)
+
+    def _ask(self) -> None:
+        now = self.tools.reactor.now()
+        if not self.closed and self._keys_alive(now):
+            if self.asked_at is None:
+                self.asked_at = now
+            self.send_keepalive()
+
+    def note_answer(self, now: float) -> None:
+        """The server has answered a proof of life."""
+        self.proved_at = now
+        self.asked_at = None
 
     @abstractmethod
     def send_keepalive(self) -> None:

@@ -27,6 +27,7 @@ class Middleman:
         to_server, to_client: what to do with a frame: return what is sent instead.
         from_client, from_server: all frames that came.
         links: (client's stream, server's stream) of each connection, the newest last.
+        link: that of the frame that is being passed.
         answered: for each connection whether the server has said anything.
     """
 
@@ -37,6 +38,7 @@ class Middleman:
         self.from_client: list[bytes] = []
         self.from_server: list[bytes] = []
         self.links: list[tuple[MemoryStream, MemoryStream]] = []
+        self.link: tuple[MemoryStream, ...] = ()
         self.answered: list[bool] = []
         self._network = world.network.host(ADDRESS.host)
         self._listener = self._network.listen(ADDRESS)
@@ -114,6 +116,8 @@ class _OneWay:
             frame = bytes(self._received[:end])
             del self._received[:end]
             self._see(frame)
+            ends = self._source, self._target
+            self._man.link = ends if self._direction == "to_server" else ends[::-1]
             change: Change = getattr(self._man, self._direction)
             for sent in change(frame):
                 try:

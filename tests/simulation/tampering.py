@@ -204,9 +204,9 @@ def tamper(man: Middleman, moment: Moment, action: Action) -> list[bytes]:
         up, down = man.from_client[begin[0] :], man.from_server[begin[1] :]
         if not chosen and moment.chosen(up, down, frame):
             chosen.append(frame)
-            link, steps = man.links[-1], action(man, moment.to, frame)
+            link, steps = man.link, action(man, moment.to, frame)
             return next(steps)
-        if steps is None or man.links[-1] is not link:  # a new connection is left in peace
+        if steps is None or man.link != link:  # a new connection is left in peace
             return [frame]
         try:
             return steps.send(frame)

@@ -1,0 +1,139 @@
+"""Whether the way that a session's packets take still works, noticed long before the server has been silent for long.
+
+Rules of this module
+  1. Where this host's network changed, a session has PROBE_SECONDS to show that it lives: by anything that it hears, or
+     by an acknowledgement of the server's kernel. One whose own address has left the host is not even asked.
+  2. A session stands still when STALL_SECONDS pass in which
+       nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
+       forgot the connection, or full segments that vanish on the way to the server), or
+       everything is acknowledged and a question is not answered (the same on the way from the server).
+     So that the second is noticed, a session that falls silent is asked once.
+  3. The segments may be too large where the connection uses large ones and some may be on the way: upwards when more is
+     unacknowledged than a small segment holds; downwards always, since nobody here knows.
+  4. All of this is doubt, never proof: the link tries a second connection beside, and the session in doubt is left when
+     that stands. Doubt ends when what was missing comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rustun.backends.base import Callback, PathReport, Reactor, Timer
+from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
+from rustun.client.session import ClientSession
+
+PROBE_SECONDS: Final = 0.5  # a round trip around the world, and a busy relay
+STALL_SECONDS: Final = 2.5  # what is over sooner the kernel mends by itself
+STALL_TIMEOUTS: Final = 2
+LOOK_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 1.0  # after which a session is asked once
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a session may have no way to its server any more.
+
+    Attributes:
+        reason: in words.
+        narrow: whether segments that are too large may be the cause.
+        final: whether the session cannot recover.
+        acked_bytes: an acknowledgement beyond this ends the doubt; None where none would.
+        heard_at: a frame heard after this ends the doubt; None where none would.
+    """
+
+    reason: str
+    narrow: bool = False
+    final: bool = False
+    acked_bytes: int | None = None
+    heard_at: float | None = None
+
+
+class PathWatch:
+    """Watches one session.
+
+    Args:
+        reactor: where it runs.
+        session: that is in use.
+        on_doubt: called when the session comes into doubt.
+        on_trust: called when the doubt has gone.
+    Attributes:
+        doubt: about the session, None as long as it seems to work.
+    """
+
+    def __init__(
+        self, reactor: Reactor, session: ClientSession, on_doubt: Callable[[Doubt], None], on_trust: Callback
+    ) -> None:
+        self.doubt: Doubt | None = None
+        self._reactor = reactor
+        self._session = session
+        self._on_doubt = on_doubt
+        self._on_trust = on_trust
+        self._asked = False
+        self._acked_bytes = 0
+        self._moved_at = reactor.now()  # when something was acknowledged, or nothing had to be
+        self._probe: Timer | None = None
+        self._timer = reactor.call_at(reactor.now() + LOOK_SECONDS, self._look)
+
+    def stop(self) -> None:
+        """The session is not in use any more; nobody is called back."""
+        self._timer.cancel()
+        if self._probe is not None:
+            self._probe.cancel()
+
+    def probe(self) -> None:
+        """This host's network has changed: ask for a sign of life; one that is being waited for has to come first."""
+        session = self._session
+        if session.stream.is_stranded():
+            self._doubt(Doubt("this end's address has left the host", final=True))
+        elif self.doubt is None and self._probe is None:
+            asked_at = self._reactor.now()
+            path = session.stream.path()
+            session.ask()
+            acked_bytes = path.acked_bytes if path is not None else None
+            missing = Doubt("no answer after a change of this host's network", False, False, acked_bytes, asked_at)
+            self._probe = self._reactor.call_at(asked_at + PROBE_SECONDS, lambda: self._judge_probe(missing))
+
+    def _judge_probe(self, missing: Doubt) -> None:
+        self._probe = None
+        if not self._is_over(missing, self._session.stream.path()):
+            self._doubt(missing)
+
+    def _look(self) -> None:
+        self._timer = self._reactor.call_at(self._reactor.now() + LOOK_SECONDS, self._look)
+        path = self._session.stream.path()
+        if self.doubt is not None:
+            if self._is_over(self.doubt, path):
+                self.doubt = None
+                self._on_trust()
+        elif path is not None:
+            self._look_for_standstill(path)
+
+    def _look_for_standstill(self, path: PathReport) -> None:
+        now, session = self._reactor.now(), self._session
+        if path.acked_bytes != self._acked_bytes or not path.outstanding_bytes:
+            self._acked_bytes, self._moved_at = path.acked_bytes, now
+        large = path.segment_bytes > SMALL_SEGMENT_BYTES
+        if path.outstanding_bytes:
+            if path.timeouts >= STALL_TIMEOUTS and now - self._moved_at >= STALL_SECONDS:
+                narrow = large and path.outstanding_bytes > SMALL_SEGMENT_BYTES
+                reason = f"nothing is acknowledged for {now - self._moved_at:.0f} s"
+                self._doubt(Doubt(reason, narrow, acked_bytes=path.acked_bytes))
+        elif session.asked_at is not None:
+            waited = now - max(session.asked_at, session.heard_at)
+            if waited >= STALL_SECONDS:
+                reason = f"everything is acknowledged, nothing answered for {waited:.0f} s"
+                self._doubt(Doubt(reason, large, heard_at=session.heard_at))
+        elif not self._asked or (session.heard_at > session.proved_at and now - session.heard_at >= SILENT_SECONDS):
+            self._asked = True
+            session.ask()
+
+    def _is_over(self, doubt: Doubt, path: PathReport | None) -> bool:
+        heard = doubt.heard_at is not None and self._session.heard_at > doubt.heard_at
+        return heard or (path is not None and doubt.acked_bytes is not None and path.acked_bytes > doubt.acked_bytes)
+
+    def _doubt(self, doubt: Doubt) -> None:
+        if self.doubt is None or doubt.final:
+            self.doubt = doubt
+            self._on_doubt(doubt)
