@@ -332,6 +332,27 @@ GUARDS: Final = (
         "tests/unit/backends/test_host_journal.py::test_only_settings_of_interfaces_are_believed",
     ),
     Guard(
+        "a server speaks for what it tells itself, not for what another one does",
+        "client/peers.py",
+        "for prefix in told.intersection(report.routed):",
+        "for prefix in report.routed:",
+        f"{SIMULATION}/test_servers_differ.py::test_a_packet_counts_by_what_its_own_server_tells",
+    ),
+    Guard(
+        "a session that owes an answer comes after those that owe none",
+        "client/ways.py",
+        "worth = (_reaches(link, destination, version), session.proven(now))",
+        "worth = (_reaches(link, destination, version), True)",
+        "tests/unit/client/test_ways.py::test_the_first_where_the_destination_is_online",
+    ),
+    Guard(
+        "addresses with a key in common are one server",
+        "client/attempts.py",
+        "or not set(server.public_keys).isdisjoint(other.public_keys)",
+        "or False",
+        "tests/unit/client/test_attempts.py::test_a_server_is_who_has_its_key",
+    ),
+    Guard(
         "an object of JSON means one thing",
         "protocol/strict_json.py",
         "    if len(members) != len(pairs):\n",
