@@ -344,7 +344,10 @@ class TunnelClient:
         for warning in warnings:
             if warning not in self.host_warnings:
                 self._log.event("warning", "host-warning", warning)
+        changed = report.routed != self.host_report.routed
         self.host_report, self.host_warnings = report, warnings
+        if changed:
+            self._log.event("debug", "host-routes", f"{len(report.routed)} prefixes are routed into the tunnel")
 
 
 def _raise(error: RustunError) -> None:
