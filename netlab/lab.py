@@ -79,10 +79,10 @@ class Laboratory:
         self.wait_online()
         self.prove_tunnels()
 
-    def start_server(self) -> NodeProcess:
-        """Start `rustun serve` in the server's namespace and wait until it answers on its control socket."""
-        server = self._start(SERVER, ["serve", str(self.files.configuration / "server.toml")])
-        self.wait_until(lambda: self.status(SERVER) is not None, "the server does not answer on its control socket")
+    def start_server(self, node: str = SERVER) -> NodeProcess:
+        """Start `rustun serve` in a node's namespace and wait until it answers on its control socket."""
+        server = self._start(node, ["serve", str(self.files.configuration / f"{self._stem(node)}.toml")])
+        self.wait_until(lambda: self.status(node) is not None, f"{node} does not answer on its control socket")
         return server
 
     def start_client(self, identity: str) -> NodeProcess:

@@ -5,6 +5,8 @@ Rules of this module
      first, 1 the one that a rotation brings.
   2. A file is replaced as a whole, by its name; a process never reads half of one.
   3. Nothing starts by itself, except what a test starts; `close` has to find nothing left.
+  4. Relays on machines of their own stand beside the members, and what is the server else is only the outside then,
+     which forwards between all of them.
 """
 
 from __future__ import annotations
@@ -81,30 +83,41 @@ class KeyedLab:
         members: each gets a machine.
         others: entries of routes.json beside them, without machines.
         more: what stands in server.toml beside the usual.
+        relays: names of machines that serve, in the order in which clients list them.
     Attributes:
         lab: the laboratory.
         members: all entries by identity, as routes.json has them now.
+        servers: outside addresses of each machine that serves, IPv4 and IPv6.
     """
 
     def __init__(
-        self, folder: Path, members: Sequence[KeyedMember], others: Sequence[KeyedMember] = (), more: str = ""
+        self,
+        folder: Path,
+        members: Sequence[KeyedMember],
+        others: Sequence[KeyedMember] = (),
+        more: str = "",
+        relays: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._more = more
         self.members = {member.identity: member for member in (*members, *others)}
         self.server_address = str(outside_addresses(0)[0].ip)
+        places = {name: len(members) + number for number, name in enumerate(relays, start=1)} or {SERVER: 0}
+        self.servers = {name: tuple(str(own.ip) for own in outside_addresses(at)) for name, at in places.items()}
         specs = tuple(
             MemberSpec(
                 one.identity, one.cluster, (ip_interface(f"{one.address}/24"),), tuple(map(ip_network, one.ciders)),
                 one.identity,
             )
             for one in members
-        )  # fmt: skip
+        ) + tuple(MemberSpec(name, "", (), stem=name) for name in relays)  # fmt: skip
         self.lab = Laboratory(
             LabSpec("keyed", (self.server_address,), specs), Files(folder, folder / "logs", Path("/run/keyed"))
         )
         for made in (self.lab.files.logs, self.lab.files.sockets):
             made.mkdir()
+        if relays:
+            self.lab.namespaces[SERVER].run(_forward)
         self.write_server()
         self.write_routes()
         for member in members:
@@ -120,12 +133,14 @@ class KeyedLab:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def write_server(self, *keys: int) -> None:
-        """Write server.toml with these of the server's keys, newest last; the first one where none is named."""
-        self._write(
-            "server.toml",
-            f'[server_config]\nlisten_addr = "0.0.0.0:{PORT}"\n[route_config]\nroutes_file = "routes.json"\n'
-            f"[security_config]\nprivate_key_file = {self._key_files(SERVER, keys or (0,))}\n{self._more}",
-        )
+        """Write a file for each server, with these of its keys, newest last; the first one where none is named."""
+        for name in self.servers:
+            self._write(
+                f"{name}.toml",
+                f'[server_config]\nlisten_addr = ["0.0.0.0:{PORT}", "[::]:{PORT}"]\n'
+                f'[route_config]\nroutes_file = "routes.json"\n'
+                f"[security_config]\nprivate_key_file = {self._key_files(name, keys or (0,))}\n{self._more}",
+            )
 
     def write_routes(self) -> None:
         """Write routes.json as `members` are now."""
@@ -142,14 +157,29 @@ class KeyedLab:
         self.write_routes()
 
     def write_client(
-        self, identity: str, keys: Sequence[int] = (0,), server_keys: Sequence[int] = (0,), address: str = ""
+        self,
+        identity: str,
+        keys: Sequence[int] = (0,),
+        server_keys: Sequence[int] = (0,),
+        address: str = "",
+        more: str = "",
     ) -> None:
-        """Write a member's client file: its own keys, those of the server that it takes, and where the server is."""
-        pinned = json.dumps([_base64(public_of(SERVER, number)) for number in server_keys])
+        """Write a member's client file.
+
+        Args:
+            identity: whose.
+            keys: its own, newest last.
+            server_keys: those of each server that it takes.
+            address: where the server is, as the file has it; its IPv4 address if not given.
+            more: further keys, then tables.
+        """
+        servers = []
+        for name, (address4, _) in self.servers.items():
+            pinned = json.dumps([_base64(public_of(name, number)) for number in server_keys])
+            servers.append(f'[[servers]]\naddress = "{address or address4}:{PORT}"\npublic_key = {pinned}\n')
         self._write(
             f"{identity}.toml",
-            f'identity = "{identity}"\n'
-            f'[[servers]]\naddress = "{address or self.server_address}:{PORT}"\npublic_key = {pinned}\n'
+            f'identity = "{identity}"\n{more}\n{"".join(servers)}'
             f"[security_config]\nprivate_key_file = {self._key_files(identity, keys)}\n",
         )
 
@@ -170,9 +200,10 @@ class KeyedLab:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def start(self, *identities: str) -> None:
-        """Start the server, unless it runs, and these clients; return when each has a session and knows its cluster."""
-        if SERVER not in self.lab.processes:
-            self.lab.start_server()
+        """Start what serves, unless it runs, and these clients; return when each has a session and its cluster."""
+        for name in self.servers:
+            if name not in self.lab.processes:
+                self.lab.start_server(name)
         for identity in identities:
             self.lab.start_client(identity)
         for identity in identities:
@@ -225,3 +256,8 @@ class KeyedLab:
     def session(self, identity: str) -> Document | None:
         """Return the server's view of a member's session, None where there is none."""
         return next((one for one in self.status()["sessions"] if one["identity"] == identity), None)
+
+
+def _forward() -> None:
+    for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", name).write_text("1")
