@@ -266,12 +266,14 @@ class HostReport:
         refused: the others with the reason; a refused own address as its /32 or /128.
         addresses: the own addresses that the device has.
         warnings: what beside them could not be done or is not covered, and what to do; a line each.
+        changes: how many steps it took; none where the host was as wished.
     """
 
     routed: tuple[Prefix, ...] = ()
     refused: dict[Prefix, str] = field(default_factory=dict)
     addresses: tuple[Interface, ...] = ()
     warnings: tuple[str, ...] = ()
+    changes: int = 0
 
 
 class HostNetwork(Protocol):

@@ -75,8 +75,9 @@ class LinuxHostNetwork:
         with _kernel(f"configure {wished.device}") as sock:
             _check_there(wished.device)
             journal = self._take_over(wished.device, sock)
-            report = bring_about(wished, Hands(sock, self._table, journal)).report
-            return replace(report, warnings=(*journal.warnings, *report.warnings))
+            outcome = bring_about(wished, Hands(sock, self._table, journal))
+            warnings = (*journal.warnings, *outcome.report.warnings)
+            return replace(outcome.report, warnings=warnings, changes=len(outcome.done))
 
     def plan(self, wished: HostState) -> tuple[str, ...]:
         """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.

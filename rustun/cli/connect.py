@@ -12,6 +12,7 @@ from rustun.backends.base import HostNetwork
 from rustun.backends.cpu import aes_is_fast
 from rustun.backends.host_journal import STATE_DIR
 from rustun.backends.host_network import LinuxHostNetwork
+from rustun.backends.network_monitor import LinuxNetworkMonitor
 from rustun.backends.process import harden
 from rustun.backends.sockets import LinuxNetwork
 from rustun.backends.untouched import UntouchedHost
@@ -98,8 +99,11 @@ def _prepare(
 
 
 def _client(config: ClientConfig, command: Command, host: HostNetwork) -> TunnelClient:
-    fast = aes_is_fast()
-    client = TunnelClient(config, command.reactor, LinuxNetwork(), host, os.urandom, command.log, aes_is_fast=fast)
+    reactor, log = command.reactor, command.log
+    monitor = LinuxNetworkMonitor(reactor)
+    client = TunnelClient(
+        config, reactor, LinuxNetwork(), host, monitor, os.urandom, log, aes_is_fast=aes_is_fast()
+    )  # fmt: skip
     client.on_failure = command.fail
     return client
 

@@ -8,7 +8,9 @@ Rules of this module
      `retry_refused`; else it is tried again, the reason in the status.
   3. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
      links reconnect and comes off at the end. A prefix is routed as long as one server tells of it.
-  4. A device that was taken away is made anew, one that was set down is set up again, with a wait in between.
+  4. When this host's network changes, or the host has slept, the host is applied anew and each link looks whether its
+     session lives. What somebody has undone is put right, a device that was taken away is made anew: at a pace that is
+     no fight (repair.py).
   5. Before a try the way to every address of the server is kept outside the tunnel: an old pin may lead nowhere now.
 """
 
@@ -23,6 +25,7 @@ from rustun.backends.base import (
     HostReport,
     HostState,
     Network,
+    NetworkMonitor,
     Prefix,
     Reactor,
     Timer,
@@ -31,6 +34,7 @@ from rustun.backends.base import (
 from rustun.client.host_wish import host_wish
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
+from rustun.client.repair import RepairPace
 from rustun.client.report import client_status
 from rustun.client.server_link import ServerLink, Surroundings
 from rustun.client.session import ClientSession, Tools
@@ -71,6 +75,7 @@ class TunnelClient:
         reactor: Reactor,
         network: Network,
         host_network: HostNetwork,
+        monitor: NetworkMonitor,
         random_bytes: Callable[[int], bytes],
         log: EventLog,
         *,
@@ -87,6 +92,7 @@ class TunnelClient:
         self.tools: Tools
         self._reactor = reactor
         self._host_network = host_network
+        self._monitor = monitor
         self._random_bytes = random_bytes
         self._log = log
         self._buffers = Buffers()
@@ -98,6 +104,8 @@ class TunnelClient:
         self._stopped = False
         self._apply_planned = False
         self._device_timer: Timer | None = None
+        self._pace = RepairPace()
+        self._repair_timer: Timer | None = None
         self._differing: set[tuple[Endpoint, OwnEntry]] = set()  # own entries that were logged as different
 
     # --- start and end -----------------------------------------------------------------------------------------------
@@ -151,12 +159,17 @@ class TunnelClient:
         """Make the device and begin to connect. Raises RightsError or HostError."""
         self._open_device()
         self._apply_host()
+        try:
+            self._monitor.start(self.network_changed)
+        except HostError as error:  # what is lost is noticed by its silence
+            self._log.event("warning", "network-monitor", str(error))
         for link in self.links:
             link.begin()
 
     def stop(self, reason: str, done: Callable[[], None]) -> None:
         """Say goodbye, take off what is on the host, then call `done`."""
         self._stopped = True
+        self._monitor.close()
         for link in self.links:
             link.stop(reason, say="the client stops")
         self.ways.stop()
@@ -189,7 +202,7 @@ class TunnelClient:
     def network_changed(self) -> None:
         """Links, addresses or routes of this host have changed, or it slept: pin anew, and see which sessions live."""
         if not self._stopped:
-            self._apply_host()
+            self._repair()
             for link in self.links:
                 link.network_changed()
 
@@ -222,8 +235,9 @@ class TunnelClient:
 
     def _close_device(self) -> None:
         self.host_state, self.host_report = None, HostReport()
-        if self._device_timer is not None:
-            self._device_timer.cancel()
+        for timer in (self._device_timer, self._repair_timer):
+            if timer is not None:
+                timer.cancel()
         if self.tun is not None:
             self._reactor.unwatch(self.tun)
             self.tun.close()
@@ -239,16 +253,17 @@ class TunnelClient:
         except HostError as error:
             self._on_device_gone(error)
             return
-        if not up and self.host_state is not None:
-            self._log.event("warning", "device-down", f"{self.tun.name} was set down by somebody: setting it up again")
-            self._apply_host()
+        if not up:
+            self._repair()
 
     def _on_device_gone(self, error: HostError) -> None:
         """Somebody took the device away: end the sessions, and make it anew until that works; a kill switch stays."""
         self._log.event("error", "device-gone", str(error))
         self._close_device()
+        now = self._reactor.now()
+        self._pace.note(now)
         for link in self.links:
-            link.device_gone(str(error), DEVICE_SECONDS)
+            link.device_gone(str(error), self._pace.due_at - now)
 
     # --- what links tell ---------------------------------------------------------------------------------------------
 
@@ -265,7 +280,7 @@ class TunnelClient:
         """Apply once for all news that came together."""
         if not self._apply_planned:
             self._apply_planned = True
-            self._reactor.call_soon(self._apply_host)
+            self._reactor.call_soon(self._apply_news)
 
     def link_refused(self, error: RefusedError) -> bool:
         """Go on unless nobody will have us."""
@@ -309,14 +324,35 @@ class TunnelClient:
         found = frozenset[Prefix]().union(*(link.peers.prefixes(own) for link in self.links))
         return tuple(sorted(found, key=lambda prefix: (prefix.version, prefix)))
 
-    def _apply_host(self) -> None:
+    def _apply_news(self) -> None:
+        self._apply_host()
+
+    def _repair(self) -> None:
+        """Have the host as it was wished last, now or when that is due."""
+        if self._repair_timer is not None:
+            self._repair_timer.cancel()
+        wished, now = self.host_state, self._reactor.now()
+        if wished is None:
+            return
+        if now < self._pace.due_at:
+            self._repair_timer = self._reactor.call_at(self._pace.due_at, self._repair)
+            return
+        changes = self._apply_host()
+        if changes != 0 and self.host_state == wished:
+            self._pace.note(now)
+        if changes and self.host_state == wished:
+            text = f"somebody changed what was set up at {wished.device}: put right, {changes} steps"
+            self._log.event("warning", "put-right", text)
+
+    def _apply_host(self) -> int | None:
+        """Have the host as it is wished now; return how many steps that took, None where it failed."""
         self._apply_planned = False
         own = self._own = self._own_entry()
         tun = self.tun
         if tun is None or self._stopped:
-            return
+            return 0
         if own is None and self.host_state is not None and not self.config.host.kill_switch:
-            return  # once is enough: what an earlier client left is gone by then
+            return 0  # once is enough: what an earlier client left is gone by then
         outside = tuple(dict.fromkeys(endpoint for link in self.links for endpoint in link.outside))
         routes = self._routes(own) if own is not None else ()
         members = self.members if any(link.peers.heard for link in self.links) else None
@@ -325,16 +361,17 @@ class TunnelClient:
             report = self._host_network.apply(wish.state)
         except (HostError, RightsError) as error:
             self._log.event("error", "host-network", str(error))
-            return
+            return None
         except Exception as error:  # noqa: BLE001 - a try and a session go on without: else nobody would begin the next
             self._log.event("error", "internal-error", describe_bug(error))
-            return
+            return None
         self._tell(report, (*wish.warnings, *report.warnings))
         self.host_state = wish.state
         if own is not None:
             for link in self.links:
                 link.peers.set_routed(report, self.config.host, own)
             self.ways.choose_again()
+        return report.changes
 
     def _tell(self, report: HostReport, warnings: tuple[str, ...]) -> None:
         """Log what is new of what this host refuses and cannot do, and keep all of it for the status."""

@@ -23,7 +23,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rustun.backends.base import Endpoint
-from rustun.backends.memory import MemoryHostNetwork, MemoryNetwork, MemoryTun, VirtualReactor
+from rustun.backends.memory import (
+    MemoryHostNetwork,
+    MemoryNetwork,
+    MemoryNetworkMonitor,
+    MemoryTun,
+    VirtualReactor,
+)
 from rustun.backends.memory.host import NO_OFFLOAD
 from rustun.client.client import TunnelClient
 from rustun.config import load_server_config
@@ -108,10 +114,18 @@ class Host:
         self.identity = identity
         self.network = world.new_host()
         self.host_network = MemoryHostNetwork(world.reactor)
+        self.monitor = MemoryNetworkMonitor(world.reactor)
         self.log = RecordedLog()
         self.failures: list[RustunError] = []
         self.client = TunnelClient(
-            config, world.reactor, self.network, self.host_network, world.random_bytes, self.log, aes_is_fast=True
+            config,
+            world.reactor,
+            self.network,
+            self.host_network,
+            self.monitor,
+            world.random_bytes,
+            self.log,
+            aes_is_fast=True,
         )
         self.client.on_failure = self.failures.append
 
@@ -129,6 +143,11 @@ class Host:
     def drops(self) -> Counter[str]:
         """What the client dropped, by reason."""
         return self.client.pump.drops
+
+    def move(self, address: str) -> None:
+        """Take this host to another network."""
+        self.network.move(address)
+        self.monitor.change()
 
     def send(self, *packets: bytes, header: bytes = NO_OFFLOAD) -> None:
         """Let an application on this host send packets into the tunnel."""

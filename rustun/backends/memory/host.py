@@ -133,6 +133,7 @@ class MemoryHostNetwork:
         tuns: every device that was opened, oldest first.
         may_open: False makes `open_tun` fail for want of rights.
         broken: while not empty, `apply` fails with this text.
+        flushed: whether somebody has taken what was set up off the host; `apply` sets it up again.
     """
 
     def __init__(self, reactor: VirtualReactor, host: Snapshot = PLAIN_HOST) -> None:
@@ -140,6 +141,7 @@ class MemoryHostNetwork:
         self.tuns: list[MemoryTun] = []
         self.may_open = True
         self.broken = ""
+        self.flushed = False
         self._reactor = reactor
         self._host = host
 
@@ -161,11 +163,14 @@ class MemoryHostNetwork:
         if self.broken:
             raise HostError(self.broken)
         accepted, refused, plan = self._judged(wished)
+        down = [tun for tun in self.tuns if tun.down and tun.name == wished.device]
+        changes = len(down) + self.flushed + (wished != self.state)
         self.state = wished
-        for tun in self.tuns:
-            tun.down &= tun.name != wished.device
+        self.flushed = False
+        for tun in down:
+            tun.down = False
         routed = tuple(route.prefix for route in plan.routes)
-        return HostReport(routed, {**dict(plan.refused), **refused}, accepted.addresses)
+        return HostReport(routed, {**dict(plan.refused), **refused}, accepted.addresses, changes=changes)
 
     def plan(self, wished: HostState) -> tuple[str, ...]:
         """Return a line per address and route that the real plan would set."""
