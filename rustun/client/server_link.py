@@ -161,6 +161,7 @@ class ServerLink:
         self._out_of_doubt = False
         if self.session is not None and not self._stays_beside(self.session):
             self.session.close("asked to reconnect", say="reconnecting")
+        self._backoff.reset()
         self.begin()
 
     def network_changed(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rustun.backends.base import Endpoint
+from rustun.client.backoff import FIRST_SECONDS
 from rustun.client.noise_session import LINGER_SECONDS
 from rustun.config.client import load_client_config
 from rustun.protocol.handshake import Hello
@@ -219,6 +220,22 @@ def test_a_successor_that_dies_leaves_a_client_that_comes_back(make_world: MakeW
     first.send(packet)
     world.run(1.0)
     assert second.packets == [packet]
+
+
+def test_who_is_asked_to_begin_anew_forgets_old_troubles(make_world: MakeWorld) -> None:
+    """If this fails, members that read their files anew just before a restart stay away as after an hour of trouble."""
+    world = make_world(office(1), tier=Tier.KEY)
+    (host,) = world.online("m0")
+    world.stop_server()
+    world.run(60.0)
+    world.start_server()
+    world.run_until_online("m0")
+    change_over(world, host, ("",))
+    world.run(SETTLE_S)
+    world.session("m0").close("it broke")
+    world.run(0.01)
+    assert host.client.next_try_at is not None
+    assert host.client.next_try_at - world.reactor.now() <= FIRST_SECONDS
 
 
 def test_another_identity_needs_a_restart(make_world: MakeWorld) -> None:
