@@ -55,16 +55,16 @@ class Pings(ExitStack):
         self._echo = self.enter_context(namespace.run(partial(_echo_socket, address)))
         self._stopping = threading.Event()
         self.callback(self._stopping.set)
-        self._patient = False
+        self._patience_s = 0.0
         self.sent = 0
         self._back: dict[int, float] = {}
         self._thread = _start(self._run)
         self.callback(self._thread.join)
         self.callback(self._stopping.set)
 
-    def stop(self) -> Echoes:
-        """Send no more, and return what became of all that were sent."""
-        self._patient = True
+    def stop(self, patience_s: float = LAST_S) -> Echoes:
+        """Send no more, and return what became of all that were sent; those that are missing are waited for so long."""
+        self._patience_s = patience_s
         self._stopping.set()
         self._thread.join()
         missing = tuple(number for number in range(self.sent) if number not in self._back)
@@ -81,8 +81,8 @@ class Pings(ExitStack):
                 pass
             self.sent += 1
             self._listen(began + self.sent * INTERVAL_S, lambda: False)
-        if self._patient:
-            self._listen(monotonic() + LAST_S, lambda: len(self._back) == self.sent)
+        if self._patience_s:
+            self._listen(monotonic() + self._patience_s, lambda: len(self._back) == self.sent)
 
     def _listen(self, until: float, enough: Callable[[], bool]) -> None:
         while not enough() and (left := until - monotonic()) > 0:
