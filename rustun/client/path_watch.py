@@ -7,7 +7,8 @@ Rules of this module
        nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
        forgot the connection, or full segments that vanish on the way to the server), or
        everything is acknowledged and a question is not answered (the same on the way from the server).
-     So that the second is noticed, a session that falls silent is asked once.
+     So that the second is noticed, a session is asked a second after it began (it is told a lot then), and when it
+     falls silent: once, or once a second while it goes on sending.
   3. The segments may be too large where the connection uses large ones and some may be on the way: upwards when more is
      unacknowledged than a small segment holds; downwards always, since nobody here knows.
   4. All of this is doubt, never proof: the link tries a second connection beside, and the session in doubt is left when
@@ -70,8 +71,10 @@ class PathWatch:
         self._session = session
         self._on_doubt = on_doubt
         self._on_trust = on_trust
-        self._asked = False
         self._acked_bytes = 0
+        self._asked = False
+        self._settled_at = 0.0  # when the last answer came that a look has seen
+        self._settled_bytes = -1  # what had been sent then
         self._moved_at = reactor.now()  # when something was acknowledged, or nothing had to be
         self._probe: Timer | None = None
         self._timer = reactor.call_at(reactor.now() + LOOK_SECONDS, self._look)
@@ -112,6 +115,9 @@ class PathWatch:
 
     def _look_for_standstill(self, path: PathReport) -> None:
         now, session = self._reactor.now(), self._session
+        sent_bytes = path.acked_bytes + path.outstanding_bytes
+        if session.proved_at > self._settled_at:
+            self._settled_at, self._settled_bytes = session.proved_at, sent_bytes
         if path.acked_bytes != self._acked_bytes or not path.outstanding_bytes:
             self._acked_bytes, self._moved_at = path.acked_bytes, now
         large = path.segment_bytes > SMALL_SEGMENT_BYTES
@@ -125,9 +131,15 @@ class PathWatch:
             if waited >= STALL_SECONDS:
                 reason = f"everything is acknowledged, nothing answered for {waited:.0f} s"
                 self._doubt(Doubt(reason, large, heard_at=session.heard_at))
-        elif not self._asked or (session.heard_at > session.proved_at and now - session.heard_at >= SILENT_SECONDS):
+        elif not self._asked or self._fell_silent(now, sent_bytes):
             self._asked = True
             session.ask()
+
+    def _fell_silent(self, now: float, sent_bytes: int) -> bool:
+        """Tell whether nothing is heard any more, although there was traffic after the last answer."""
+        session = self._session
+        traffic = session.heard_at > session.proved_at or sent_bytes > self._settled_bytes
+        return traffic and now - session.heard_at >= SILENT_SECONDS
 
     def _is_over(self, doubt: Doubt, path: PathReport | None) -> bool:
         heard = doubt.heard_at is not None and self._session.heard_at > doubt.heard_at

@@ -113,7 +113,7 @@ def test_prefixes_over_the_server_and_over_the_lan() -> None:
         refused = client.until(lambda status: status["refused_routes"])
         assert list(refused["refused_routes"]) == [lan]
         assert "directly connected at eth0" in refused["refused_routes"][lan]
-        assert f"warning {lan} is not routed into the tunnel" in client.log
+        client.until_logged(f"warning {lan} is not routed into the tunnel")
         site.until_routed(*TUNNEL, PIN)
         [way] = site.ip.route("get", dst=SERVER)
         assert way.get("oif") == site.index("eth0")
