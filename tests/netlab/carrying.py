@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ UDP_HEADER_BYTES = 8
 ECHO_KINDS = {4: (8, 0), 6: (128, 129)}  # request and reply, RFC 792 and 4443
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2  # linux/in.h, in6.h
 CHUNK_BYTES = 1 << 16
+LINGER = struct.pack("ii", 1, 10)  # a connection whose last word is not acknowledged keeps its namespace for minutes
 
 
 def content(number: int, size: int) -> bytes:
@@ -113,6 +115,7 @@ def streams(here: NetworkNamespace, there: NetworkNamespace, address: str, conne
     for thread in threads:
         thread.join()
     for one in (end for pair in pairs for end in pair):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
         one.close()
     assert faults == []
 

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from netlab.lab import Files, Laboratory
 from netlab.processes import Document, Measurement
-from netlab.topology import SERVER, LabSpec, MemberSpec, outside_addresses
+from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec, outside_addresses
 from rustun.protocol.suites import public_key
 
 PORT = 8080
@@ -84,6 +84,7 @@ class KeyedLab:
         others: entries of routes.json beside them, without machines.
         more: what stands in server.toml beside the usual.
         relays: names of machines that serve, in the order in which clients list them.
+        hosts: machines in the LANs of members.
     Attributes:
         lab: the laboratory.
         members: all entries by identity, as routes.json has them now.
@@ -97,6 +98,7 @@ class KeyedLab:
         others: Sequence[KeyedMember] = (),
         more: str = "",
         relays: Sequence[str] = (),
+        hosts: Sequence[HostSpec] = (),
     ) -> None:
         self.folder = folder
         self._more = more
@@ -112,7 +114,8 @@ class KeyedLab:
             for one in members
         ) + tuple(MemberSpec(name, "", (), stem=name) for name in relays)  # fmt: skip
         self.lab = Laboratory(
-            LabSpec("keyed", (self.server_address,), specs), Files(folder, folder / "logs", Path("/run/keyed"))
+            LabSpec("keyed", (self.server_address,), specs, tuple(hosts)),
+            Files(folder, folder / "logs", Path("/run/keyed")),
         )
         for made in (self.lab.files.logs, self.lab.files.sockets):
             made.mkdir()

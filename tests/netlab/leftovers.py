@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic
 
 from netlab.namespaces import NetworkNamespace
-from tests.netlab.host_picture import assert_same, host_picture
+from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.keyed_lab import KeyedLab
 
 PATIENCE_S = 20.0  # the kernel takes a namespace away when it finds the time
@@ -42,6 +42,8 @@ def hosts_as_before(site: KeyedLab, names: Sequence[str]) -> Iterator[None]:
     spaces = [site.lab.namespaces[name] for name in names]
     for number, space in enumerate(spaces):
         _trace(space, number)
+    for space in spaces:
+        space.run(settle)
     before = [space.run(host_picture) for space in spaces]
     yield
     for name in names:

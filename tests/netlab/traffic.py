@@ -3,7 +3,7 @@
 Rules of this module
   1. Each has a thread and sockets of its own, made in its namespace; as a context it ends with the context at the
      latest, and `stop` waits for what is under way first.
-  2. A tap reads below everything that a kernel might do with a packet. What leaves through the device is not counted.
+  2. A tap reads below everything that a kernel might do with a packet.
 """
 
 from __future__ import annotations
@@ -156,13 +156,17 @@ class Transfer(ExitStack):
 class Tap(ExitStack):
     """Sees every packet that a member's tunnel delivers to its kernel.
 
+    Args:
+        namespace: of the member.
+        both_ways: see also what the kernel sends into the tunnel.
     Attributes:
         packets: in the order of their coming; grows while the tap is open.
         times: when packets came (monotonic seconds), by their source.
     """
 
-    def __init__(self, namespace: NetworkNamespace) -> None:
+    def __init__(self, namespace: NetworkNamespace, *, both_ways: bool = False) -> None:
         super().__init__()
+        self._both_ways = both_ways
         self.packets: list[bytes] = []
         self.times: dict[bytes, list[float]] = {}
         self._socket = self.enter_context(namespace.run(_packet_socket))
@@ -190,7 +194,7 @@ class Tap(ExitStack):
     def _run(self) -> None:
         while self._wake not in (ready := select.select((self._socket, self._wake), (), ())[0]):
             packet, (_, _, direction, *_) = ready[0].recvfrom(1 << 16)
-            if direction != socket.PACKET_OUTGOING:
+            if self._both_ways or direction != socket.PACKET_OUTGOING:
                 with self._changed:
                     self.packets.append(packet)
                     self.times.setdefault(addresses(packet)[0], []).append(monotonic())
