@@ -7,7 +7,7 @@ from typing import Final
 
 FIRST_SECONDS: Final = 0.5
 LAST_SECONDS: Final = 30.0
-GROWTH: Final = 2.0
+GROWTH: Final = 1.5  # the next try is sooner than the time that the server was away so far: back within 2 s after 3
 
 
 class Backoff:
@@ -22,7 +22,7 @@ class Backoff:
         self._ceiling = FIRST_SECONDS
 
     def next_wait(self) -> float:
-        """Return the seconds to wait now, between half of a ceiling and all of it; the ceiling doubles up to 30 s."""
+        """Return the seconds to wait now, between half of a ceiling and all of it; the ceiling grows up to 30 s."""
         share = int.from_bytes(self._random_bytes(4), "big") / 2**32
         wait = self._ceiling * (0.5 + share / 2)
         self._ceiling = min(LAST_SECONDS, self._ceiling * GROWTH)

@@ -32,11 +32,12 @@ from rustun.backends.base import (
     TunDevice,
 )
 from rustun.client.host_wish import host_wish
+from rustun.client.link_owner import Surroundings
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.repair import RepairPace
 from rustun.client.report import client_status
-from rustun.client.server_link import ServerLink, Surroundings
+from rustun.client.server_link import ServerLink
 from rustun.client.session import ClientSession, Tools
 from rustun.client.settings import Settings
 from rustun.client.ways import Ways

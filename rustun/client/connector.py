@@ -37,7 +37,7 @@ class Connector:
         reactor, network: the outside world.
         on_resolved: called with the addresses that will be tried, before the first one is, and when others join them.
         begin_handshake: starts the tier's handshake on a connected stream; may raise ProtocolError.
-        on_connected: called with the server's address when a handshake begins.
+        on_connected: called with the server's address when a handshake is about to begin; may cancel the try.
         on_outcome: called with what came of a try; the stream is None, or closed, when the outcome is a failure.
     Attributes:
         narrow: which addresses get small segments.
@@ -191,6 +191,9 @@ class Connector:
         self._release(stream)
         self._end_race()
         self._on_connected(stream.remote)
+        if self._server is None:  # that gave this try up
+            stream.close()
+            return
         try:
             self._handshake = self._begin_handshake(stream, partial(self._on_handshake, stream))
         except ProtocolError as error:  # what we were configured to say does not fit the wire

@@ -1,8 +1,9 @@
 """Whether the way that a session's packets take still works, noticed long before the server has been silent for long.
 
 Rules of this module
-  1. Where this host's network changed, a session has PROBE_SECONDS to show that it lives: by anything that it hears, or
-     by an acknowledgement of the server's kernel. One whose own address has left the host is not even asked.
+  1. Where this host's network changed, a session has a few round trips, PROBE_SECONDS at most, to show that it lives:
+     by anything that it hears, or by an acknowledgement of the server's kernel. One whose own address has left the host
+     is not even asked.
   2. A session stands still when STALL_SECONDS pass in which
        nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
        forgot the connection, or full segments that vanish on the way to the server), or
@@ -26,6 +27,8 @@ from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
 from rustun.client.session import ClientSession
 
 PROBE_SECONDS: Final = 0.5  # a round trip around the world, and a busy relay
+LEAST_PROBE_SECONDS: Final = 0.2  # a busy relay
+PROBE_ROUND_TRIPS: Final = 4
 STALL_SECONDS: Final = 2.5  # what is over sooner the kernel mends by itself
 STALL_TIMEOUTS: Final = 2
 LOOK_SECONDS: Final = 1.0
@@ -39,6 +42,7 @@ class Doubt:
     Attributes:
         reason: in words.
         narrow: whether segments that are too large may be the cause.
+        at_once: whether the cause is known and over, so that the next try should not wait.
         final: whether the session cannot recover.
         acked_bytes: an acknowledgement beyond this ends the doubt; None where none would.
         heard_at: a frame heard after this ends the doubt; None where none would.
@@ -46,6 +50,7 @@ class Doubt:
 
     reason: str
     narrow: bool = False
+    at_once: bool = False
     final: bool = False
     acked_bytes: int | None = None
     heard_at: float | None = None
@@ -89,14 +94,17 @@ class PathWatch:
         """This host's network has changed: ask for a sign of life; one that is being waited for has to come first."""
         session = self._session
         if session.stream.is_stranded():
-            self._doubt(Doubt("this end's address has left the host", final=True))
+            self._doubt(Doubt("this end's address has left the host", at_once=True, final=True))
         elif self.doubt is None and self._probe is None:
-            asked_at = self._reactor.now()
+            now = self._reactor.now()
             path = session.stream.path()
             session.ask()
             acked_bytes = path.acked_bytes if path is not None else None
-            missing = Doubt("no answer after a change of this host's network", False, False, acked_bytes, asked_at)
-            self._probe = self._reactor.call_at(asked_at + PROBE_SECONDS, lambda: self._judge_probe(missing))
+            reason = "no answer after a change of this host's network"
+            missing = Doubt(reason, at_once=True, acked_bytes=acked_bytes, heard_at=now)
+            patience = LEAST_PROBE_SECONDS + PROBE_ROUND_TRIPS * (session.rtt_ms or 0.0) / 1e3
+            when = now + min(patience, PROBE_SECONDS)
+            self._probe = self._reactor.call_at(when, lambda: self._judge_probe(missing))
 
     def _judge_probe(self, missing: Doubt) -> None:
         self._probe = None
@@ -105,13 +113,18 @@ class PathWatch:
 
     def _look(self) -> None:
         self._timer = self._reactor.call_at(self._reactor.now() + LOOK_SECONDS, self._look)
-        path = self._session.stream.path()
-        if self.doubt is not None:
-            if self._is_over(self.doubt, path):
-                self.doubt = None
-                self._on_trust()
-        elif path is not None:
+        doubt, path = self.doubt, self._session.stream.path()
+        if doubt is not None and self._is_over(doubt, path):
+            self.doubt = None
+            self._on_trust()
+        elif doubt is None and path is not None:
             self._look_for_standstill(path)
+
+    def review(self) -> Doubt | None:
+        """Return the doubt about the session, unless what was missing has come meanwhile."""
+        if self.doubt is not None and self._is_over(self.doubt, self._session.stream.path()):
+            self.doubt = None
+        return self.doubt
 
     def _look_for_standstill(self, path: PathReport) -> None:
         now, session = self._reactor.now(), self._session

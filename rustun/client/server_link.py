@@ -16,72 +16,28 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from rustun.backends.base import Endpoint, Network, Reactor, Stream, Timer, TunDevice
+from rustun.backends.base import Endpoint, Stream, Timer
 from rustun.client.attempts import Attempts
 from rustun.client.backoff import Backoff
 from rustun.client.connector import Connector
 from rustun.client.handshake import ClientHandshake, NoiseAccepted, Outcome, SeedAccepted, begin_handshake
+from rustun.client.link_owner import LinkOwner, Surroundings
 from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
 from rustun.client.noise_session import ClientNoiseSession
 from rustun.client.path_watch import Doubt, PathWatch
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.seed_session import ClientSeedSession
-from rustun.client.session import ClientSession, Owner, Tools
-from rustun.client.settings import Settings
+from rustun.client.session import ClientSession, Owner
 from rustun.client.welcome import open_session
 from rustun.errors import ProtocolError, RefusedError
-from rustun.link.buffers import Buffers
-from rustun.logs import EventLog, describe_bug
+from rustun.logs import describe_bug
 from rustun.protocol.tiers import Tier
 
 REFUSED_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 5.0  # a session that broke sooner counts as one more try that failed
 NEXT_SECONDS: Final = 0.1  # before the next of several keys or addresses is tried; the usual wait follows the last
-
-
-class LinkOwner(Protocol):
-    """What a link asks of its client, and tells it.
-
-    Attributes:
-        tun: the device, None while there is none.
-        tools: what a new session uses; only while there is a device.
-    """
-
-    tun: TunDevice | None
-    tools: Tools
-
-    def prepare_device(self) -> str:
-        """See to it that there is a device before a try; return why there is none, or nothing."""
-
-    def link_resolved(self) -> None:
-        """The addresses of a server (`outside`) are to be kept outside the tunnel, at once."""
-
-    def link_online(self) -> None:
-        """A session is about to begin; its server told this member its own entry."""
-
-    def ways_changed(self) -> None:
-        """Sessions have begun or ended."""
-
-    def link_news(self) -> None:
-        """What is known of this member or of the cluster has changed."""
-
-    def link_refused(self, error: RefusedError) -> bool:
-        """A server that has our key will not have us; return whether it is asked again after a while."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all links of one client share."""
-
-    reactor: Reactor
-    network: Network
-    random_bytes: Callable[[int], bytes]
-    log: EventLog
-    buffers: Buffers
-    settings: Settings
 
 
 class ServerLink:
@@ -210,8 +166,12 @@ class ServerLink:
         self._owner.link_resolved()
 
     def _on_connected(self, remote: Endpoint) -> None:
-        if self.session is not None and self._doubt is not None and not self._stays_beside(self.session):
-            self._leave(self._doubt.reason)
+        doubt = self._doubt
+        if doubt is None and self._out_of_doubt:
+            self._on_trust()
+            return
+        if doubt is not None and self.session is not None and not self._stays_beside(self.session):
+            self._leave(doubt.reason)
         self._show("handshaking")
         self.remote = remote
 
@@ -263,8 +223,9 @@ class ServerLink:
             self._on_session_closed,
         )
         own, session = open_session(self._owner.tools, stream, accepted, owner, config, self.peers)
-        if self._doubt is not None:
-            self._leave(self._doubt.reason)
+        doubt = self._doubt
+        if doubt is not None:
+            self._leave(doubt.reason)
         present = self.session
         if isinstance(present, ClientNoiseSession):
             earlier, self._successor = self._successor, session
@@ -335,10 +296,11 @@ class ServerLink:
 
     @property
     def _doubt(self) -> Doubt | None:
-        return self._watch.doubt if self._watch is not None else None
+        return self._watch.review() if self._watch is not None else None
 
     def _look_after(self, session: ClientSession | None) -> None:
         """Watch the way of the session in use from now on."""
+        self._out_of_doubt = False
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -363,6 +325,8 @@ class ServerLink:
             self._out_of_doubt = True
         if self._around.reactor.now() - session.began_at >= STEADY_SECONDS:
             self._backoff.reset()
+            self.begin()
+        elif doubt.at_once:
             self.begin()
         else:
             self._wait(self._backoff.next_wait(), doubt.reason)

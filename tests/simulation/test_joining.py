@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rustun.client.backoff import FIRST_SECONDS, LAST_SECONDS
+from rustun.client.backoff import FIRST_SECONDS, GROWTH, LAST_SECONDS
 from rustun.errors import RefusedError
 from rustun.protocol.handshake import Refusal, Welcome
 from rustun.protocol.records import Cipher
@@ -159,7 +159,7 @@ def test_waits_grow_with_jitter_and_stay_bounded(make_world: MakeWorld) -> None:
     world.run(400.0)
     for host in hosts:
         waits = tries(host)
-        ceilings = [min(LAST_SECONDS, FIRST_SECONDS * 2**number) for number in range(len(waits))]
+        ceilings = [min(LAST_SECONDS, FIRST_SECONDS * GROWTH**number) for number in range(len(waits))]
         assert len(waits) > 10
         assert all(at / 2 - 0.1 <= wait <= at + 0.1 for wait, at in zip(waits, ceilings, strict=True))
     assert len({tuple(tries(host)) for host in hosts}) == 5, "each has its own jitter"

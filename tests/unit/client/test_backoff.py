@@ -10,11 +10,11 @@ from rustun.client.backoff import FIRST_SECONDS, LAST_SECONDS, Backoff
 
 
 @pytest.mark.parametrize(("byte", "share"), [(0x00, 0.5), (0x80, 0.75), (0xFF, 1.0)])
-def test_waits_double_up_to_the_last(byte: int, share: float) -> None:
+def test_waits_grow_up_to_the_last(byte: int, share: float) -> None:
     """If this fails, a client hammers its server, or comes back an hour after it is up again."""
     backoff = Backoff(lambda count: bytes([byte]) * count)
-    waits = [backoff.next_wait() for _ in range(10)]
-    ceilings = [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
+    waits = [backoff.next_wait() for _ in range(14)]
+    ceilings = [0.5, 0.75, 1.125, 1.69, 2.53, 3.8, 5.7, 8.54, 12.8, 19.2, 28.8, 30, 30, 30]
     assert waits == pytest.approx([share * ceiling for ceiling in ceilings], rel=0.01)
 
 

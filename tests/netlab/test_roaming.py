@@ -1,0 +1,182 @@
+"""A member that changes networks under way, with real processes; echoes through the tunnel are the witness.
+
+    a ---- eth0 ------ outside ---- relay
+      `--- wlan0 ----'    |
+                          b
+
+Rules of this module
+  1. What is measured is the time from the moment a new path works until the first echo that was sent later is back.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from pyroute2 import IPRoute
+
+from netlab.load import ICMP_ECHO
+from netlab.topology import SERVER, outside_addresses
+from tests.netlab.carrying import run
+from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.own_world import in_own_world
+from tests.netlab.traffic import Pings, Tap
+
+NEAR, FAR = "10.0.1.1", "10.0.1.2"
+GATEWAY = str(outside_addresses(0)[0].ip)
+HOME = str(outside_addresses(1)[0].ip)
+MOVED, WIFI = "198.18.99.1", "198.18.99.2"
+PROMISE_S = 1.0
+STALL_S = 5.0  # where nobody tells the host
+RETURN_S = 2.0
+ECHO_REPLY = 0
+NAT = """
+table ip nat {
+  chain post { type nat hook postrouting priority srcnat; ip saddr 198.18.99.0/24 oifname m3 masquerade; }
+  chain forward { type filter hook forward priority filter; ct state invalid drop; }
+}
+"""
+
+
+class Walk(ExitStack):
+    """The laboratory, a tap at a's tunnel, and echoes from a to b without a pause."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        members = KeyedMember("a", "fleet", NEAR), KeyedMember("b", "fleet", FAR)
+        self.site = self.enter_context(KeyedLab(folder, members, relays=("relay",)))
+        self.site.start("a", "b")
+        spaces = self.site.lab.namespaces
+        self.tap = self.enter_context(Tap(spaces["a"]))
+        self.pings = self.enter_context(Pings(spaces["a"], FAR))
+        self.flows_within(PROMISE_S)
+
+    def run(self, node: str, *lines: str) -> None:
+        """Do what `ip` does with each line."""
+        for line in lines:
+            run(self.site.lab.namespaces[node], "ip", *line.split())
+
+    def flows_within(self, limit_s: float) -> None:
+        """Fail unless an echo that is sent from now on is back in time."""
+        began, first = monotonic(), self.pings.sent
+        seen = len(self.tap.packets)
+        assert self.tap.until(lambda: any(_number(one) >= first for one in self.tap.packets[seen:])), self.words()
+        took = monotonic() - began
+        assert took < limit_s, f"{took:.3f} s until packets flow again\n{self.words()}"
+
+    def reconnects(self) -> int:
+        """Return how often a's session ended."""
+        return int(self.site.status("a")["reconnects"])
+
+    def remotes(self) -> dict[str, str]:
+        """Return where each member is, as the relay sees it."""
+        sessions = self.site.status("relay")["sessions"]
+        return {one["identity"]: one["remote"].rpartition(":")[0] for one in sessions}
+
+    def until_said(self, text: str, times: int) -> None:
+        """Wait until a has said something so many times."""
+        self.site.lab.wait_until(lambda: self.site.log("a").count(text) >= times, f"a does not say {text!r}")
+
+    def words(self) -> str:
+        """Return all that a has said."""
+        return self.site.log("a")
+
+
+def _number(packet: bytes) -> int:
+    if packet[0] >> 4 != 4 or packet[9] != 1:
+        return -1
+    kind, _, _, _, number = ICMP_ECHO.unpack_from(packet, (packet[0] & 15) * 4)
+    return int(number) if kind == ECHO_REPLY else -1
+
+
+def check_another_address(walk: Walk) -> None:
+    """Give a another address in the same network, and take the old one."""
+    walk.run(SERVER, f"route add {MOVED} dev m1")
+    walk.run("a", f"address add {MOVED}/32 dev eth0", f"address del {HOME}/32 dev eth0")
+    walk.flows_within(PROMISE_S)
+    assert walk.reconnects() == 1
+    assert walk.remotes() == {"a": MOVED, "b": str(outside_addresses(2)[0].ip)}
+
+
+def check_cable_to_wifi(walk: Walk) -> None:
+    """Pull the cable of a host that has Wi-Fi beside it."""
+    outside = walk.site.lab.namespaces[SERVER]
+    lay = partial(_lay_cable, outside.fileno())
+    walk.site.lab.namespaces["a"].run(lay)
+    walk.run(SERVER, "link set w1 up", f"address add {GATEWAY}/32 dev w1", f"route add {WIFI} dev w1")
+    walk.run("a", f"address add {WIFI}/32 dev wlan0", "link set wlan0 up")
+    walk.run("a", f"route add {GATEWAY} dev wlan0 scope link metric 600")
+    walk.run("a", f"route add default via {GATEWAY} dev wlan0 metric 600")
+    walk.flows_within(PROMISE_S)
+    assert walk.reconnects() == 1, "what stands beside the cable changes nothing"
+    walk.run("a", "link set eth0 down")
+    walk.flows_within(PROMISE_S)
+    assert walk.reconnects() == 2
+
+
+def check_flap(walk: Walk) -> None:
+    """Take the Wi-Fi away until it is missed, and give it back."""
+    doubts = walk.words().count("trying another connection")
+    walk.run(SERVER, "link set w1 down")
+    walk.until_said("trying another connection", doubts + 1)
+    walk.run(SERVER, "link set w1 up", f"route add {WIFI} dev w1")
+    walk.flows_within(PROMISE_S)
+
+
+def check_cable_again(walk: Walk) -> None:
+    """Plug the cable in beside a Wi-Fi that works: the session has no reason to end."""
+    before = walk.reconnects()
+    walk.run("a", "link set eth0 up", f"route add {GATEWAY} dev eth0 scope link")
+    walk.run("a", f"route add default via {GATEWAY} dev eth0")
+    walk.flows_within(PROMISE_S)
+    assert walk.reconnects() == before
+
+
+def check_forgetful_router(walk: Walk) -> None:
+    """Put a NAT box before a, and let it forget all connections."""
+    outside = walk.site.lab.namespaces[SERVER]
+    run(outside, "nft", NAT)
+    walk.site.lab.wait_until(lambda: walk.remotes().get("a") == GATEWAY, "a does not come through the NAT box")
+    walk.flows_within(STALL_S)
+    outside.run(_forget_connections)
+    walk.flows_within(STALL_S)
+    run(outside, "nft", "delete table ip nat")
+    walk.flows_within(STALL_S)
+
+
+def check_restarts(walk: Walk) -> None:
+    """Restart the relay in order, and after a crash."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        walk.site.end("relay", number)
+        ended = monotonic()
+        walk.site.lab.start_server("relay")
+        outage = monotonic() - ended
+        walk.flows_within(max(RETURN_S, 1.0 + outage))  # a machine that is busy starts a relay slowly
+
+
+def _lay_cable(outside: int) -> None:
+    with IPRoute() as ip:
+        ip.link("add", ifname="wlan0", kind="veth", peer={"ifname": "w1", "net_ns_fd": outside})
+
+
+def _forget_connections() -> None:
+    Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose").write_text("0")
+    from pyroute2 import NFCTSocket
+
+    with NFCTSocket() as conntrack:
+        conntrack.flush()
+
+
+@in_own_world
+def test_a_member_walks_through_networks(tmp_path: Path) -> None:
+    """Row 32. If this fails, a laptop is off the air whenever its network changes, or a router forgets it."""
+    with Walk(tmp_path) as walk:
+        check_another_address(walk)
+        check_cable_to_wifi(walk)
+        check_flap(walk)
+        check_cable_again(walk)
+        check_forgetful_router(walk)
+        check_restarts(walk)
