@@ -1,0 +1,89 @@
+"""A path of 1280 bytes between routers that tell nobody, with real processes: bulk arrives all the same, both ways.
+
+a (over IPv4), b (over IPv6) ---- outside, MTU 1280, no ICMP ---- relay
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+from netlab.namespaces import NetworkNamespace
+from netlab.topology import SERVER
+from tests.netlab.carrying import content, run
+from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.own_world import in_own_world
+
+NEAR, FAR = "10.0.1.1", "10.0.1.2"
+BULK = content(1, 5_000_000)
+PATIENCE_S = 60.0  # only reached where something hangs
+LIMIT_S = 15.0  # about three seconds for each of two members, and the waits of the TCP inside
+KNOWN_S = 3.0
+NARROW_MTU = 1280
+NARROW = "seems to swallow full segments"
+UPWARDS, DOWNWARDS = "nothing is acknowledged", "nothing answered"
+QUIET = """
+table inet quiet {
+  chain output {
+    type filter hook output priority filter;
+    icmp type destination-unreachable counter drop
+    icmpv6 type packet-too-big counter drop
+  }
+}
+"""
+
+
+@contextmanager
+def narrow_lab(folder: Path) -> Iterator[KeyedLab]:
+    """Give a laboratory whose members are online, behind narrow paths."""
+    members = KeyedMember("a", "fleet", NEAR), KeyedMember("b", "fleet", FAR)
+    with KeyedLab(folder, members, relays=("relay",)) as site:
+        site.write_client("b", address=f"[{site.servers['relay'][1]}]")
+        outside = site.lab.namespaces[SERVER]
+        for interface in ("m1", "m2", "m3"):
+            run(outside, "ip", "link", "set", interface, "mtu", str(NARROW_MTU))
+        run(outside, "nft", QUIET)
+        site.start("a", "b")
+        yield site
+
+
+def seconds_to_send(sender: NetworkNamespace, receiver: NetworkNamespace, address: str) -> float:
+    """Send 5 MB over one TCP connection inside the tunnel, compare what arrives, and return how long it took."""
+    with receiver.run(lambda: socket.create_server((address, 0))) as listener:
+        where = listener.getsockname()
+        with sender.run(lambda: socket.create_connection(where, PATIENCE_S)) as out, listener.accept()[0] as inlet:
+            inlet.settimeout(PATIENCE_S)
+            began = monotonic()
+            thread = threading.Thread(target=_send, args=(out,))
+            thread.start()
+            arrived = b"".join(iter(lambda: inlet.recv(1 << 16), b""))
+            thread.join()
+    assert arrived == BULK
+    return monotonic() - began
+
+
+def _send(out: socket.socket) -> None:
+    out.sendall(BULK)
+    out.shutdown(socket.SHUT_WR)
+
+
+@in_own_world
+def test_bulk_gets_through_a_path_that_tells_nobody(tmp_path: Path) -> None:
+    """If this fails, who is behind PPPoE, or a tunnel of the provider's, can log in and not copy a file."""
+    with narrow_lab(tmp_path) as site:
+        a, b = site.lab.namespaces["a"], site.lab.namespaces["b"]
+        took = seconds_to_send(a, b, FAR)
+        assert took < LIMIT_S, f"{took:.1f} s for 5 MB\n{site.log('a')}{site.log('b')}"
+        for identity, where in (("a", UPWARDS), ("b", DOWNWARDS)):
+            said = site.log(identity)
+            assert said.count(NARROW) == 1, said
+            assert where in said, said
+            assert site.status(identity)["reconnects"] == 1
+        counted = run(site.lab.namespaces[SERVER], "nft", "list table inet quiet")
+        assert counted.count("counter packets 0 ") == 0, f"nothing was too large\n{counted}"
+        took = seconds_to_send(b, a, NEAR)
+        assert took < KNOWN_S, f"{took:.1f} s for 5 MB, although the paths are known by now"
