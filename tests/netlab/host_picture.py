@@ -11,6 +11,7 @@ Rules of this module
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shutil
 import socket
@@ -32,7 +33,7 @@ def host_picture() -> list[str]:
     for family in ("-4", "-6"):
         lines += sorted(f"route {family} {line}" for line in _ip(family, "-N", "route", "show", "table", "all"))
         lines += [f"rule {family} {line}" for line in _ip(family, "-d", "-N", "rule", "show")]
-    if shutil.which("nft"):  # where it is not, nothing of ours can be there
+    if shutil.which("nft") and os.geteuid() == 0:  # elsewhere nothing of ours can be there
         lines += [f"nft {line}" for line in _lines("nft", "--stateless", "list", "ruleset")]
     lines += [f"sysctl {name} = {value}" for name, value in sysctls().items()]
     for file in FILES:

@@ -4,6 +4,8 @@
                        |                               |
                       lan-two 10.9.1.7, 10.9.2.7      lan-three 10.9.1.7
 
+    awake 10.0.2.1, asleep 10.0.2.2: behind a NAT box that forgets connections after two silent seconds
+
 The relay has a machine of its own, and two also offers the outside itself, 198.18.0.0/24: so each client keeps its way
 to the relay outside of the tunnel by a route of its own.
 """
@@ -20,10 +22,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
+import pytest
+from pyroute2 import NFCTSocket
+
 from netlab.namespaces import NetworkNamespace
-from netlab.topology import HostSpec
+from netlab.topology import SERVER as OUTSIDE
+from netlab.topology import HostSpec, outside_addresses
 from tests.netlab.carrying import datagrams, ping, run, streams
 from tests.netlab.forgeries import packed
+from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.keyed_lab import KeyedLab, KeyedMember
 from tests.netlab.leftovers import hosts_as_before, nothing_left
 from tests.netlab.own_world import in_own_world
@@ -32,14 +39,17 @@ from tests.netlab.running import PORT as SERVER_PORT
 from tests.netlab.traffic import Pings, Tap, addresses
 
 RELAY = "relay"
-WIDE, NARROW, OUTSIDE = "10.9.0.0/16", "10.9.1.0/24", "198.18.0.0/24"
+WIDE, NARROW, AROUND = "10.9.0.0/16", "10.9.1.0/24", "198.18.0.0/24"
 ONE, TWO, THREE, FOUR, FIVE = (f"10.0.1.{number}" for number in range(1, 6))
+AWAKE, ASLEEP = "10.0.2.1", "10.0.2.2"
 MEMBERS = (
     KeyedMember("one", "blue", ONE),
-    KeyedMember("two", "blue", TWO, (WIDE, OUTSIDE)),
+    KeyedMember("two", "blue", TWO, (WIDE, AROUND)),
     KeyedMember("three", "blue", THREE),
     KeyedMember("four", "blue", FOUR),
     KeyedMember("five", "blue", FIVE),
+    KeyedMember("awake", "home", AWAKE),
+    KeyedMember("asleep", "home", ASLEEP),
 )
 NAMES = tuple(member.identity for member in MEMBERS)
 MOVING, STAYING = "10.9.1.7", "10.9.2.7"
@@ -55,6 +65,9 @@ HOPS, LOOPED = 64, 20
 MORE = 20  # echoes after which something counts as over
 REPAIRED_S = 5.0
 MOST_LOOPED = 200  # packets of the tunnel itself that go into the tunnel until its way is there again
+NAT_S = 2  # until the NAT box forgets
+INTERVALS_S = {"awake": 1, "asleep": 30}  # between proofs of life
+MENDED_S = 7.0  # two and a half seconds until a standstill is one; the rest is for a busy machine
 INNER_PORT = 8081
 INNER = ("10.0.7.1", "10.0.7.2")
 INNER_BYTES = 300_000
@@ -240,16 +253,70 @@ def check_tunnel_in_tunnel(site: KeyedLab, folder: Path) -> None:
         inner.end()
 
 
+def nat_box(site: KeyedLab) -> dict[str, str]:
+    """Put awake and asleep behind a NAT box, and return their addresses before it."""
+    inside = {name: str(outside_addresses(NAMES.index(name) + 1)[0].ip) for name in INTERVALS_S}
+    ours = f"ip saddr {{ {', '.join(inside.values())} }}"
+    rules = f"""table ip nat {{
+        chain out {{ type nat hook postrouting priority srcnat; {ours} masquerade; }}
+        chain forward {{ type filter hook forward priority filter; {ours} ct state invalid drop; }}
+    }}"""
+    space = site.lab.namespaces[OUTSIDE]
+    run(space, "nft", rules)
+    for name, value in {"timeout_established": NAT_S, "loose": 0}.items():
+        path = Path(f"/proc/sys/net/netfilter/nf_conntrack_tcp_{name}")
+        space.run(partial(path.write_text, str(value)))
+    return inside
+
+
+def known_connections(site: KeyedLab) -> set[str]:
+    """Return the sources of all connections that the NAT box knows."""
+
+    def dump() -> set[str]:
+        with NFCTSocket() as conntrack:
+            tuples = [entry.get_attr("CTA_TUPLE_ORIG") for entry in conntrack.dump()]
+        return {one.get_nested("CTA_TUPLE_IP", "CTA_IP_V4_SRC") for one in tuples}
+
+    return site.lab.namespaces[OUTSIDE].run(dump)
+
+
+def check_short_memory(site: KeyedLab, inside: dict[str, str]) -> None:
+    """Let two members be silent until the NAT box has forgotten one of them, then let that one speak."""
+    site.until("awake", lambda status: status["age_s"] > 2 * NAT_S)
+    site.lab.wait_until(lambda: inside["asleep"] not in known_connections(site), "the NAT box forgets nobody")
+    assert inside["awake"] in known_connections(site), "who proves its life often is forgotten"
+    spaces = site.lab.namespaces
+    with Tap(spaces["awake"]) as tap, Pings(spaces["asleep"], AWAKE):
+        began = monotonic()
+        assert tap.until_more(packed(ASLEEP))
+        took = monotonic() - began
+    assert took < MENDED_S, f"{took:.3f} s"
+    assert site.status("awake")["reconnects"] == 0
+    assert site.status("asleep")["reconnects"] > 0, "nothing was forgotten, nothing is shown here"
+
+
+@pytest.fixture(autouse=True)
+def host_itself_as_before() -> Iterator[None]:
+    """Compare the host that the tests run on."""
+    before = host_picture()
+    yield
+    assert_same(before, host_picture())
+
+
 @in_own_world
 def test_packets_go_where_they_belong_and_nowhere_for_ever(tmp_path: Path) -> None:
     """A prefix that moves, a loop, or a tunnel in a tunnel: packets go astray, go round, or leave something behind."""
     with nothing_left(), KeyedLab(tmp_path, MEMBERS, relays=(RELAY,), hosts=HOSTS) as site:
         for name, prefix in (("two", WIDE), ("three", NARROW)):
             site.write_client(name, more=f'[host_config]\ngateway = ["{prefix}"]\n')
+        for name, seconds in INTERVALS_S.items():
+            site.write_client(name, more=f"keepalive_interval = {seconds}\n")
+        inside = nat_box(site)
         site.lab.start_server(RELAY)
-        with hosts_as_before(site, NAMES):
+        with hosts_as_before(site, NAMES[:-1]):  # of asleep the kernel keeps a connection that the NAT box forgot
             site.start(*NAMES)
             check_prefix_moves(site)
             check_loop(site)
             check_lost_way(site)
             check_tunnel_in_tunnel(site, tmp_path / "inner")
+            check_short_memory(site, inside)
