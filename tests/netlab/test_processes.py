@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 from pyroute2 import IPRoute
 
+from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from tests.netlab.private_namespace import in_private_namespace
 from tests.netlab.running import NEAR, OTHER, SERVER, Site
 
@@ -123,20 +125,49 @@ def test_prefixes_over_the_server_and_over_the_lan() -> None:
 
 
 @in_private_namespace
-def test_pin_follows_a_reconnect() -> None:
+def test_pin_follows_another_network() -> None:
     """Row 32. If this fails, a host that changed networks dials its server through the old one for ever."""
     with Site() as site:
         site.write_members(LAN, OVER_SERVER)
         site.serve()
         client = site.connect()
         site.until_routed(*TUNNEL, PIN)
+        site.before -= {f"0.0.0.0/0 dev eth0 via {NEAR[1]}"}
+        site.before |= {f"0.0.0.0/0 dev eth1 via {OTHER[1]}"}
         site.far.run(unplug)
         site.ip.route("replace", dst="0.0.0.0/0", gateway=OTHER[1])
-        site.before = {route for route in site.routes() if "rustun0" not in route} - {PIN}
-        client.process.send_signal(signal.SIGHUP)
-        client.until(lambda status: status["reconnects"] == 1)
-        client.until_online()
         site.until_routed(*TUNNEL, f"{SERVER}/32 dev eth1 via {OTHER[1]}")
+        client.until(lambda status: status["state"] == "online" and status["reconnects"] >= 1)
+
+
+@in_private_namespace
+def test_what_somebody_takes_away_is_set_up_again() -> None:
+    """Row 30. If this fails, a flushed device or firewall, or another MTU, stays until the client is restarted."""
+    with Site() as site:
+        site.write_members(LAN, OVER_SERVER)
+        site.serve()
+        client = site.connect()
+        site.until_routed(*TUNNEL, PIN)
+        device = site.index("rustun0")
+        site.ip.flush_routes(table=254, proto=ROUTE_PROTOCOL)
+        site.until_routed(*TUNNEL, PIN)
+        site.ip.flush_addr(index=device)
+        site.until(lambda: site.ip.get_addr(index=device))
+        site.until_routed(*TUNNEL, PIN)
+        site.ip.link("set", index=device, mtu=1300)
+        site.until(lambda: site.ip.get_links(device)[0].get("mtu") == 1500)
+        standing = listed_rules()
+        assert "table inet rustun-rustun0" in standing
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        client.until_logged("put right")
+        while listed_rules() != standing:
+            client.status()
+        assert client.status()["reconnects"] == 0
+
+
+def listed_rules() -> str:
+    """Return all firewall rules of this namespace."""
+    return subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True).stdout
 
 
 def unplug() -> None:
