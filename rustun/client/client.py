@@ -342,7 +342,7 @@ class TunnelClient:
         if changes != 0 and self.host_state == wished:
             self._pace.note(now)
         if changes and self.host_state == wished:
-            text = f"somebody changed what was set up at {wished.device}: put right, {changes} steps"
+            text = f"what was set up at {wished.device} does not fit any more: put right (steps: {changes})"
             self._log.event("warning", "put-right", text)
 
     def _apply_host(self) -> int | None:

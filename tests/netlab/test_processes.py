@@ -149,17 +149,15 @@ def test_what_somebody_takes_away_is_set_up_again() -> None:
         client = site.connect()
         site.until_routed(*TUNNEL, PIN)
         device = site.index("rustun0")
-        site.ip.flush_routes(table=254, proto=ROUTE_PROTOCOL)
-        site.until_routed(*TUNNEL, PIN)
-        site.ip.flush_addr(index=device)
-        site.until(lambda: site.ip.get_addr(index=device))
-        site.until_routed(*TUNNEL, PIN)
-        site.ip.link("set", index=device, mtu=1300)
-        site.until(lambda: site.ip.get_links(device)[0].get("mtu") == 1500)
         standing = listed_rules()
         assert "table inet rustun-rustun0" in standing
+        site.ip.flush_routes(table=254, proto=ROUTE_PROTOCOL)
+        site.ip.flush_addr(index=device)
+        site.ip.link("set", index=device, mtu=1300)
         subprocess.run(["nft", "flush", "ruleset"], check=True)
         client.until_logged("put right")
+        site.until(lambda: site.ip.get_links(device)[0].get("mtu") == 1500 and site.ip.get_addr(index=device))
+        site.until_routed(*TUNNEL, PIN)
         while listed_rules() != standing:
             client.status()
         assert client.status()["reconnects"] == 0
