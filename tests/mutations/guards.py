@@ -255,6 +255,20 @@ GUARDS: Final = (
         "tests/unit/client/test_peers.py::test_what_the_host_refused_stays_outside_an_exit_too",
     ),
     Guard(
+        "a question uses no key that is too old",
+        "client/session.py",
+        "if not self.closed and self._keys_alive(now):",
+        "if not self.closed:",
+        f"{SIMULATION}/test_roaming.py::test_no_question_is_asked_with_keys_that_are_too_old",
+    ),
+    Guard(
+        "waits that a server asked for outlast a change of the network",
+        "client/server_link.py",
+        "elif not self._firm:",
+        "else:",
+        f"{SIMULATION}/test_roaming.py::test_waits_that_a_server_asked_for_are_not_cut_short",
+    ),
+    Guard(
         "two members whose names would be one have none",
         "client/host_wish.py",
         "if len(members) > 1]",

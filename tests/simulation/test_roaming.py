@@ -115,6 +115,24 @@ def test_a_host_that_slept_an_hour_is_back_at_once(make_world: MakeWorld) -> Non
 
 
 @pytest.mark.parametrize("tier", [Tier.KEY, Tier.SHARED])
+@pytest.mark.parametrize("asks", ["at its next look", "for its network has changed"])
+def test_no_question_is_asked_with_keys_that_are_too_old(make_world: MakeWorld, tier: Tier, asks: str) -> None:
+    """Row 33. If this fails, a host that slept uses keys beyond the life that was promised for them."""
+    world = make_world(office(1), tier=tier)
+    (host,) = world.online("m0")
+    world.run(10.5)
+    session = host.client.session
+    assert session is not None
+    before = session.stream.path()
+    world.reactor.suspend(181.0)
+    if asks == "for its network has changed":
+        host.client.network_changed()
+    world.run(0.0005)  # nothing of a next session is on its way yet
+    assert session.closed
+    assert session.stream.path() == before
+
+
+@pytest.mark.parametrize("tier", [Tier.KEY, Tier.SHARED])
 def test_a_connection_that_a_router_forgot_is_left(make_world: MakeWorld, tier: Tier) -> None:
     """If this fails, a NAT box with a short memory takes a client off the air for its whole silence limit."""
     world = make_world(office(2), tier=tier)
