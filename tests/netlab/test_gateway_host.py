@@ -74,7 +74,7 @@ def test_an_older_kernel_stays_a_host_and_comes_back(tmp_path: Path) -> None:
             assert "sysctl net/ipv6/conf/all/forwarding = 1" in stands
             assert "sysctl net/ipv6/conf/eth0/accept_ra = 2" in stands
             assert "sysctl net/ipv6/conf/eth1/accept_ra = 0" in stands
-            assert network.apply(GATEWAY) == report
+            assert network.apply(GATEWAY) == replace(report, changes=0)
             assert_same(stands, host_picture(), "the host after the same wish")
 
     gateway().do(work)
