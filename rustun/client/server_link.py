@@ -162,7 +162,8 @@ class ServerLink:
         self._connector.cancel()
 
     def _on_resolved(self, found: list[Endpoint]) -> None:
-        self.outside = tuple(found)
+        in_use = [one.stream.remote for one in (self.session, self._successor) if one is not None]
+        self.outside = tuple(dict.fromkeys((*in_use, *found)))
         self._owner.link_resolved()
 
     def _on_connected(self, remote: Endpoint) -> None:

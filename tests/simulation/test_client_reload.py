@@ -16,7 +16,7 @@ from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoiseServer
-from tests.simulation.world import Host, World, office, public_text
+from tests.simulation.world import SERVER, Host, World, office, public_text
 
 SETTLE_S = 1.0
 PACKETS = 200
@@ -61,6 +61,20 @@ def test_a_member_is_re_keyed_without_losing_a_packet(make_world: MakeWorld, lat
     assert first.client.reconnects == 0
     world.run(LINGER_SECONDS)
     assert first.client.state == "online"
+
+
+def test_the_address_in_use_stays_outside_while_another_is_tried(make_world: MakeWorld) -> None:
+    """If this fails, a reload after the server's name has moved cuts off a session that works."""
+    world = make_world(office(2), tier=Tier.KEY)
+    world.faults.names["relay.example"] = [SERVER.host]
+    host = world.host("m0", server="relay.example:8080")
+    world.run(SETTLE_S)
+    world.faults.names["relay.example"] = ["203.0.113.9"]
+    host.client.reload()
+    world.run(SETTLE_S)
+    assert host.client.state == "online"
+    assert host.host_network.state is not None
+    assert {endpoint.host for endpoint in host.host_network.state.outside} == {SERVER.host, "203.0.113.9"}
 
 
 def test_what_is_still_under_way_on_the_old_session_arrives(make_world: MakeWorld) -> None:
