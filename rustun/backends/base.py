@@ -267,6 +267,10 @@ class HostReport:
         addresses: the own addresses that the device has.
         warnings: what beside them could not be done or is not covered, and what to do; a line each.
         changes: how many steps it took; none where the host was as wished.
+        elsewhere: what lies within `routed` and is not there: what the host routes more precisely by another interface,
+            its gateways, the servers.
+        local: the host's addresses at other interfaces.
+        offers_exit: whether members reach the internet through this host, and a firewall keeps them to it.
     """
 
     routed: tuple[Prefix, ...] = ()
@@ -274,6 +278,9 @@ class HostReport:
     addresses: tuple[Interface, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: int = 0
+    elsewhere: tuple[Prefix, ...] = ()
+    local: tuple[Address, ...] = ()
+    offers_exit: bool = False
 
 
 class HostNetwork(Protocol):

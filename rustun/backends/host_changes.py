@@ -26,7 +26,7 @@ from rustun.backends import firewall, forwarding
 from rustun.backends.base import Forwarding, HostReport, HostState, Prefix
 from rustun.backends.forwarding import Change
 from rustun.backends.host_journal import Kept
-from rustun.backends.host_judgement import accept_addresses
+from rustun.backends.host_judgement import accept_addresses, local_addresses
 from rustun.backends.host_plan import RoutePlan, plan_addresses, plan_routes
 from rustun.backends.host_snapshot import Link, Route, Rule, Snapshot
 from rustun.backends.host_steps import (
@@ -143,14 +143,7 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
         *(RemoveRule(rule) for rule in routes.remove_rules),
         *(RemoveRoute(route) for route in (*routes.remove, *routes.unpin)),
     )
-    after = Kept(
-        routes.pinned,
-        table.settings,
-        hosts=bool(wished.names) or (kept.hosts and not hosts.known),
-        hosts_write=None if hosts.known else kept.hosts_write,
-        table=table.stands,
-        kill_switch=table.stands and table.wished.kill_switch,
-    )
+    after = _after(wished, kept, routes, table, hosts)
     return Changes(
         steps=tuple(step for step in steps if step not in refused),
         during=_during(kept, after, hosts.steps),
@@ -160,6 +153,9 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
             {**dict(routes.refused), **unset},
             accepted.addresses,
             (*table.warnings, *left, *failed_settings, *hosts.warnings, *_leaks(accepted, routes, snapshot, link)),
+            elsewhere=routes.elsewhere,
+            local=local_addresses(snapshot, link),
+            offers_exit=table.stands and table.wished.forwarding.offer_exit,
         ),
     )
 
@@ -265,6 +261,17 @@ def torn(text: str, before: str, after: str) -> bool:
     if written is None:  # all of it is there, as far as it goes; what follows is of the old content
         written = min(len(found), len(new))
     return found[written:] == old[written:]
+
+
+def _after(wished: HostState, kept: Kept, routes: RoutePlan, table: _Table, hosts: _Hosts) -> Kept:
+    return Kept(
+        routes.pinned,
+        table.settings,
+        hosts=bool(wished.names) or (kept.hosts and not hosts.known),
+        hosts_write=None if hosts.known else kept.hosts_write,
+        table=table.stands,
+        kill_switch=table.stands and table.wished.kill_switch,
+    )
 
 
 def _during(kept: Kept, after: Kept, hosts: tuple[WriteHosts, ...]) -> Kept:

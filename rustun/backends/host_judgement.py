@@ -8,12 +8,14 @@ Rules of this module
   3. An own address is judged as a prefix is, with its network: the kernel takes each of its own addresses for itself,
      so another's would be out of reach. A refused one is not set.
   4. A default route is taken as an exit alone, which has a table of its own: nothing of the host's is taken by it.
+  5. What the host still reaches elsewhere, inside a prefix that it gave, is told as well: who is there does not speak
+     through the tunnel.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -104,6 +106,28 @@ def judge(asked: Iterable[Prefix], wished: HostState, snapshot: Snapshot, index:
         judged[prefix] = reason
         accepted += not reason
     return judged
+
+
+def reached_elsewhere(
+    routed: Iterable[Route], wished: HostState, snapshot: Snapshot, index: int, going: Collection[Route]
+) -> tuple[Prefix, ...]:
+    """Return what lies within `routed` and is not in the tunnel: routes elsewhere, gateways, servers (rule 5).
+
+    Args:
+        routed: what leads into the tunnel.
+        going: pins that nobody needs any more; those that come lead to servers.
+    """
+    inside = Networks(route.prefix for route in routed)
+    others = [route for route in snapshot.routes if route.device != index and route not in going]
+    gateways = (payload for route in others for name, payload in route.path if name == "RTA_GATEWAY")
+    found = [route.prefix for route in others if route.prefix.prefixlen > 0]
+    found += [ipaddress.ip_network(address) for address in (*gateways, *outside_addresses(wished))]
+    return tuple(prefix for prefix in dict.fromkeys(found) if inside.holding(prefix) is not None)
+
+
+def local_addresses(snapshot: Snapshot, link: Link | None) -> tuple[Address, ...]:
+    """Return this host's addresses at other interfaces than the TUN device."""
+    return tuple(address.ip for device, address in snapshot.addresses if link is None or device != link.index)
 
 
 def judge_exits(wished: HostState, snapshot: Snapshot, index: int) -> dict[Prefix, str]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rustun.backends.base import HostState, Interface, Prefix
-from rustun.backends.host_judgement import is_pin, is_tun, judge, judge_exits, outside_addresses
+from rustun.backends.host_judgement import is_pin, is_tun, judge, judge_exits, outside_addresses, reached_elsewhere
 from rustun.backends.host_snapshot import (
     EXIT_TABLE,
     ROUTE_PROTOCOL,
@@ -46,7 +46,7 @@ class RoutePlan:
     """Steps for routes and rules, in the order of the fields `pin` to `unpin`, and what they lead to.
 
     `pinned` are the host routes and `routes` the routes into the tunnel that stand then; `refused` says why others do
-    not.
+    not; `elsewhere` is what is within those routes and is reached beside the tunnel.
     """
 
     pin: tuple[Route, ...] = ()
@@ -58,6 +58,7 @@ class RoutePlan:
     pinned: frozenset[Prefix] = frozenset()
     routes: tuple[Route, ...] = ()
     refused: tuple[tuple[Prefix, str], ...] = ()
+    elsewhere: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +113,18 @@ def plan_routes(
     removable = standing.keys() if not _others_run(ours, index, snapshot) else own_pins & standing.keys()
     kept = {(route.table, route.prefix) for route in accepted}
     rules = [rule for route in accepted if route.table == EXIT_TABLE for rule in _rules(route.prefix.version)]
-    others = {route.prefix.version for route in snapshot.exits if route.device != index}
+    unpin = tuple(standing[prefix] for prefix in removable if prefix not in pins and prefix not in other_pins)
     return RoutePlan(
         pin=tuple(pin for pin in pins.values() if not _same_path(standing.get(pin.prefix), pin)),
         add=tuple(route for route in accepted if (route.table, route.prefix) not in present),
         add_rules=tuple(rule for rule in rules if rule not in snapshot.rules),
-        remove_rules=tuple(
-            rule for rule in reversed(snapshot.rules) if rule not in rules and rule.version not in others
-        ),
+        remove_rules=_unneeded(rules, snapshot, index),
         remove=tuple(route for key, route in present.items() if key not in kept),
-        unpin=tuple(standing[prefix] for prefix in removable if prefix not in pins and prefix not in other_pins),
+        unpin=unpin,
         pinned=frozenset(pins),
         routes=tuple(accepted),
         refused=tuple((prefix, reason) for prefix, reason in judged.items() if reason),
+        elsewhere=reached_elsewhere(accepted, wished, snapshot, index, unpin),
     )
 
 
@@ -135,6 +135,12 @@ def _into_tunnel(prefix: Prefix, wished: HostState, index: int) -> Route:
 def _rules(version: int) -> tuple[Rule, Rule]:
     """Return what sends packets to the exits: the main table without its default routes, then our own."""
     return Rule(version, MAIN_FIRST, RT_TABLE_MAIN, 0), Rule(version, THEN_EXITS, EXIT_TABLE)
+
+
+def _unneeded(rules: list[Rule], snapshot: Snapshot, index: int) -> tuple[Rule, ...]:
+    """Return the rules that go: neither wished nor those of another client's exit."""
+    others = {route.prefix.version for route in snapshot.exits if route.device != index}
+    return tuple(rule for rule in reversed(snapshot.rules) if rule not in rules and rule.version not in others)
 
 
 def _refuse_failed(

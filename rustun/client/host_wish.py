@@ -21,10 +21,10 @@ from typing import Final
 from rustun.backends.base import Address, Endpoint, Forwarding, HostState, Prefix
 from rustun.client.peers import OwnEntry
 from rustun.config.client import ClientConfig
-from rustun.config.consent import HostConsent
+from rustun.config.consent import HostConsent, lets_in
 from rustun.printable import quoted
 from rustun.protocol.control import DirectoryEntry
-from rustun.protocol.routing import never_inside
+from rustun.protocol.routing import like_default, never_inside
 
 MAX_NAME_CHARACTERS: Final = 63  # of one label (RFC 1035, section 2.3.4)
 MAX_NAMES: Final = 10_000  # each look-up of any name reads the whole file: about 0.5 ms for so many
@@ -77,7 +77,16 @@ def host_wish(
     )
     if entries is None:
         return HostWish(state)
-    return HostWish(state, (*no_exit, *_mapping_warnings(consent, own), *_gateway_warnings(consent, own), *not_named))
+    return HostWish(
+        state,
+        (
+            *no_exit,
+            *_mapping_warnings(consent, own),
+            *_gateway_warnings(consent, own),
+            *_lan_warnings(consent, own),
+            *not_named,
+        ),
+    )
 
 
 def _numeric(config: ClientConfig) -> Iterator[Endpoint]:
@@ -128,6 +137,17 @@ def _gateway_warnings(consent: HostConsent, own: OwnEntry) -> Iterator[str]:
     for seen, real in consent.cider_mapping:
         if str(seen) not in told:
             yield f"cider_mapping: nobody is told of {seen} ({real}): it is not among this member's ciders"
+
+
+def _lan_warnings(consent: HostConsent, own: OwnEntry) -> Iterator[str]:
+    shut = [str(prefix) for prefix in own.offered if not lets_in(consent, prefix)]
+    if shut:
+        told = f"the server says that {_some(shut)} is behind this host: nothing is let in there"
+        yield f"{told} that gateway in [host_config] does not name (offer_exit for the internet)"
+    believed = [str(prefix) for prefix in own.offered if not like_default(prefix)] if consent.as_told else []
+    if believed:
+        told = f"members reach {_some(believed)}, as the server says, where this host forwards"
+        yield f"{told}: there is no client.toml, and no --gateway, to say what they may"
 
 
 def _names(

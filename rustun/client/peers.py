@@ -4,10 +4,11 @@ Rules of this module
   1. News replace what was known only when all pages of a generation have come.
   2. A packet from the tunnel is delivered when its source lies in a prefix that this server tells of and the host
      routes into the tunnel, and its destination is this member's own address or a prefix that it offers; the kernel
-     never sees another.
-  3. A prefix that this member offers is its own LAN: it is never routed into the tunnel.
+     never sees another. Nobody in the tunnel speaks as this host, or from where the host goes by another way.
+  3. A prefix that this member offers is its own LAN: it is never routed into the tunnel, and nothing comes from there.
   4. The server's word alone opens nothing: an own address counts when the host has set it, a network when the host
-     routes it, and what is offered as far as this host's configuration agrees to forward for it.
+     routes it, and what is offered as far as this host's configuration lets it in. Where that believes the server, the
+     host's other addresses are still not for the tunnel.
   5. What a server tells is bounded, complete or not: more ends the session.
 """
 
@@ -21,7 +22,7 @@ from itertools import islice
 from typing import Final
 
 from rustun.backends.base import Address, HostReport, Interface, Prefix
-from rustun.config.consent import HostConsent, within
+from rustun.config.consent import HostConsent, lets_in
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
     MAX_ASKED,
@@ -222,15 +223,21 @@ class Peers:
         self.verdicts.clear()
         networks = [address.network for address in self.own.addresses] if self.own is not None else []
         told = self.prefixes(own).union(networks)
-        for prefix in report.refused:  # also where a default route leads into the tunnel
+        for prefix in (*own.offered, *report.refused):  # also where a default route leads into the tunnel
             self._inside.insert(prefix, False)
         for prefix in told.intersection(report.routed):
             self._inside.insert(prefix, True)
-        for address in report.addresses:
-            self._ours.insert(ip_network(address.ip), True)
+        addresses = [ip_network(address.ip) for address in report.addresses]
+        local = [ip_network(address) for address in report.local]
+        for prefix in (*report.elsewhere, *local, *addresses):
+            self._inside.insert(prefix, False)
         for prefix in own.offered:
-            if _forwards(consent, prefix):
+            if lets_in(consent, prefix) and (report.offers_exit or not like_default(prefix)):
                 self._ours.insert(prefix, True)
+        for prefix in local if consent.as_told else ():
+            self._ours.insert(prefix, False)
+        for prefix in addresses:
+            self._ours.insert(prefix, True)
 
     def judge(self, key: bytes) -> str:
         """Return why a packet with these addresses (a flow key) is not delivered, or nothing when it is."""
@@ -243,19 +250,9 @@ class Peers:
         version, source, destination = flow_addresses(key)
         if never_inside(source, version) or not self._inside.lookup(source, version):
             return "bad-source"
-        if never_inside(destination, version) or self._ours.lookup(destination, version) is None:
+        if never_inside(destination, version) or not self._ours.lookup(destination, version):
             return "bad-destination"
         return ""
-
-
-def _forwards(consent: HostConsent, prefix: Prefix) -> bool:
-    """Tell whether this host forwards for what it is said to offer: within `gateway`, where that is written.
-
-    Behind a mapping, what is offered is the prefix that the cluster sees, and the real one is within `gateway`.
-    """
-    if like_default(prefix):
-        return consent.offer_exit
-    return not consent.gateway or within(prefix, (*consent.gateway, *(seen for seen, _ in consent.cider_mapping)))
 
 
 def _fitting(identities: Iterable[str]) -> tuple[str, ...]:

@@ -104,14 +104,15 @@ def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> 
 
 
 def client_config_from_options(options: ClientOptions) -> ClientConfig:
-    """Return the record of options alone, with the seed's default method and key.
+    """Return the record of options alone, with what the seed's client has by default: method, key, and LANs as told.
 
     Raises: ConfigError with every problem.
     """
     findings = Findings(OPTIONS_PLACE)
     if options.crypto is None and options.crypto_file is None:
         options = replace(options, crypto=DEFAULT_CRYPTO)
-    return _complete(_with_options(ClientConfig(), options, findings), findings, "type")
+    config = ClientConfig(host=HostConsent(as_told=not options.gateway))
+    return _complete(_with_options(config, options, findings), findings, "type")
 
 
 def _read_file(top: Table, folder: Path) -> ClientConfig:

@@ -39,6 +39,8 @@ class HostConsent:
         exit_node: the member that is to be the default route, empty for none.
         kill_switch: nothing leaves this host beside the tunnel.
         names: "off" or "hosts".
+        as_told: what the server names as LANs behind this host is let in as well, as by the seed's client; where there
+            is neither a client.toml nor a `gateway`.
     """
 
     gateway: tuple[Prefix, ...] = ()
@@ -49,6 +51,7 @@ class HostConsent:
     exit_node: str = ""
     kill_switch: bool = False
     names: str = "off"
+    as_told: bool = False
 
 
 def parse_lan(text: str) -> Prefix:
@@ -65,6 +68,16 @@ def within(prefix: Prefix, prefixes: Iterable[Prefix]) -> bool:
         prefix.version == other.version and prefix.subnet_of(other)  # type: ignore[arg-type]  # one version, as checked
         for other in prefixes
     )
+
+
+def lets_in(consent: HostConsent, prefix: Prefix) -> bool:
+    """Tell whether packets from the tunnel reach a prefix that this member is said to offer.
+
+    Behind a mapping, what is offered is the prefix that the cluster sees, and the real one is within `gateway`.
+    """
+    if like_default(prefix):
+        return consent.offer_exit
+    return consent.as_told or within(prefix, (*consent.gateway, *(seen for seen, _ in consent.cider_mapping)))
 
 
 def read_consent(table: Table) -> HostConsent:

@@ -90,7 +90,7 @@ def route(peers: Peers) -> None:
     numbers = {(prefix.version, int(prefix.network_address), prefix.prefixlen) for prefix in prefixes}
     assert len(numbers) == len(prefixes)
     assert all(str(prefix).isprintable() for prefix in prefixes)
-    peers.set_routed(HostReport(tuple(prefixes), addresses=own.addresses), HostConsent(), own)
+    peers.set_routed(HostReport(tuple(prefixes), addresses=own.addresses), HostConsent(as_told=True), own)
 
 
 def seed_news(data: bytes) -> None:

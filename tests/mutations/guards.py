@@ -1,46 +1,17 @@
 """The guards that everything else leans on: where each stands, how it looks when it is gone, which test has to notice.
 
-A guard is taken out by exact text, so whoever changes the line changes it here as well: a text that is not found, or
-found twice, fails. A replacement is valid code that only fails to guard.
+Here are those of the wire and of the relay; `client_guards.py` has those of the client and of its host.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-SIMULATION: Final = "tests/simulation"
-
-
-@dataclass(frozen=True)
-class Guard:
-    """One guard.
-
-    Attributes:
-        what: it keeps, in words.
-        file: below rustun/.
-        text: of the guard, exactly once in the file.
-        without: what stands there when it is gone.
-        test: what has to fail then, and to pass with the guard.
-        also: a second text of the same file that changes with it, and what stands there then.
-    """
-
-    what: str
-    file: str
-    text: str
-    without: str
-    test: str
-    also: tuple[str, str] = ("", "")
-
-    def taken_out_of(self, source: str) -> str:
-        """Return the file without the guard."""
-        for text, without in ((self.text, self.without), self.also):
-            assert not text or source.count(text) == 1, f"{self.file} does not have it exactly once: {text}"
-            source = source.replace(text, without) if text else source
-        return source
-
+from tests.mutations.client_guards import CLIENT_GUARDS
+from tests.mutations.guard import SIMULATION, Guard
 
 GUARDS: Final = (
+    *CLIENT_GUARDS,
     Guard(
         "a packet's source belongs to its sender",
         "relay/cluster.py",
@@ -227,157 +198,10 @@ GUARDS: Final = (
         f"{SIMULATION}/test_packets.py::test_row_20_offload_requests_that_nobody_may_make",
     ),
     Guard(
-        "what a packet asks of the kernel is judged at the client",
-        "client/pump.py",
-        "reason = examine(plain, start, length, flags, segment_bytes, MAX_PACKET_BYTES)",
-        "reason = examine(plain, start, length, 0, 0, MAX_PACKET_BYTES)",
-        "tests/unit/client/test_pump.py::test_delivery_agrees_with_judging_each_packet",
-    ),
-    Guard(
-        "a client takes what it routes into the tunnel, for itself",
-        "client/peers.py",
-        "verdict = self.verdicts[key] = self._judge(key)",
-        'verdict = self.verdicts[key] = self._judge(key) and ""',
-        "tests/unit/client/test_pump.py::test_delivery_agrees_with_judging_each_packet",
-    ),
-    Guard(
-        "a kill switch does not wait for a first session",
-        "client/client.py",
-        "own is None and self.host_state is not None and not self.config.host.kill_switch",
-        "own is None",
-        f"{SIMULATION}/test_host_wishes.py::test_a_kill_switch_stands_from_the_start_to_the_end",
-    ),
-    Guard(
-        "an exit node does not speak for what the host refused",
-        "client/peers.py",
-        "            self._inside.insert(prefix, False)\n",
-        "            pass\n",
-        "tests/unit/client/test_peers.py::test_what_the_host_refused_stays_outside_an_exit_too",
-    ),
-    Guard(
-        "a question uses no key that is too old",
-        "client/session.py",
-        "if not self.closed and self._keys_alive(now):",
-        "if not self.closed:",
-        f"{SIMULATION}/test_roaming.py::test_no_question_is_asked_with_keys_that_are_too_old",
-    ),
-    Guard(
-        "waits that a server asked for outlast a change of the network",
-        "client/server_link.py",
-        "elif not self._firm:",
-        "else:",
-        f"{SIMULATION}/test_roaming.py::test_waits_that_a_server_asked_for_are_not_cut_short",
-    ),
-    Guard(
-        "two members whose names would be one have none",
-        "client/host_wish.py",
-        "if len(members) > 1]",
-        "if len(members) > 9]",
-        "tests/unit/client/test_host_wish.py::test_who_would_share_a_name_has_none",
-    ),
-    Guard(
-        "a tunnel address is reached through the tunnel alone",
-        "backends/firewall.py",
-        '        *_chain("guard", "type filter hook prerouting priority raw", _guard(wished)),\n',
-        "",
-        "tests/unit/backends/test_firewall.py::test_the_guard_is_always_there",
-    ),
-    Guard(
-        "an exit node does not lead into the networks that it stands in",
-        "backends/firewall.py",
-        "own = [prefix for prefix in connected if prefix.version == version]",
-        "own: list[Prefix] = []",
-        "tests/unit/backends/test_firewall.py::test_an_exit_node_leads_to_the_internet_and_to_nothing_else",
-    ),
-    Guard(
-        "where forwarding was switched on, this host is no router",
-        "backends/firewall.py",
-        "        if names:\n            yield f'{where}meta",
-        "        if False:\n            yield f'{where}meta",
-        "tests/unit/backends/test_firewall.py::test_interfaces_that_we_opened_forward_for_the_tunnel_only",
-    ),
-    Guard(
-        "a kill switch has the last word",
-        "backends/firewall.py",
-        """drop = ["jump outside", 'counter drop comment "beside the tunnel"']""",
-        'drop = ["jump outside"]',
-        "tests/unit/backends/test_firewall.py::test_the_kill_switch_lets_out_what_is_listed",
-    ),
-    Guard(
-        "what others set meanwhile is not taken back",
-        "backends/forwarding.py",
-        "value == change.ours and not (family == IPV4 and made_router)",
-        "True",
-        "tests/unit/backends/test_forwarding.py::test_settings_that_others_made_meanwhile_stay",
-    ),
-    Guard(
-        "nothing outside accept_routes is routed into the tunnel",
-        "backends/host_judgement.py",
-        "if wished.accept is not None and accept.holding(prefix) is None:",
-        "if False:",
-        "tests/unit/backends/test_host_judgement.py::test_nothing_outside_accept_routes",
-    ),
-    Guard(
-        "what is about to be changed stands in the journal first",
-        "backends/host_changes.py",
-        "staying + after.settings,",
-        "staying,",
-        "tests/unit/backends/test_host_changes.py::test_the_journal_knows_everything_before_the_first_step",
-    ),
-    Guard(
-        "without its firewall a host forwards nothing",
-        "backends/host_changes.py",
-        "around = survey(candidate, facts.snapshot)",
-        "around = survey(wished, facts.snapshot)",
-        "tests/unit/backends/test_host_changes.py::test_a_refused_table_takes_forwarding_with_it_and_nothing_else",
-    ),
-    Guard(
-        "what a running client has is not cleaned up",
-        "backends/host_journal.py",
-        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "pass",
-        "tests/unit/backends/test_host_journal.py::test_one_client_for_each_journal",
-    ),
-    Guard(
-        "a journal speaks of settings of interfaces alone",
-        "backends/host_journal.py",
-        "if SETTING.fullmatch(change.name) is None:",
-        "if False:",
-        "tests/unit/backends/test_host_journal.py::test_only_settings_of_interfaces_are_believed",
-    ),
-    Guard(
-        "a server speaks for what it tells itself, not for what another one does",
-        "client/peers.py",
-        "for prefix in told.intersection(report.routed):",
-        "for prefix in report.routed:",
-        f"{SIMULATION}/test_servers_differ.py::test_a_packet_counts_by_what_its_own_server_tells",
-    ),
-    Guard(
-        "a session that owes an answer comes after those that owe none",
-        "client/ways.py",
-        "worth = (_reaches(link, destination, version), session.proven(now))",
-        "worth = (_reaches(link, destination, version), True)",
-        "tests/unit/client/test_ways.py::test_the_first_where_the_destination_is_online",
-    ),
-    Guard(
-        "addresses with a key in common are one server",
-        "client/attempts.py",
-        "or not set(server.public_keys).isdisjoint(other.public_keys)",
-        "or False",
-        "tests/unit/client/test_attempts.py::test_a_server_is_who_has_its_key",
-    ),
-    Guard(
         "an object of JSON means one thing",
         "protocol/strict_json.py",
         "    if len(members) != len(pairs):\n",
         "    if False:\n",
         "tests/unit/protocol/test_strict_json.py::test_what_readers_understand_differently_is_refused",
-    ),
-    Guard(
-        "a client never falls back to another tier",
-        "client/handshake.py",
-        "FrameReader(frozenset({answer_type}), max_answer_bytes)",
-        "FrameReader(frozenset(FrameType), max_answer_bytes)",
-        f"{SIMULATION}/test_replays.py::test_row_13_a_recorded_reply_of_the_seed_is_nothing_to_a_client",
     ),
 )

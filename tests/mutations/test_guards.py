@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.guards import GUARDS, Guard
+from tests.mutations.guard import Guard
+from tests.mutations.guards import GUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("rustun", "tests", "netlab", "docs", "inventory", "templates", "pyproject.toml", "tasks.py")

@@ -167,15 +167,16 @@ class KeyedLab:
         address: str = "",
         more: str = "",
     ) -> None:
-        """Write a member's client file.
+        """Write a member's client file; its host agrees to forward for the LANs that its entry names.
 
         Args:
             identity: whose.
             keys: its own, newest last.
             server_keys: those of each server that it takes.
             address: where the server is, as the file has it; its IPv4 address if not given.
-            more: further keys, then tables.
+            more: further keys, then tables; a [host_config] among them stands in place of that for the LANs.
         """
+        consent = f"[host_config]\ngateway = {json.dumps(self.members[identity].ciders)}\n"
         servers = []
         for name, (address4, _) in self.servers.items():
             pinned = json.dumps([_base64(public_of(name, number)) for number in server_keys])
@@ -183,7 +184,8 @@ class KeyedLab:
         self._write(
             f"{identity}.toml",
             f'identity = "{identity}"\n{more}\n{"".join(servers)}'
-            f"[security_config]\nprivate_key_file = {self._key_files(identity, keys)}\n",
+            f"[security_config]\nprivate_key_file = {self._key_files(identity, keys)}\n"
+            + ("" if "[host_config]" in more else consent),
         )
 
     def _key_files(self, name: str, numbers: Sequence[int]) -> str:

@@ -32,7 +32,7 @@ EXPERIMENT: Final = 253  # an IP protocol for experiments, RFC 3692
 NUMBER_BYTES: Final = 8
 MAX_RECORDINGS: Final = 12
 MAX_STRANGERS: Final = 6
-CONSENT: Final = HostConsent(offer_exit=True)  # who is said to offer a default route wants to, on every tier
+CONSENT: Final = HostConsent(offer_exit=True, as_told=True)  # who is said to offer something wants to, on every tier
 
 
 @dataclass

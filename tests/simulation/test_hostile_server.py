@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_network
+
 import pytest
 
 from rustun.client import peers as peers_module
 from rustun.client.report import client_status
+from rustun.config import HostConsent
 from rustun.protocol.control import Config, Directory, DirectoryEntry
+from rustun.protocol.tiers import Tier
 from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoiseServer, item
-from tests.simulation.world import Host, World, office
+from tests.simulation.world import Host, World, entry, office
+
+AS_TYPED = HostConsent(as_told=True)  # what a command line without client.toml and --gateway consents to
 
 PEER = DirectoryEntry("m1", "", "10.0.1.2", "", ("192.168.7.0/24",), True)
+WIDE = DirectoryEntry("m1", "", "10.0.1.2", "", ("198.51.0.0/16", "192.0.0.0/16"), True)
+LAN = ip_network("198.51.100.0/24")  # of the made-up host, which is .2 there
 
 
-def welcomed(world: World) -> tuple[Host, NoiseServer]:
+def welcomed(world: World, consent: HostConsent = AS_TYPED) -> tuple[Host, NoiseServer]:
     world.stop_server()
     world.run(1.0)
-    server, host = NoiseServer(world), world.host("m0")
+    config = world.shared_config("m0", method=world.method)
+    server, host = NoiseServer(world), world.host_of(replace(config, host=consent))
     world.run(1.0)
     server.welcome()
     world.run(0.1)
@@ -55,6 +65,54 @@ def test_no_word_of_a_server_turns_off_the_checks(
     world.run(0.1)
     assert len(host.packets) == 1
     server.close()
+
+
+@pytest.mark.parametrize("source", ["198.51.100.2", "198.51.100.7", "10.0.1.1", "192.0.2.1"])
+def test_what_the_host_reaches_elsewhere_does_not_come_out_of_the_tunnel(make_world: MakeWorld, source: str) -> None:
+    """If this fails, a server speaks to a host as its LAN, as the host itself, or as the server outside."""
+    host, server = welcomed(make_world(office(2)))
+    server.say(Config("", "10.0.1.1/24", "", (), {}), Directory(1, 0, 0, 1, (WIDE,), ()))
+    good = [udp_packet(address, "10.0.1.1", (1, 2), b"y") for address in ("10.0.1.2", "198.51.7.1")]
+    server.send_items(*map(item, good), item(udp_packet(source, "10.0.1.1", (1, 2), b"x")))
+    server.close()
+    assert host.packets == good
+    assert host.drops["bad-source"] == 1
+
+
+def test_a_member_with_a_wide_prefix_does_not_speak_as_anothers_lan(make_world: MakeWorld) -> None:
+    """If this fails, who was given a /16 reaches another member's host as a neighbour in its LAN."""
+    world = make_world([entry("m0", "10.0.1.1"), entry("m1", "10.0.1.2", ciders=["198.51.0.0/16"])], tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    good = udp_packet("198.51.7.1", "10.0.1.1", (1, 2), b"y")
+    second.send(udp_packet("198.51.100.2", "10.0.1.1", (1, 2), b"x"), good)
+    world.run(1.0)
+    assert first.packets == [good]
+
+
+@pytest.mark.parametrize(
+    ("consent", "reached", "words"),
+    [
+        (HostConsent(), set(), "nothing is let in there that gateway in [host_config] does not name"),
+        (HostConsent(gateway=(LAN,)), {"198.51.100.2", "198.51.100.7"}, '"8.8.8.0/24" is behind this host'),
+        (AS_TYPED, {"198.51.100.7", "8.8.8.8"}, 'members reach "198.51.100.2/32", "198.51.100.0/24", "8.8.8.0/24"'),
+    ],
+)
+def test_what_is_behind_a_host_is_reached_by_its_consent(
+    make_world: MakeWorld, consent: HostConsent, reached: set[str], words: str
+) -> None:
+    """If this fails, a server that says so sends packets into the LAN, or to the LAN address, of any client."""
+    host, server = welcomed(make_world(office(2)), consent)
+    lans = ("198.51.100.2/32", "198.51.100.0/24", "8.8.8.0/24")
+    server.say(Config("", "10.0.1.1/24", "", lans, {}), Directory(1, 0, 0, 1, (PEER,), ()))
+    packets = {
+        address: udp_packet("10.0.1.2", address, (1, 2), b"x")
+        for address in ("10.0.1.1", "198.51.100.2", "198.51.100.7", "8.8.8.8", "1.1.1.1")
+    }
+    server.send_items(*map(item, packets.values()))
+    server.close()
+    assert {address for address, packet in packets.items() if packet in host.packets} == {"10.0.1.1", *reached}
+    [warning] = host.log.texts("host-warning")
+    assert words in warning
 
 
 def test_an_own_address_that_is_refused_is_shown(make_world: MakeWorld) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import replace
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState, Prefix
-from rustun.backends.host_judgement import accept_addresses
+from rustun.backends.host_judgement import accept_addresses, local_addresses
 from rustun.backends.host_plan import RoutePlan, plan_routes
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
@@ -20,7 +20,7 @@ from rustun.errors import HostError, RightsError
 
 NO_OFFLOAD = bytes(OFFLOAD_HEADER_BYTES)
 ALL_OFFLOADS = frozenset({"csum", "tso4", "tso6", "uso"})
-ETHERNET = 2  # interface index of the made-up host's network card
+ETHERNET, TUN = 2, 99  # interface indexes of the made-up host's network card, and of our device
 PLAIN_HOST = Snapshot(
     links=(Link(1, "lo", "", True, 65536), Link(ETHERNET, "eth0", "", True, 1500)),
     addresses=((ETHERNET, ipaddress.ip_interface("198.51.100.2/24")),),
@@ -169,8 +169,15 @@ class MemoryHostNetwork:
         self.flushed = False
         for tun in down:
             tun.down = False
-        routed = tuple(route.prefix for route in plan.routes)
-        return HostReport(routed, {**dict(plan.refused), **refused}, accepted.addresses, changes=changes)
+        return HostReport(
+            tuple(route.prefix for route in plan.routes),
+            {**dict(plan.refused), **refused},
+            accepted.addresses,
+            changes=changes,
+            elsewhere=plan.elsewhere,
+            local=local_addresses(self._host, None),
+            offers_exit=wished.forwarding.offer_exit,
+        )
 
     def plan(self, wished: HostState) -> tuple[str, ...]:
         """Return a line per address and route that the real plan would set."""
@@ -179,7 +186,7 @@ class MemoryHostNetwork:
         return (*addresses, *(f"ip route add {route.prefix} dev {wished.device}" for route in plan.routes))
 
     def _judged(self, wished: HostState) -> tuple[HostState, dict[Prefix, str], RoutePlan]:
-        link = Link(99, wished.device, "tun", True, wished.mtu)
+        link = Link(TUN, wished.device, "tun", True, wished.mtu)
         snapshot = replace(self._host, links=(*self._host.links, link))
         accepted, refused = accept_addresses(wished, snapshot, link)
         return accepted, refused, plan_routes(accepted, snapshot, link)

@@ -13,7 +13,7 @@ from rustun.backends.base import Prefix
 from rustun.backends.host_judgement import Networks, accept_addresses
 from rustun.backends.host_plan import plan_routes
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL, Link, Route, device_route
-from tests.unit.backends.test_host_plan import HOST, LINK, LINKS, OTHER_TUN, TUN, text, via, wish
+from tests.unit.backends.test_host_plan import ETHERNET, HOST, LINK, LINKS, OTHER_TUN, TUN, text, via, wish
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,29 @@ def test_own_addresses_are_judged_as_prefixes_are(address: str, words: str) -> N
     assert words in reason
     there = replace(host, addresses=(*host.addresses, *((TUN, one) for one in accepted.addresses)))
     assert accept_addresses(wished, there, LINK) == (accepted, refused)
+
+
+def test_what_is_reached_beside_the_tunnel_is_told() -> None:
+    """If this fails, a server speaks to this host as its LAN, its gateway, or another client's server."""
+    their_pin = Route(ip_network("10.9.9.9/32"), ETHERNET, ROUTE_PROTOCOL)
+    their_network = device_route(ip_network("10.7.0.0/16"), OTHER_TUN, ROUTE_PROTOCOL)
+    stale, moved = (Route(ip_network(text), ETHERNET, ROUTE_PROTOCOL) for text in ("10.9.9.8/32", "10.9.9.7/32"))
+    ours = device_route(ip_network("10.3.0.0/16"), TUN, ROUTE_PROTOCOL)
+    foreign = (via("10.8.0.0/16", "10.255.0.1"), via("172.16.0.0/12", "192.168.1.2"), via("10.0.0.0/7", "192.168.1.2"))
+    host = replace(
+        HOST,
+        links=(*LINKS, Link(OTHER_TUN, "rustun1", "tun", True, 1500)),
+        routes=(*HOST.routes, *foreign, their_pin, their_network, stale, moved, ours),
+    )
+    wished = wish("10.0.0.0/8", "192.168.0.0/16", outside=("10.9.9.7", "203.0.113.7"))
+    pins = frozenset({stale.prefix, moved.prefix})
+    told = text(plan_routes(wished, host, LINK, pins, other_pins=frozenset({their_pin.prefix})).elsewhere)
+    inside = {"10.255.0.1/32", "10.7.0.0/16", "10.8.0.0/16", "10.9.9.7/32", "10.9.9.9/32", "192.168.1.0/24"}
+    assert set(told) == {*inside, "192.168.1.1/32", "192.168.1.2/32"}
+    everything = replace(wished, exits=(ip_network("0.0.0.0/0"),))
+    beside = set(text(plan_routes(everything, host, LINK, pins).elsewhere))
+    assert beside >= {*inside, "172.16.0.0/12", "10.0.0.0/7", "203.0.113.7/32"}
+    assert not beside & {"0.0.0.0/0", "10.3.0.0/16", "10.9.9.8/32", "2001:db8:1::/64"}
 
 
 def test_a_prefix_of_another_running_client_is_refused_by_name() -> None:

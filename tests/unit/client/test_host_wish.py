@@ -38,8 +38,18 @@ def test_without_consent_there_are_addresses_and_routes_alone() -> None:
     own = OwnEntry("me", OWN.addresses, (LAN, ANY4), ((str(SEEN), str(LAN)),))
     found = wish(HostConsent(), entry("gw", "10.0.1.1", "0.0.0.0/0"), own=own)
     assert found.state == HostState("rustun0", 1500, OWN.addresses, ROUTES, (SERVER,))
-    [warning] = found.warnings
-    assert '"192.168.11.0/24" is "192.168.10.0/24" behind this host' in warning
+    mapping, lans = found.warnings
+    assert '"192.168.11.0/24" is "192.168.10.0/24" behind this host' in mapping
+    assert f'"{LAN}", "0.0.0.0/0" is behind this host: nothing is let in there' in lans
+
+
+def test_a_host_that_believes_the_server_says_what_it_lets_in() -> None:
+    """If this fails, a client without a client.toml opens LANs to members, and nobody is told which."""
+    own = OwnEntry("me", OWN.addresses, (LAN, SEEN, ANY4))
+    shut, believed = wish(HostConsent(as_told=True), own=own).warnings
+    assert 'says that "0.0.0.0/0" is behind this host: nothing is let in' in shut
+    assert f'members reach "{LAN}", "{SEEN}", as the server says' in believed
+    assert wish(HostConsent(as_told=True)).warnings == ()
 
 
 def test_what_is_written_is_wished() -> None:

@@ -103,8 +103,17 @@ def test_prefixes_are_what_the_device_does_not_already_reach() -> None:
     assert names == {"0.0.0.0/0", "10.9.0.1/32", "192.168.7.0/24", "fd01::3/128", "fd07::/64"}
 
 
+def longest(address: str, told: list[tuple[Prefix, bool]]) -> bool:
+    """Return what is told of the longest prefix around an address, the last of several; nothing is told of most."""
+    number = ip_address(address)
+    found = [pair for pair in told if pair[0].version == number.version and number in pair[0]]
+    most = max((prefix.prefixlen for prefix, _ in found), default=0)
+    return [value for prefix, value in found if prefix.prefixlen == most][-1] if found else False
+
+
+@pytest.mark.parametrize("as_told", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_verdicts_agree_with_a_scan(seed: int) -> None:
+def test_verdicts_agree_with_a_scan(seed: int, as_told: bool) -> None:
     """If this fails, the kernel sees packets from addresses that nobody in the tunnel has, or for others than us."""
     rng = random.Random(seed)
     peers = Peers("me")
@@ -114,23 +123,36 @@ def test_verdicts_agree_with_a_scan(seed: int) -> None:
     )
     if seed == 0:  # an exit: everything is inside, but what has no business in any tunnel
         routed = (*routed, ip_network("0.0.0.0/0"), ip_network("::/0"))
-    inside = [*routed, *(address.network for address in peers.own.addresses)]
     peers.replace([entry("lan", "", *map(str, routed))])
-    peers.set_routed(HostReport(tuple(inside), addresses=peers.own.addresses), HostConsent(), peers.own)
-    ours = [*peers.own.offered, *(ip_network(address.ip) for address in peers.own.addresses)]
-    fours = ("10.0.1.2", "10.0.1.9", "192.168.5.7", "192.168.7.7", "10.9.0.1", "10.9.0.2", "10.100.0.1", "8.8.8.8",
-             "127.0.0.1", "224.0.0.5")  # fmt: skip
-    sixes = ("fd00::2", "fd00::9", "fd05::1", "fd07::1", "2001:db8::1", "fe80::1", "ff02::1", "::1")
-    for _ in range(400):
+    alone = [ip_network(address.ip) for address in peers.own.addresses]
+    report = HostReport(
+        (*routed, *(address.network for address in peers.own.addresses)),
+        {ip_network("10.66.0.0/16"): "is directly connected at eth1"},
+        peers.own.addresses,
+        elsewhere=tuple(map(ip_network, ("10.65.1.0/24", "192.168.7.128/25", "fd07::6/128", "8.8.0.0/16"))),
+        local=tuple(map(ip_address, ("192.168.5.1", "10.66.0.1", "fd05::5"))),
+    )
+    consent = HostConsent(as_told=as_told, gateway=() if as_told else (ip_network("192.168.5.0/24"),))
+    peers.set_routed(report, consent, peers.own)
+    local = [(ip_network(address), False) for address in report.local]
+    inside = [(prefix, False) for prefix in (*peers.own.offered, *report.refused)]
+    inside += [(prefix, True) for prefix in report.routed]
+    inside += [*local, *((prefix, False) for prefix in (*report.elsewhere, *alone))]
+    ours = [(prefix, as_told or prefix.version == 4) for prefix in peers.own.offered]
+    ours += [*(local if as_told else ()), *((prefix, True) for prefix in alone)]
+    fours = ("10.0.1.2", "10.0.1.9", "192.168.5.1", "192.168.5.7", "192.168.7.7", "192.168.7.200", "10.9.0.1",
+             "10.9.0.2", "10.100.0.1", "10.65.1.1", "10.66.0.1", "8.8.8.8", "1.1.1.1", "127.0.0.1",
+             "224.0.0.5")  # fmt: skip
+    sixes = ("fd00::2", "fd00::9", "fd05::1", "fd05::5", "fd07::1", "fd07::6", "2001:db8::1", "fe80::1", "ff02::1",
+             "::1")  # fmt: skip
+    for _ in range(1000):
         group = rng.choice((fours, sixes))
-        source, destination = (ip_address(rng.choice(group)) for _ in range(2))
-        from_inside = any(source in prefix for prefix in inside if prefix.version == source.version)
-        for_us = any(destination in prefix for prefix in ours if prefix.version == destination.version)
-        if not from_inside or never_inside(int(source), source.version):
+        source, destination = rng.choice(group), rng.choice(group)
+        if not longest(source, inside) or never_inside(int(ip_address(source)), ip_address(source).version):
             expected = "bad-source"
         else:
-            expected = "" if for_us else "bad-destination"
-        assert peers.judge(key(str(source), str(destination))) == expected
+            expected = "" if longest(destination, ours) else "bad-destination"
+        assert peers.judge(key(source, destination)) == expected, (source, destination)
 
 
 def test_nothing_is_delivered_before_the_host_is_set_up() -> None:
@@ -160,11 +182,12 @@ EVERYTHING = ("0.0.0.0/0", "128.0.0.0/1", "192.168.5.0/24", "192.168.6.0/24", "f
 @pytest.mark.parametrize(
     ("consent", "reached"),
     [
-        (HostConsent(), {"192.168.5.7", "192.168.6.7", "fd05::1"}),
+        (HostConsent(), set()),
+        (HostConsent(as_told=True), {"192.168.5.7", "192.168.6.7", "fd05::1"}),
         (HostConsent(gateway=(ip_network("192.168.4.0/23"),)), {"192.168.5.7"}),
         (HostConsent(gateway=(ip_network("192.168.5.0/25"),)), set()),
         (HostConsent(gateway=(ip_network("fd05::/48"),)), {"fd05::1"}),
-        (HostConsent(offer_exit=True), {"192.168.5.7", "192.168.6.7", "fd05::1", "172.16.5.5", "203.0.113.1"}),
+        (HostConsent(offer_exit=True), {"192.168.5.7", "192.168.6.7", "172.16.5.5", "203.0.113.1"}),
     ],
 )
 def test_a_host_forwards_for_what_it_agreed_to(consent: HostConsent, reached: set[str]) -> None:
@@ -172,11 +195,23 @@ def test_a_host_forwards_for_what_it_agreed_to(consent: HostConsent, reached: se
     peers = Peers("me")
     peers.own = own(*EVERYTHING)
     routed = (ip_network("10.0.1.0/24"), ip_network("fd00::/64"))
-    peers.set_routed(HostReport(routed, addresses=peers.own.addresses), consent, peers.own)
+    local = (ip_address("192.168.5.1"),)
+    report = HostReport(routed, addresses=peers.own.addresses, local=local, offers_exit=consent.offer_exit)
+    peers.set_routed(report, consent, peers.own)
+    assert bool(peers.judge(key("10.0.1.9", "192.168.5.1"))) is (consent.as_told or "192.168.5.7" not in reached)
     fours = ("192.168.5.7", "192.168.6.7", "172.16.5.5", "203.0.113.1", "127.0.0.1", "224.0.0.5")
     found = {address for address in fours if not peers.judge(key("10.0.1.9", address))}
     found |= {address for address in ("fd05::1", "fd06::1") if not peers.judge(key("fd00::9", address))}
     assert found == reached
+
+
+def test_an_exit_without_a_firewall_is_none() -> None:
+    """If this fails, members reach the private networks of a host that could not set up what keeps them out."""
+    peers = Peers("me")
+    peers.own = own("0.0.0.0/0")
+    report = HostReport((ip_network("10.0.1.0/24"),), addresses=peers.own.addresses)
+    peers.set_routed(report, HostConsent(offer_exit=True), peers.own)
+    assert peers.judge(key("10.0.1.9", "8.8.8.8")) == "bad-destination"
 
 
 def test_behind_a_mapping_what_the_cluster_sees_is_delivered() -> None:

@@ -73,7 +73,7 @@ class World:
         report = HostReport((own.network, ip_network(prefix)), addresses=(own,))
         self.peers.replace([DirectoryEntry("lan", "", "", "", (prefix,), True)])
         assert self.peers.own is not None
-        self.peers.set_routed(report, HostConsent(), self.peers.own)
+        self.peers.set_routed(report, HostConsent(as_told=True), self.peers.own)
 
     def uplink(self, guard: Callable[[Callback], None] = lambda step: step()) -> Uplink:
         """Return a session as the pump sees it."""

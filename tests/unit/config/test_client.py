@@ -57,6 +57,7 @@ def test_the_seeds_command_line() -> None:
     assert (config.keepalive_interval, config.keepalive_threshold) == (10, 5)
     assert (config.tier, config.tun_mtu, config.tun_name, config.offload) == (Tier.SHARED, 1500, "rustun0", True)
     assert [note.key for note in config.notes] == ["--crypto"]
+    assert config.host == HostConsent(as_told=True)  # a LAN behind the host is a matter of routes.json alone
 
 
 @pytest.mark.parametrize(

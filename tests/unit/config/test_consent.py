@@ -9,7 +9,7 @@ import pytest
 from rustun.backends.base import Endpoint
 from rustun.config import HostConsent
 from rustun.config.addresses import parse_endpoint
-from rustun.config.consent import judge_consent, parse_lan, within
+from rustun.config.consent import judge_consent, lets_in, parse_lan, within
 from rustun.config.findings import Complaint, Findings
 
 LAN = ip_network("192.168.10.0/24")
@@ -88,6 +88,22 @@ def test_a_default_route_is_no_lan() -> None:
     with pytest.raises(Complaint):
         parse_lan("::/1")
     assert parse_lan("192.168.10.0/24") == LAN
+
+
+@pytest.mark.parametrize(
+    ("consent", "let_in"),
+    [
+        (HostConsent(), []),
+        (HostConsent(as_told=True), ["192.168.10.0/24", "192.168.11.0/24", "8.8.8.0/24"]),
+        (HostConsent(gateway=(LAN,), cider_mapping=((SEEN, LAN),)), ["192.168.10.0/24", "192.168.11.0/24"]),
+        (HostConsent(gateway=(ip_network("192.168.10.0/25"),)), []),
+        (HostConsent(offer_exit=True), ["0.0.0.0/0", "128.0.0.0/1"]),
+    ],
+)
+def test_what_a_host_lets_in(consent: HostConsent, let_in: list[str]) -> None:
+    """If this fails, a server's word opens a LAN, or what is written in [host_config] opens none."""
+    told = ("192.168.10.0/24", "192.168.11.0/24", "8.8.8.0/24", "0.0.0.0/0", "128.0.0.0/1")
+    assert [text for text in told if lets_in(consent, ip_network(text))] == let_in
 
 
 def test_within() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
@@ -79,6 +79,7 @@ def test_apply_judges_as_the_real_one() -> None:
     assert report.routed == (ip_network("10.0.1.0/24"), ip_network("10.0.2.0/24"), ip_network("203.0.113.0/24"))
     assert list(report.refused) == [ip_network("198.51.100.0/24"), ip_network("198.51.100.1/32")]
     assert report.addresses == wished.addresses[:1]
+    assert (report.elsewhere, report.local) == ((ip_network("203.0.113.7/32"),), (ip_address("198.51.100.2"),))
     assert host.state == wished
     host.broken = "no such device"
     with pytest.raises(HostError, match="no such device"):
