@@ -263,16 +263,15 @@ def test_an_own_address_that_the_host_needs_is_not_set() -> None:
         before = host.routes()
         network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
-        texts = ("10.0.1.1/0", "203.0.113.7/32", "192.168.1.1/32", "192.168.1.2/24", "2001:db8:1::1/128")
-        taken = tuple(ip_interface(text) for text in texts)
-        report = network.apply(wished(addresses=(*taken, ip_interface("10.0.9.2/24")), routes=()))
-        assert report.addresses == (ip_interface("10.0.9.2/24"),)
-        assert host.addresses("rustun0") == {"10.0.9.2/24"}
+        texts = "10.0.1.1/0 203.0.113.7/32 192.168.1.1/32 192.168.1.2/24 2001:db8:1::1/128 10.0.9.2/24"
+        *taken, own = map(ip_interface, texts.split())
+        wish = wished(addresses=(*taken, own), routes=())
+        report = network.apply(wish)
+        assert (report.addresses, host.addresses("rustun0")) == ((own,), {str(own)})
         assert set(report.refused) == {ip_network(address.ip) for address in taken}
         assert host.routes() - before == {f"10.0.9.0/24 dev rustun0 proto {ROUTE_PROTOCOL}"}
         assert {host.path(text) for text in ("203.0.113.7", "192.168.1.1", "192.168.1.2")} == {"eth0"}
-        again = network.apply(wished(addresses=(*taken, ip_interface("10.0.9.2/24")), routes=()))
-        assert again == replace(report, changes=0)
+        assert network.apply(wish) == replace(report, changes=0)
         device.close()
 
 
