@@ -42,6 +42,7 @@ FUZZ_OF_DECODERS: Final = (
 )  # fmt: skip
 MODEL: Final = "tests/simulation/test_model.py::test_whatever_happens"
 MODEL_RUN: Final = "millions of steps of the model, from new seeds"
+CRASH_TESTS: Final = ("tests/netlab/test_crash_kill_switch.py", "tests/netlab/test_crash_restored.py")
 RUNS: Final = (
     LongRun("fuzz", "4,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
     LongRun("items", "4,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
@@ -55,6 +56,7 @@ RUNS: Final = (
     ),
     LongRun("bad-handshakes", "100,000 at a real server", ("tests/netlab/test_strangers.py",), "soak", 10),
     LongRun("host", "each step of a client on its host as its last", ("tests/netlab/test_host_crash.py",), "soak", 10),
+    LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, "soak", 20),
     LongRun("model-1", MODEL_RUN, (f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
     LongRun("model-2", MODEL_RUN, (f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )
