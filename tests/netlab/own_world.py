@@ -2,6 +2,7 @@
 
 Rules of this module
   1. The function's process is number 1 of a pid namespace: whatever it started ends with it, however it ends.
+  2. No journal lands in the host's /var/lib.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from netlab.namespaces import enter_own_world
 from tests.netlab.child import load_case, run_in_child
+from tests.netlab.private_namespace import hide_journals
 
 LIMIT_S = 120  # only reached where something hangs
 
@@ -29,6 +31,7 @@ def in_own_world(function: Callable[[Path], None]) -> Callable[[Path], None]:
 
 def main(file: str, name: str, folder: str) -> int:
     """Run one function of one test file here and now."""
+    hide_journals()
     load_case(file, name)(Path(folder))
     return 0
 

@@ -3,7 +3,8 @@
 Rules of this module
   1. Nothing is made in the host's own network namespace: the child leaves it before it does anything else.
   2. Without root the child makes itself root of a user namespace first; TUN devices work there.
-  3. The files that a client may write are its own, too: /run is empty, with STATE in it, and /etc/hosts is a copy.
+  3. The files that a client may write are its own, too: /run is empty, with STATE in it, /etc/hosts is a copy, and no
+     journal lands in the host's /var/lib.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlab import kernel
+from rustun.backends.host_journal import STATE_DIR
 from tests.netlab.child import load_case, run_in_child
 
 STATE = Path("/run/rustun-state")  # for journals
@@ -44,10 +46,17 @@ def enter() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+    hide_journals()
     STATE.mkdir()
     own = Path("/run/hosts")
     own.write_bytes(HOSTS.read_bytes() if HOSTS.exists() else b"")
     kernel.mount(str(own), str(HOSTS), "", kernel.MS_BIND)
+
+
+def hide_journals() -> None:
+    """Put an empty folder in place of the host's journals, for this mount namespace."""
+    folder = STATE_DIR if STATE_DIR.is_dir() else STATE_DIR.parent  # what is not there cannot be mounted on
+    kernel.mount("tmpfs", str(folder), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
 
 
 def drop_capabilities() -> None:

@@ -18,11 +18,12 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from time import monotonic
 
-from netlab import kernel, measure
+from netlab import measure
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.processes import Document, NodeProcess, read_status
 from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec
+from tests.netlab.private_namespace import hide_journals
 
 BJ_GW, BJ_DEV, SH_GW, SH_DB = "bj-office-gw", "bj-dev-server", "sh-office-gw", "sh-db-server"
 REMOTE, IN_OFFICE = "192.0.2.100", "192.168.1.100"  # the server's addresses in the seed's examples
@@ -76,7 +77,7 @@ class Site:
 
     def connect_as_typed(self, identity: str) -> Path:
         """Type the seed's command and nothing more; what it keeps in /var/lib is gone with this world."""
-        kernel.mount("tmpfs", "/var/lib", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+        hide_journals()
         self._type(identity, "connect", "-s", f"{REMOTE}:8080", "-i", identity)
         return DEFAULT_CLIENT_SOCKET
 
