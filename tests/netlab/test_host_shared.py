@@ -215,7 +215,12 @@ def test_an_exit_keeps_the_server_and_the_lan_where_they_are() -> None:
         exits = (ip_network("0.0.0.0/0"), ip_network("::/0"))
         servers = (Endpoint("198.51.100.7", 8080), Endpoint("2001:db8:7::7", 8080))
         wish = HostState("rustun0", 1500, (ip_interface("10.0.1.2/24"),), outside=servers, exits=exits)
-        assert set(network.apply(wish).routed) >= set(exits)
+        report = network.apply(wish)
+        assert set(report.routed) >= set(exits)
+        beside = {"192.168.1.0/24", "172.16.0.0/12", "2001:db8:1::/64", "198.51.100.7/32", "2001:db8:7::7/128"}
+        assert {str(prefix) for prefix in report.elsewhere} >= beside, "who is there could speak through the exit"
+        assert not {str(prefix) for prefix in report.elsewhere} & {"0.0.0.0/0", "::/0", "10.0.1.0/24"}
+        assert {str(address) for address in report.local} >= {"192.168.1.5", "2001:db8:1::5"}
         assert {host.path(text) for text in ("1.1.1.1", "2606:4700::1111", "10.0.1.9")} == {"rustun0"}
         outside = ("198.51.100.7", "2001:db8:7::7", "192.168.1.77", "172.16.9.9", "2001:db8:1::9")
         assert {host.path(text) for text in outside} == {"eth0"}

@@ -126,6 +126,17 @@ def test_a_refused_table_takes_forwarding_with_it_and_nothing_else() -> None:
     assert not none.after.table
 
 
+def test_what_is_beside_the_tunnel_is_reported() -> None:
+    """If this fails, a server speaks as this host or its LAN, or members use a way out that nobody guards."""
+    report = plan().report
+    assert report.local == (ip_address("192.168.1.5"),)
+    assert {str(prefix) for prefix in report.elsewhere} == {"192.168.1.0/24", "192.168.1.1/32", "203.0.113.7/32"}
+    offer = replace(WISH, exits=(), forwarding=Forwarding(offer_exit=True))
+    full = plan(offer)
+    assert (report.offers_exit, full.report.offers_exit) == (False, True)
+    assert not plan(offer, refused={LoadTable(loaded(full)): "nft is not installed"}).report.offers_exit
+
+
 def test_a_refused_kill_switch_is_said() -> None:
     """If this fails, somebody believes in a kill switch that is not there."""
     wish = replace(WISH, kill_switch=True, forwarding=Forwarding())
