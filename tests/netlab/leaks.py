@@ -135,6 +135,11 @@ class Detector:
         assert missed == 0, f"the detector missed {missed} packets"
         return found - {""}
 
+    def saw_nothing(self, during: str) -> None:
+        """Fail where anything was seen since the last call."""
+        seen = self.seen()
+        assert not seen, f"in clear, {during}: {sorted(seen)}"
+
 
 def in_clear(packet: bytes) -> str:
     """Return what an observer reads of an IP packet, "" where it may leave."""

@@ -25,28 +25,30 @@ def restored_after_each_crash(folder: Path) -> None:
     with World(folder, kill_switch=False) as world:
         world.host.do(settle)
         before = world.host.do(host_picture)
-        start_s, end_s = world.time_of_start(), world.time_of_end()
+        world.start_whole()
+        world.stop_in_order()
         assert_same(before, world.host.do(host_picture), "the host after an orderly end")
         for crash in range(CRASHES):
             when = "at the end" if random.random() < 0.4 else "at the start"
-            moment = random.uniform(0, 1.3)
+            moment = random.uniform(0, 1.2)
             then = "clean-up" if crash % 2 else "another start"
-            die(world, when, moment * (end_s if when == "at the end" else start_s))
+            die(world, when, moment)
             if then == "clean-up":
                 world.client.start("cleanup", "--state-dir", str(STATE))
                 assert world.client.code() == 0, world.client.log
             else:
-                world.time_of_start()
-                world.time_of_end()
+                world.start_whole()
+                world.stop_in_order()
             what = f"the host after crash {crash}, {when}, moment {moment:.3f}, and {then}"
             assert_same(before, world.host.do(host_picture), what)
             assert not list(STATE.glob("*.json")), what
 
 
-def die(world: World, when: str, seconds: float) -> None:
-    """Kill the client that long after it was started, or told to stop."""
+def die(world: World, when: str, moment: float) -> None:
+    """Kill the client at a moment after it was started, or told to stop."""
+    seconds = moment * (world.end_s if when == "at the end" else world.start_s)
     if when == "at the end":
-        world.time_of_start()
+        world.start_whole()
         world.client.tell(signal.SIGTERM)
     else:
         world.start_client()
