@@ -22,6 +22,7 @@ SYSCTLS = Path("/proc/sys/net")
 FILES = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
 AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S+")
 NUMBER = re.compile(r"^\d+: ")
+RTMGRP_LINK = 1
 RTMGRP_IPV6_IFADDR = 0x100  # linux/rtnetlink.h
 PATIENCE_S = 10  # duplicate address detection takes one or two
 
@@ -65,12 +66,17 @@ def assert_same(before: list[str], after: list[str], when: str = "") -> None:
 
 
 def settle() -> None:
-    """Wait until no address is tentative any more, so that the kernel adds nothing by itself."""
+    """Wait until no link is about to come up and no address is tentative, so that the kernel adds nothing by itself."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
-        events.bind((0, RTMGRP_IPV6_IFADDR))
+        events.bind((0, RTMGRP_LINK | RTMGRP_IPV6_IFADDR))
         events.settimeout(PATIENCE_S)
-        while any("tentative" in line for line in _ip("-6", "-o", "address", "show")):
+        while _is_moving():
             events.recv(1 << 16)
+
+
+def _is_moving() -> bool:
+    coming = any(",LOWER_UP" in line and "LOWERLAYERDOWN" in line for line in _ip("-o", "link", "show"))
+    return coming or any("tentative" in line for line in _ip("-6", "-o", "address", "show"))
 
 
 def _ip(*arguments: str) -> list[str]:
