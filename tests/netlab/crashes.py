@@ -107,7 +107,7 @@ class Ready:
     def until_exit(self) -> None:
         """Return once both default routes lead into the tunnel, and all that was wished stands."""
         self.until_up()
-        while "::/0" not in str(read_status(self._control)["routes"]):
+        while not all(repr(prefix) in str(read_status(self._control)["routes"]) for prefix in MEMBERS["way-out"][1]):
             self._read()
 
     def close(self) -> None:
@@ -137,8 +137,9 @@ class Ready:
 
     def _read(self) -> None:
         ready, _, _ = select.select([self._words], [], [], PATIENCE_S)
-        assert ready, f"nothing more was said after:\n{self.log}"
-        self.log += os.read(self._words.fileno(), 1 << 16).decode()
+        said = os.read(self._words.fileno(), 1 << 16) if ready else b""
+        assert said, f"nothing more was said after:\n{self.log}"
+        self.log += said.decode()
 
 
 class World(ExitStack):
