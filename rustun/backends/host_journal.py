@@ -33,6 +33,7 @@ from typing import Any, Final
 
 from rustun.backends.base import Prefix
 from rustun.backends.forwarding import Change
+from rustun.durable import sync_folder
 from rustun.errors import HostError
 
 STATE_DIR: Final = Path("/var/lib/rustun")
@@ -116,7 +117,7 @@ class HostJournal:
             else:
                 self._replace(json.dumps(_document(self._device, kept), indent=1), durable)
             if durable:
-                _force_to_disk(self._folder)
+                sync_folder(self._folder)
         except OSError as error:
             raise _unwritable(self._file, error) from error
         self.kept = kept
@@ -233,14 +234,6 @@ class HeldError(HostError):
 def _unwritable(path: Path, error: OSError) -> HostError:
     reason = "no room on its disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
     return HostError(f"the journal {path} cannot be written: {reason}", "mend that, or choose another: --state-dir DIR")
-
-
-def _force_to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _document(device: str, kept: Kept) -> dict[str, Any]:

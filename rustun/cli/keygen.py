@@ -26,6 +26,7 @@ from rustun.config.keys import (
     public_key_of,
     read_key_file,
 )
+from rustun.durable import sync_folder
 from rustun.errors import HostError, RightsError
 from rustun.printable import printable
 
@@ -105,7 +106,7 @@ def write_new_key_file(path: Path, key: Secret) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise HostError(f"{shown} cannot be written: {error.strerror}", "check the disk, and run it again") from None
@@ -122,11 +123,3 @@ def _cannot_make(shown: str, path: Path, error: OSError) -> HostError | RightsEr
         case PermissionError():
             return RightsError(f"this user may not make files in {folder}", "choose another folder, or use sudo")
     return HostError(f"{shown} cannot be made: {error.strerror}", "check the path and the disk")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

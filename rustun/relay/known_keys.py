@@ -23,6 +23,7 @@ from rustun.backends.base import Reactor
 from rustun.config.known_keys import keep_keys, keeps_on_disk, read_known_keys, writing_problem
 from rustun.config.known_keys_text import Known, encode_known_keys
 from rustun.config.routes import RoutesFile
+from rustun.durable import sync_folder
 from rustun.errors import ConfigError, Problem
 from rustun.logs import EventLog
 
@@ -150,11 +151,7 @@ class KnownKeys:
             draft.unlink()
             return
         os.replace(draft, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
         if path == self._path:
             self._on_disk = known
 

@@ -12,16 +12,17 @@ import pytest
 from tests.architecture.sources import ROOT, module_name, python_files
 
 BASICS = {"errors", "printable", "logs"}
-CORE = BASICS | {"protocol", "config", "backends.base", "link"}
+CORE = BASICS | {"durable", "protocol", "config", "backends.base", "link"}
 # What each part of the package may import of the others, besides itself and the version. A part is a folder, or a
 # module at the top. `backends.base` is the contract alone, `backends` the concrete ones.
 ALLOWED = {
     "errors": {"printable"},
     "printable": set(),
+    "durable": set(),
     "logs": {"printable"},
     "protocol": {"errors", "printable"},
     "backends.base": {"errors"},
-    "backends": {"backends.base", "errors", "printable", "protocol"},
+    "backends": {"backends.base", "durable", "errors", "printable", "protocol"},
     "config": {"errors", "printable", "protocol", "backends.base"},
     "link": CORE,
     "relay": CORE,

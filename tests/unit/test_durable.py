@@ -1,0 +1,26 @@
+"""Names on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rustun.durable import sync_folder
+
+
+def test_the_folder_itself_is_synced_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a new key or journal has no name after a power cut, or each one costs a descriptor."""
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    before = os.listdir("/proc/self/fd")
+    sync_folder(tmp_path)
+    assert synced == [str(tmp_path)]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    """If this fails, what is not on the disk counts as being there."""
+    with pytest.raises(FileNotFoundError):
+        sync_folder(tmp_path / "gone")
