@@ -26,7 +26,7 @@ from time import monotonic
 
 from netlab.namespaces import replace_hosts_file
 from rustun.admin.control_client import read_status
-from tests.netlab.running import ENVIRONMENT, KEY, PORT, SERVER, SERVER_TOML
+from tests.netlab.running import ENVIRONMENT, SERVER, SERVER_TOML, write_client_toml
 from tests.netlab.site import Machine, cable
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
@@ -34,14 +34,6 @@ CRASHES = 20  # of one world; a soak makes five
 BATCHES = 5 if SOAK else 1
 STATE, CONTROL = Path("/run/state"), Path("/run/{}.sock")
 PATIENCE_S = 40.0  # only reached where something hangs
-CLIENT_TOML = """
-identity = "{identity}"
-servers = [{{ address = "{server}:{port}" }}]
-[crypto_config]
-chacha20poly1305 = "{key}"
-[host_config]
-{host}
-"""
 HOST = """
 gateway = ["192.168.10.0/24"]
 masquerade = true
@@ -211,9 +203,7 @@ class World(ExitStack):
         (folder / "server.toml").write_text(SERVER_TOML)
         hosts = {"host": HOST.format(kill_switch=json.dumps(kill_switch)), "way-out": "offer_exit = true"}
         for identity, host in hosts.items():
-            file = folder / f"{identity}.toml"
-            file.write_text(CLIENT_TOML.format(identity=identity, server=SERVER, port=PORT, key=KEY, host=host))
-            file.chmod(0o600)
+            write_client_toml(folder, identity, host)
 
     def _ready(self, name: str, machine: Machine, folder: Path) -> Ready:
         ready = Ready(name, machine, folder)

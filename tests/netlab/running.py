@@ -46,6 +46,22 @@ chacha20poly1305 = "{KEY}"
 [route_config]
 routes_file = "routes.json"
 """
+CLIENT_TOML = """
+identity = "{identity}"
+servers = [{{ address = "{server}:{port}" }}]
+[crypto_config]
+chacha20poly1305 = "{key}"
+[host_config]
+{host}
+"""
+
+
+def write_client_toml(folder: Path, identity: str, host: str) -> Path:
+    """Write the configuration of a member of SERVER_TOML's server, with its [host_config], and return the file."""
+    file = folder / f"{identity}.toml"
+    file.write_text(CLIENT_TOML.format(identity=identity, server=SERVER, port=PORT, key=KEY, host=host))
+    file.chmod(0o600)
+    return file
 
 
 class Running:

@@ -20,7 +20,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from tests.netlab.own_world import in_own_world
-from tests.netlab.running import KEY, PORT, SERVER, SERVER_TOML, Running
+from tests.netlab.running import SERVER, SERVER_TOML, Running, write_client_toml
 from tests.netlab.site import Machine, Tap, cable, exchange, transfer
 
 EXITS = ["0.0.0.0/0", "::/0"]
@@ -29,14 +29,6 @@ MEMBERS = {
     "site-b": (2, ["192.168.12.0/24", "fd12::/64", *EXITS], "offer_exit = true"),
     "laptop": (3, [], 'exit_node = "site-b"\nkill_switch = true'),
 }
-CLIENT_TOML = """
-identity = "{identity}"
-servers = [{{ address = "{server}:{port}" }}]
-[crypto_config]
-chacha20poly1305 = "{key}"
-[host_config]
-{host}
-"""
 SITE = """
 gateway = ["192.168.10.0/24", "fd10::/64"]
 cider_mapping = {{ "192.168.1{number}.0/24" = "192.168.10.0/24", "fd1{number}::/64" = "fd10::/64" }}
@@ -68,10 +60,7 @@ class World(ExitStack):
         """Start a member's client, and wait until it has a session and the host is set up."""
         number, ciders, more = MEMBERS[identity]
         host = (SITE.format(number=number) if ciders else "") + more.replace("{}", "")
-        text = CLIENT_TOML.format(identity=identity, server=SERVER, port=PORT, key=KEY, host=host)
-        file = self._folder / f"{identity}.toml"
-        file.write_text(text)
-        file.chmod(0o600)
+        file = write_client_toml(self._folder, identity, host)
         running = self._run(identity, ["connect", "--config", file.name], self.machines[identity])
         running.until_online()
         return running
