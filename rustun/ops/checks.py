@@ -1,4 +1,4 @@
-"""`invoke test` and `invoke lint`: the parts, in the order of what fails fastest, each one command.
+"""`invoke test` and `invoke style`: the parts, in the order of what fails fastest, each one command.
 
 Rules of this module
   1. A part's words stream to the terminal; the verdict of all parts stands at the end, failed ones by name.

@@ -1,0 +1,124 @@
+"""Tasks of the laboratory: demo, measurements, and namespaces that stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from invoke import Context, task
+
+from rustun.ops.tasks.arguments import DEMO, INVENTORY_HELP, JSON_HELP, after_dashes, end, new_file, number, refuse
+
+LAB_NAME_HELP: Final = "the laboratory's name (default: the fleet's)"
+
+
+@task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2)", "json": JSON_HELP})
+def demo(_context: Context, inventory: str = DEMO, seconds: str = "2", json: bool = False) -> None:
+    """Show the whole thing: generate, bring up, probe who reaches whom, measure, take down.
+
+    Nothing leaves this machine, and nothing is made in its own network namespace. Needs root, or a kernel that allows
+    unprivileged user namespaces.
+
+    Examples:
+        ./invoke demo
+        ./invoke demo --seconds 5 --json
+    """
+    length = number("--seconds", seconds, 0.2, 3600)
+
+    from netlab import api
+
+    end(api.demo(Path(inventory), seconds=length, as_json=json))
+
+
+@task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
+def lab_up(_context: Context, inventory: str = DEMO, name: str = "") -> None:
+    """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.
+
+    Examples:
+        ./invoke lab-up
+        ./invoke lab-up --inventory my-fleet.toml --name rehearsal
+    """
+    from netlab import api
+
+    end(api.up(Path(inventory), name=name))
+
+
+@task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})
+def lab_status(_context: Context, name: str = "", json: bool = False) -> None:
+    """Say what a laboratory's nodes are and do.
+
+    Examples:
+        ./invoke lab-status
+        ./invoke lab-status --json
+    """
+    from netlab import api
+
+    end(api.status(name=name, as_json=json))
+
+
+@task(positional=["node"], help={"node": "a member, a LAN host, or server", "name": LAB_NAME_HELP})
+def lab_exec(_context: Context, node: str, name: str = "") -> None:
+    """Run a command inside a node of a laboratory; its exit code becomes ours.
+
+    Examples:
+        ./invoke lab-exec bj-dev -- ping -c 3 10.0.1.1
+        ./invoke lab-exec sh-office-gw -- sh
+    """
+    command = after_dashes()
+    if not command:
+        refuse("lab-exec: no command", f"./invoke lab-exec {node} -- COMMAND")
+
+    from netlab import api
+
+    end(api.execute(node, command, name=name))
+
+
+@task(help={"name": LAB_NAME_HELP})
+def lab_down(_context: Context, name: str = "") -> None:
+    """Take a laboratory down, and check that nothing is left of it.
+
+    Examples:
+        ./invoke lab-down
+    """
+    from netlab import api
+
+    end(api.down(name=name))
+
+
+@task
+def lab_sweep(_context: Context) -> None:
+    """Remove what dead laboratories left; those whose owner lives are not touched.
+
+    Examples:
+        ./invoke lab-sweep
+    """
+    from netlab import api
+
+    end(api.sweep())
+
+
+@task(
+    help={
+        "quick": "shorter and fewer runs: a first impression, not a figure to publish",
+        "only": "rows to measure, by comma",
+        "seconds": "length of each measurement",
+        "json": "write all samples to this file as well",
+        "markdown": "write the tables to this file as well, as they stand in docs/performance.md",
+    }
+)
+def bench(
+    _context: Context, quick: bool = False, only: str = "", seconds: str = "", json: str = "", markdown: str = ""
+) -> None:
+    """Measure rustun beside plain routing on this machine, in pairs that alternate; print a table with ratios.
+
+    Examples:
+        ./invoke bench --quick
+        ./invoke bench --only tcp-1,ping --json bench.json
+        ./invoke bench --markdown figures.md
+    """
+    length = number("--seconds", seconds, 0.2, 3600) if seconds else 0.0
+    files = [new_file("--json", json), new_file("--markdown", markdown)]
+
+    from netlab import api
+
+    end(api.bench(quick=quick, only=only, seconds=length, json_file=files[0], markdown=files[1]))

@@ -1,0 +1,50 @@
+"""What all tasks share: where the checkout is, how options are read, and how a task ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from invoke import Exit
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+DEMO: Final = str(ROOT / "inventory" / "demo.toml")
+INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: inventory/demo.toml)"
+JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
+
+
+def end(code: int) -> None:
+    """End the task with an exit code; 0 just returns."""
+    if code:
+        raise Exit(code=code)
+
+
+def number(option: str, text: str, low: float, high: float) -> float:
+    """Return what was typed for an option; end the task with 2 where it is no number from `low` to `high`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        refuse(f'{option}: "{text}" is not a number from {low:g} to {high:g}', f"as in {option} {max(low, 2):g}")
+    return value
+
+
+def new_file(option: str, file: str) -> str:
+    """Return a file to be written later; end the task with 2 now where that will not be possible."""
+    folder = Path(file).absolute().parent
+    if file and (not os.access(folder, os.W_OK) or Path(file).is_dir()):
+        refuse(f"{option}: {file} cannot be written", f"name a file in a folder that is there, not in {folder}")
+    return file
+
+
+def refuse(what: str, remedy: str) -> None:
+    print(f"invoke: {what}\n  {remedy}", file=sys.stderr)
+    end(2)
+
+
+def after_dashes() -> list[str]:
+    """Return the words after `--` exactly as they were typed."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []

@@ -1,0 +1,35 @@
+"""Tasks on the inventory and on what is generated from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke import Context, task
+
+from rustun.ops.tasks.arguments import DEMO, INVENTORY_HELP, JSON_HELP, ROOT, end
+
+
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "out": "folder for the files (default: build/NAME, NAME being the fleet's)",
+        "check": "write nothing; exit 3 when the files are not current",
+        "diff": "show what changes, line by line",
+        "json": JSON_HELP,
+    }
+)
+def gen_config(
+    _context: Context, inventory: str = DEMO, out: str = "", check: bool = False, diff: bool = False, json: bool = False
+) -> None:
+    """Write server.toml, routes.json and one client file per member from the inventory.
+
+    Only what changed is written; keys are generated once and kept.
+
+    Examples:
+        ./invoke gen-config
+        ./invoke gen-config --inventory my-fleet.toml --out /etc/rustun --diff
+        ./invoke gen-config --check
+    """
+    from rustun.ops import generate
+
+    end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))

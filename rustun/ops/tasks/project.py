@@ -1,0 +1,70 @@
+"""Tasks on the checkout itself: tests, style, long runs, pinned versions."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+from rustun.ops.tasks.arguments import ROOT, end, number
+
+
+@task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})
+def test(_context: Context, only: str = "", parts: bool = False, workers: str = "2") -> None:
+    """Run everything: lint, types, unit, vector, fuzz, simulation, architecture and namespace tests.
+
+    Examples:
+        ./invoke test
+        ./invoke test --only unit,fuzz
+    """
+    processes = int(number("--workers", workers, 1, 64))
+
+    from rustun.ops import checks
+
+    end(checks.list_parts() if parts else checks.run_parts(ROOT, only, processes))
+
+
+@task
+def style(_context: Context) -> None:
+    """Check style and types (ruff, mypy).
+
+    Examples:
+        ./invoke style
+    """
+    from rustun.ops import checks
+
+    end(checks.run_parts(ROOT, "lint,types", 1))
+
+
+@task(
+    help={
+        "only": "runs to do, by comma (default: all that have not passed since the code changed)",
+        "minutes": "stop starting new runs after this time (60)",
+        "again": "forget earlier results",
+    }
+)
+def soak(_context: Context, only: str = "", minutes: str = "60", again: bool = False) -> None:
+    """Do the long runs, one after another; what was done before an interruption is not done again.
+
+    The result of each goes to build/soak.json.
+
+    Examples:
+        ./invoke soak
+        ./invoke soak --minutes 10 --only fuzz
+    """
+    limit = int(number("--minutes", minutes, 0, 10_000))
+
+    from rustun.ops import soaking
+
+    end(soaking.run(ROOT, only, limit, again=again))
+
+
+@task(help={"upgrade": "take the newest versions instead of those pinned so far"})
+def lock(_context: Context, upgrade: bool = False) -> None:
+    """Make requirements.lock anew from pyproject.toml (needs a package index).
+
+    Examples:
+        ./invoke lock
+        ./invoke lock --upgrade
+    """
+    from rustun.ops import lockfile
+
+    end(lockfile.run(ROOT, upgrade=upgrade))
