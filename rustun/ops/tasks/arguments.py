@@ -41,6 +41,7 @@ def new_file(option: str, file: str) -> str:
 
 
 def refuse(what: str, remedy: str) -> None:
+    """Say what is wrong with the arguments and what to write instead; end the task with 2."""
     print(f"invoke: {what}\n  {remedy}", file=sys.stderr)
     end(2)
 
