@@ -18,7 +18,7 @@ from rustun.config.findings import Complaint, Findings
 from rustun.config.keys import PrivateKey, Secret, encode_key, parse_psk, parse_public_key, read_key_file
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
-from rustun.config.toml import Table, read_toml
+from rustun.config.toml import Table, parse_toml, read_toml
 from rustun.errors import Problem
 from rustun.printable import printable
 from rustun.protocol.ciphers import SeedMethod
@@ -100,7 +100,7 @@ def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> 
     top = read_toml(path)
     config = _read_file(top, path.parent)
     config = _with_options(config, options, top.findings)
-    return _complete(config, top.findings, f"write it into {printable(str(path), 200)}, or type")
+    return _complete(config, top, f"write it into {printable(str(path), 200)}, or type")
 
 
 def client_config_from_options(options: ClientOptions) -> ClientConfig:
@@ -108,11 +108,11 @@ def client_config_from_options(options: ClientOptions) -> ClientConfig:
 
     Raises: ConfigError with every problem.
     """
-    findings = Findings(OPTIONS_PLACE)
+    top = parse_toml(OPTIONS_PLACE, "")
     if options.crypto is None and options.crypto_file is None:
         options = replace(options, crypto=DEFAULT_CRYPTO)
     config = ClientConfig(host=HostConsent(as_told=not options.gateway))
-    return _complete(_with_options(config, options, findings), findings, "type")
+    return _complete(_with_options(config, options, top.findings), top, "type")
 
 
 def _read_file(top: Table, folder: Path) -> ClientConfig:
@@ -230,37 +230,47 @@ class _OptionReader:
         return value
 
 
-def _complete(config: ClientConfig, findings: Findings, how: str) -> ClientConfig:
+def _complete(config: ClientConfig, top: Table, how: str) -> ClientConfig:
     if config.method is not None and config.method.insecure:
         config = replace(config, legacy=True)  # xor and plain exist on the seed's wire only
-    if not findings.failed:
-        _judge(config, findings, how)
-    return replace(config, notes=findings.finish())
+    if not top.findings.failed:
+        _judge(config, top, how)
+    return replace(config, notes=top.findings.finish())
 
 
-def _judge(config: ClientConfig, findings: Findings, how: str) -> None:
+def _judge(config: ClientConfig, top: Table, how: str) -> None:
+    tunnel = top.table("tunnel_config")
     if not config.identity:
-        findings.add(0, "identity", "is missing", f"{how} -i ID")
+        top.report("identity", "is missing", f"{how} -i ID")
     if not config.servers:
-        findings.add(0, "server", "is missing", f"{how} -s HOST:PORT")
+        top.report("servers", "is missing", f"{how} -s HOST:PORT")
     if config.legacy and config.private_keys:
-        findings.add(0, "legacy", "stands beside private_key_file", "the seed's wire has no keys: keep one of them")
+        reason = "stands beside private_key_file"
+        tunnel.blame("legacy", True, "--legacy", reason, "the seed's wire has no keys: keep one of them")
+    _judge_keys(config, top, how)
+    judge_consent(config.host, config.identity, (server.endpoint for server in config.servers), top)
+    if config.mtu is not None and config.mtu < 1280:
+        reason = f"{config.mtu} is too small for IPv6"
+        tunnel.blame("mtu", config.mtu, "--mtu", reason, "1280 or more carries IPv6 as well", "warning")
+
+
+def _judge_keys(config: ClientConfig, top: Table, how: str) -> None:
     if config.tier is Tier.KEY:
         own = {key.public for key in config.private_keys}
         for server in config.servers:
             if not server.public_keys:
                 reason = f"server {server.endpoint} has no public_key, so nobody could tell it from an impostor"
-                findings.add(0, "servers", reason, "write the server's public_key beside its address")
+                remedy = "write the server's public_key beside its address"
+                top.report("servers", reason, remedy, value=str(server.endpoint))
             elif own.intersection(map(encode_key, server.public_keys)):
                 reason = f"server {server.endpoint} has this member's own public_key"
-                findings.add(0, "servers", reason, "write the server's: rustun check server.toml shows it there")
+                remedy = "write the server's: rustun check server.toml shows it there"
+                top.report("servers", reason, remedy, value=str(server.endpoint))
         if config.method is not None:
-            findings.add(0, "crypto_config", "is not used: private_key_file chooses the key tier", "", "warning")
+            top.report("crypto_config", "is not used: private_key_file chooses the key tier", "", "warning")
     elif config.method is None and any(server.public_keys for server in config.servers):
         remedy = "run: rustun keygen --out client.key, and name that file in [security_config]"
-        findings.add(0, "security_config.private_key_file", "is missing: a server's public_key asks for one", remedy)
+        reason = "is missing: a server's public_key asks for one"
+        top.table("security_config").report("private_key_file", reason, remedy)
     elif config.method is None:
-        findings.add(0, "crypto_config", "is missing", f"{how} -c METHOD:KEY")
-    judge_consent(config.host, config.identity, (server.endpoint for server in config.servers), findings)
-    if config.mtu is not None and config.mtu < 1280:
-        findings.add(0, "mtu", f"{config.mtu} is too small for IPv6", "1280 or more carries IPv6 as well", "warning")
+        top.report("crypto_config", "is missing", f"{how} -c METHOD:KEY")

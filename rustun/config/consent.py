@@ -4,7 +4,7 @@ Rules of this module
   1. What is not written is not allowed. A server can take back what it told, never widen what stands here.
   2. What could not work as it is written is an error at the start, not a surprise in traffic: a mapping that leads
      nowhere, a kill switch without anything to guard.
-  3. Keys are judged together once options lie over the file; `judge_consent` names the key, with no line.
+  3. Keys are judged together once options lie over the file; what an option said is blamed on that option.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from rustun.backends.base import Endpoint, Prefix
 from rustun.config.addresses import parse_prefix
-from rustun.config.findings import Complaint, Findings
+from rustun.config.findings import Complaint
 from rustun.config.mapping import parse_mapping
 from rustun.config.names import parse_name
 from rustun.config.toml import Table
@@ -105,34 +105,36 @@ def _read_mapping(mapping: Table) -> Iterator[tuple[Prefix, Prefix]]:
             mapping.report(seen, complaint.reason, complaint.remedy)
 
 
-def judge_consent(consent: HostConsent, identity: str, servers: Iterable[Endpoint], findings: Findings) -> None:
+def judge_consent(consent: HostConsent, identity: str, servers: Iterable[Endpoint], top: Table) -> None:
     """Report what does not go together.
 
     Args:
         identity: of this member.
         servers: as they are written, names unresolved.
+        top: the whole file, or an empty one for options alone; problems are reported to it.
     """
-
-    def wrong(key: str, reason: str, remedy: str) -> None:
-        findings.add(0, f"host_config.{key}", reason, remedy)
-
+    table = top.table("host_config")
     if consent.masquerade and not (consent.gateway or consent.offer_exit):
-        wrong("masquerade", "hides nothing: this host forwards for nobody", 'write gateway = ["192.168.1.0/24"]')
+        remedy = 'write gateway = ["192.168.1.0/24"], or type --gateway 192.168.1.0/24'
+        table.blame("masquerade", True, "--masq", "hides nothing: this host forwards for nobody", remedy)
     if consent.exit_node and consent.exit_node == identity:
-        wrong("exit_node", "is this member itself", "name the member that is the way out, or take it out")
+        table.report("exit_node", "is this member itself", "name the member that is the way out, or take it out")
     elif consent.exit_node and consent.offer_exit:
-        wrong("offer_exit", "stands beside exit_node: what leaves here would go back into the tunnel", "keep one")
+        reason = "stands beside exit_node: what leaves here would go back into the tunnel"
+        table.report("offer_exit", reason, "keep one")
     if consent.kill_switch:
         if not consent.exit_node:
-            wrong("kill_switch", "stands without exit_node", "name the member that everything goes through")
+            table.report("kill_switch", "stands without exit_node", "name the member that everything goes through")
         for server in filter(_is_name, servers):
+            reason = f"server {server} is a name, and host_config.kill_switch is on"
             remedy = "write its address: with a kill switch nobody can be asked for it"
-            findings.add(0, "servers", f"server {server} is a name, and host_config.kill_switch is on", remedy)
+            top.report("servers", reason, remedy, value=str(server))
+    mapping = table.table("cider_mapping")
     for seen, real in consent.cider_mapping:
         if not within(real, consent.gateway):
-            wrong("cider_mapping", f"{real} (seen as {seen}) is not within gateway", f'add "{real}" to gateway')
+            mapping.report(str(seen), f"{real} is not within gateway", f'add "{real}" to gateway')
     for reason in _overlaps(consent.cider_mapping):
-        wrong("cider_mapping", reason, "each address needs one place on either side")
+        table.report("cider_mapping", reason, "each address needs one place on either side")
 
 
 def _overlaps(mapping: tuple[tuple[Prefix, Prefix], ...]) -> Iterator[str]:

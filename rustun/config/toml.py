@@ -65,6 +65,15 @@ class Table:
         line = 0 if self.findings.full(level) else self._lines.line(path, value)
         self.findings.add(line, _dotted(path), reason, remedy, level)
 
+    def blame(
+        self, key: str, value: object, option: str, reason: str, remedy: str = "", level: Level = "error"
+    ) -> None:
+        """Add a problem with `value`: of `key` where the file says so, else of the option that was typed over it."""
+        if self.values.get(key) == value:
+            self.report(key, reason, remedy, level)
+        else:
+            self.findings.add(0, option, reason, remedy, level)
+
     def missing(self, key: str, remedy: str) -> None:
         """Report `key` as missing, unless it is there or the table itself was reported."""
         if key not in self.values and self._usable:

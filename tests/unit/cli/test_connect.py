@@ -45,7 +45,7 @@ def connect(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ([*TYPED, "--tun", "a/b"], ["--tun"]),
         (["connect", "-s", "127.0.0.1", "-i", "bj-dev"], ["--server"]),
         ([*TYPED, "--gateway", "192.168.1.5/24"], ["--gateway", "192.168.1.0/24"]),
-        ([*TYPED, "--masq"], ["masquerade", "gateway"]),
+        ([*TYPED, "--masq"], ["--masq", "gateway"]),
     ],
 )
 def test_what_was_typed_wrong(tmp_path: Path, arguments: list[str], words: list[str]) -> None:

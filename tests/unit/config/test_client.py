@@ -165,9 +165,26 @@ def test_missing_options() -> None:
     assert options_error(ClientOptions(crypto="aes256:0123456789abcdef")).split("\n") == [
         "rustun connect: identity: is missing",
         "  type -i ID",
-        "rustun connect: server: is missing",
+        "rustun connect: servers: is missing",
         "  type -s HOST:PORT",
     ]
+
+
+def test_what_does_not_go_together_is_blamed_on_who_said_it(tmp_path: Path) -> None:
+    """A file is searched for what was typed, or a line is named that says something else."""
+    typed = ClientOptions(server="192.0.2.1:8080", identity="bj-dev", masq=True, mtu=1000)
+    assert "rustun connect: --masq: hides nothing" in options_error(typed)
+    path = tmp_path / "client.toml"
+    path.write_text("crypto_config = 'plain'\n[host_config]\nmasquerade = false\n[tunnel_config]\nmtu = 1400\n")
+    with pytest.raises(ConfigError) as found:
+        load_client_config(path, typed)
+    places = {(problem.line, problem.key) for problem in found.value.problems if "hides" in str(problem)}
+    assert places == {(0, "--masq")}
+    path.write_text(path.read_text().replace("false", "true"))
+    with pytest.raises(ConfigError) as found:
+        load_client_config(path, typed)
+    places = {(problem.line, problem.key) for problem in found.value.problems if problem.reason.startswith(("h", "1"))}
+    assert places == {(3, "host_config.masquerade"), (0, "--mtu")}
 
 
 @pytest.mark.parametrize("typed", ["hunter2", "aes256", "aes256:", "aes:hunter2", "plain:hunter2", "aes256:\udcff"])

@@ -10,7 +10,8 @@ from rustun.backends.base import Endpoint
 from rustun.config import HostConsent
 from rustun.config.addresses import parse_endpoint
 from rustun.config.consent import judge_consent, lets_in, parse_lan, within
-from rustun.config.findings import Complaint, Findings
+from rustun.config.findings import Complaint
+from rustun.config.toml import parse_toml
 
 LAN = ip_network("192.168.10.0/24")
 SEEN = ip_network("192.168.11.0/24")
@@ -19,9 +20,9 @@ SERVERS = (Endpoint("192.0.2.1", 8080), Endpoint("2001:db8::1", 8080))
 
 def judged(consent: HostConsent, servers: tuple[Endpoint, ...] = SERVERS) -> list[tuple[str, str]]:
     """Return key and reason of each problem with a consent, as member "me"."""
-    findings = Findings("client.toml")
-    judge_consent(consent, "me", servers, findings)
-    return [(problem.key.removeprefix("host_config."), problem.reason) for problem in findings.all()]
+    top = parse_toml("client.toml", "[host_config]\nmasquerade = true\n")
+    judge_consent(consent, "me", servers, top)
+    return [(problem.key.removeprefix("host_config."), problem.reason) for problem in top.findings.all()]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,8 @@ def test_what_goes_together_is_taken(consent: HostConsent) -> None:
         (HostConsent(kill_switch=True), "kill_switch", "without exit_node"),
         (HostConsent(exit_node="me"), "exit_node", "this member itself"),
         (HostConsent(exit_node="gw", offer_exit=True), "offer_exit", "back into the tunnel"),
-        (HostConsent(cider_mapping=((SEEN, LAN),)), "cider_mapping", "192.168.10.0/24 (seen as 192.168.11.0/24)"),
-        (HostConsent(gateway=(SEEN,), cider_mapping=((SEEN, LAN),)), "cider_mapping", "not within gateway"),
+        (HostConsent(cider_mapping=((SEEN, LAN),)), f"cider_mapping.{SEEN}", "192.168.10.0/24 is not within"),
+        (HostConsent(gateway=(SEEN,), cider_mapping=((SEEN, LAN),)), f"cider_mapping.{SEEN}", "not within gateway"),
         (HostConsent(gateway=(LAN,), cider_mapping=((LAN, LAN),)), "cider_mapping", "overlap"),
     ],
 )
