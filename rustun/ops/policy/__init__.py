@@ -1,0 +1,1 @@
+"""Who may reach whom, asserted in words beside the inventory and checked against what is generated from it."""

@@ -1,0 +1,167 @@
+"""Who gets what a member sends, as the generated configuration decides it: sender's host, relay, receiver's host.
+
+Rules of this module
+  1. The sender's host puts a packet into the tunnel where it is in the network of its own address, in a prefix of
+     another member that its `accept_routes` allow, or where it uses an exit node.
+  2. The relay delivers by its own table (protocol/routing.py), in the sender's cluster alone.
+  3. The receiver's host takes what is for its own address, forwards what its [host_config] names, and as an exit node
+     what is globally routable.
+  4. Members that are switched off or whose time is over are not there at all.
+Answers take the same way back: the receiver's source is checked by the table that led to it. What is not in the
+configuration is not judged: firewalls, other routes of a host, LANs that it happens to be connected to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_interface, ip_network
+from itertools import chain
+from typing import Any, Final
+
+from rustun.backends.base import Address, Prefix
+from rustun.config.consent import HostConsent, lets_in
+from rustun.protocol.routing import ClusterRoutes, PrefixTable, like_default
+
+# Where what an exit node forwards begins or ends.
+_SPECIAL: Final = tuple(
+    ip_network(text)
+    for text in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+    + ("224.0.0.0/3", "fc00::/7", "fe80::/10", "ff00::/8")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a packet ends up: the identity that gets it, empty where nobody does, and why, in words."""
+
+    receiver: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One member: its entry of routes.json, and what its host agrees to."""
+
+    identity: str
+    cluster: str
+    addresses: tuple[Address, ...]
+    networks: tuple[Prefix, ...]
+    prefixes: tuple[Prefix, ...]
+    consent: HostConsent
+
+
+class Reach:
+    """Answers who gets what.
+
+    Args:
+        entries: of routes.json, those that are in force.
+        consents: the hosts' [host_config], by identity.
+    """
+
+    def __init__(self, entries: Iterable[Mapping[str, Any]], consents: Mapping[str, HostConsent]) -> None:
+        self.nodes = {entry["identity"]: _node(entry, consents) for entry in entries}
+        self.clusters: dict[str, list[Node]] = {}
+        for node in self.nodes.values():
+            self.clusters.setdefault(node.cluster, []).append(node)
+        self._tables: dict[str, _Tables] = {}
+
+    def way(self, sender: Node, address: int, version: int) -> Way:
+        """Return where a packet of `sender`, from its own address, to `address` (32 or 128 bits) ends up."""
+        if all(own.version != version for own in sender.addresses):
+            return Way("", f"{sender.identity} has no IPv{version} address")
+        tables = self._tables_of(sender.cluster)
+        identity = tables.routes.destination(address, version)
+        shown = _shown(address, version)
+        if identity is None:
+            return Way("", f"{shown} lies in no prefix of cluster {sender.cluster}")
+        if identity == sender.identity:
+            return Way("", f"{shown} is {sender.identity}'s own")
+        receiver = self.nodes[identity]
+        if not self._goes_in(sender, tables, address, version):
+            missing = "in no prefix of another member that it accepts, and it uses no exit node"
+            return Way("", f"{sender.identity} does not send {shown} into the tunnel: {missing}")
+        own = any(int(one) == address and one.version == version for one in receiver.addresses)
+        if own:
+            return Way(identity, f"{shown} is an address of {identity}")
+        prefix = _holding(receiver.prefixes, address, version)
+        if not lets_in(receiver.consent, prefix):
+            return Way("", f"{identity} does not agree to forward for {prefix}")
+        if like_default(prefix) and not ip_address(shown).is_global:
+            return Way("", f"{shown} is not globally routable, and {identity} is only an exit for what is")
+        return Way(identity, f"{prefix} lies behind {identity}")
+
+    def is_own(self, sender: Node, address: int, version: int) -> bool:
+        """Tell whether an address is the sender's, or lies behind it."""
+        return self._tables_of(sender.cluster).routes.destination(address, version) == sender.identity
+
+    def parts(self, sender: Node, prefix: Prefix) -> Iterator[tuple[int, int]]:
+        """Yield an address (and its version) of each part of a prefix that may go another way than its neighbours."""
+        first, last = int(prefix.network_address), int(prefix.broadcast_address)
+        cuts = {first}
+        for other in chain(_SPECIAL, self._tables_of(sender.cluster).prefixes):
+            if other.version == prefix.version:
+                cuts.update((int(other.network_address), int(other.broadcast_address) + 1))
+        return ((cut, prefix.version) for cut in sorted(cuts) if first <= cut <= last)
+
+    def _tables_of(self, cluster: str) -> _Tables:
+        if cluster not in self._tables:
+            self._tables[cluster] = _Tables(self.clusters[cluster])
+        return self._tables[cluster]
+
+    def _goes_in(self, sender: Node, tables: _Tables, address: int, version: int) -> bool:
+        one = ip_address(_shown(address, version))
+        if any(one in network for network in sender.networks):
+            return True
+        exit_node = self.nodes.get(sender.consent.exit_node)
+        if exit_node is not None and any(p.prefixlen == 0 and p.version == version for p in exit_node.prefixes):
+            return True
+        if sender.consent.accept_routes is None:  # any that is no default route
+            return tables.narrow.lookup(address, version) is not None
+        accepted = (p for node in self.clusters[sender.cluster] if node is not sender for p in node.prefixes)
+        return any(one in p and not like_default(p) and _accepts(sender.consent, p) for p in accepted)
+
+
+class _Tables:
+    """A cluster's routes as the relay has them, all prefixes, and those that are no default routes."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.routes: ClusterRoutes[str] = ClusterRoutes()
+        self.narrow: PrefixTable[str] = PrefixTable()
+        self.prefixes: list[Prefix] = []
+        for node in nodes:
+            for prefix in (*map(ip_network, node.addresses), *node.prefixes):
+                self.routes.add(prefix, node.identity)
+                self.prefixes.append(prefix)
+                if not like_default(prefix):
+                    self.narrow.insert(prefix, node.identity)
+
+
+def _node(entry: Mapping[str, Any], consents: Mapping[str, HostConsent]) -> Node:
+    own = [ip_interface(f"{entry['private_ip']}/{entry['mask']}")]
+    own += [ip_interface(entry["private_ip6"])] if "private_ip6" in entry else []
+    return Node(
+        entry["identity"],
+        entry["cluster"],
+        tuple(interface.ip for interface in own),
+        tuple(interface.network for interface in own),
+        tuple(map(ip_network, entry["ciders"])),
+        consents.get(entry["identity"], HostConsent()),
+    )
+
+
+def _accepts(consent: HostConsent, prefix: Prefix) -> bool:
+    return any(
+        prefix.version == one.version and prefix.subnet_of(one)  # type: ignore[arg-type]  # one version, as checked
+        for one in consent.accept_routes or ()
+    )
+
+
+def _holding(prefixes: Iterable[Prefix], address: int, version: int) -> Prefix:
+    one = ip_address(_shown(address, version))
+    return max((prefix for prefix in prefixes if one in prefix), key=lambda prefix: prefix.prefixlen)
+
+
+def _shown(address: int, version: int) -> str:
+    packed = address.to_bytes(4 if version == 4 else 16, "big")
+    return str(ip_address(packed))

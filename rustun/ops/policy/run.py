@@ -1,0 +1,127 @@
+"""`invoke policy-test`: read the policies beside an inventory, judge them, and say what does not hold.
+
+Exit codes as in tasks.py: 2 the inventory or a policy cannot be read, or there is none, 5 an assertion does not hold.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rustun.config.consent import HostConsent
+from rustun.config.findings import Complaint
+from rustun.config.member import parse_moment
+from rustun.errors import ConfigError, RustunError
+from rustun.ops.consent import host_config
+from rustun.ops.fleet import Inventory
+from rustun.ops.inventory import load_inventory
+from rustun.ops.policy.assertions import policy_files, read_policy
+from rustun.ops.policy.judge import Outcome, judge
+from rustun.ops.policy.reach import Reach
+from rustun.ops.templating import render_routes
+
+OK: Final = 0
+BAD_INPUT: Final = 2
+ENVIRONMENT: Final = 4
+FAILED: Final = 5
+
+
+def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> tuple[Outcome, ...]:
+    """Judge every policy kept beside an inventory.
+
+    Args:
+        path: of the inventory.
+        inventory: as it was read from there.
+        routes: the routes.json generated from it.
+        now: members whose time is over by then are not there.
+    Raises: ConfigError: a policy cannot be read; with every problem of the first such file.
+    """
+    assertions = [one for file in policy_files(path) for one in read_policy(file, inventory)]
+    if not assertions:
+        return ()
+    entries = [entry for entry in json.loads(routes) if _in_force(entry, now)]
+    consents = {member.identity: _consent(host_config(member)) for member in inventory.members}
+    reach = Reach(entries, consents)
+    return tuple(judge(assertion, reach) for assertion in assertions)
+
+
+def _in_force(entry: dict[str, Any], now: dt.datetime) -> bool:
+    if entry.get("enabled") is False:
+        return False
+    try:
+        return "expires_at" not in entry or now < parse_moment(entry["expires_at"])
+    except Complaint:  # whoever reads the file back says what is wrong with it
+        return False
+
+
+def _consent(keys: dict[str, Any]) -> HostConsent:
+    mapping = tuple(keys.get("cider_mapping", {}).items())
+    return HostConsent(**{**keys, "cider_mapping": mapping})
+
+
+def run(path: Path, *, as_json: bool) -> int:
+    """Judge the policies beside an inventory; return the exit code."""
+    started = time.monotonic()
+    try:
+        inventory = load_inventory(path)
+        files = policy_files(path)
+        outcomes = check(path, inventory, render_routes(inventory), dt.datetime.now(dt.UTC))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except RustunError as error:
+        print(f"policy-test: {error.message}\n  {error.remedy}", file=sys.stderr)
+        return ENVIRONMENT
+    if not outcomes:
+        where = f"in {path}" if path.is_dir() else f"beside {path}"
+        print(f"policy-test: no assertion {where}", file=sys.stderr)
+        example = (path / "fleet.policy") if path.is_dir() else path.with_suffix(".policy")
+        print(f'  write some into {example}, such as "alice can reach 192.168.10.5"', file=sys.stderr)
+        return BAD_INPUT
+    if as_json:
+        print(json.dumps(_facts(path, outcomes), indent=2))
+    else:
+        _print_text(files, outcomes, time.monotonic() - started)
+    return OK if all(outcome.holds for outcome in outcomes) else FAILED
+
+
+def failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return two lines for each assertion that does not hold: which, and the first case against it."""
+    return [
+        f'{one.assertion.place}: "{one.assertion.text}" does not hold\n  {one.against}'
+        for one in outcomes
+        if not one.holds
+    ]
+
+
+def _print_text(files: Sequence[Path], outcomes: Sequence[Outcome], seconds: float) -> None:
+    for failure in failures(outcomes):
+        print(failure)
+    failed = sum(not one.holds for one in outcomes)
+    verdict = f"{failed} of {len(outcomes)} do not hold" if failed else f"all {len(outcomes)} hold"
+    cases = sum(one.cases for one in outcomes)
+    names = ", ".join(file.name for file in files)
+    print(f"policy-test {names}: {verdict}; {cases} cases, {seconds:.1f} s")
+
+
+def _facts(path: Path, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "inventory": str(path),
+        "holds": all(one.holds for one in outcomes),
+        "assertions": [
+            {
+                "place": one.assertion.place,
+                "text": one.assertion.text,
+                "holds": one.holds,
+                "cases": one.cases,
+                "against": one.against,
+            }
+            for one in outcomes
+        ],
+    }
