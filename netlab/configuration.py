@@ -1,7 +1,8 @@
 """Make a laboratory's configuration files from an inventory, as `gen-config` makes them for real hosts.
 
-With one exception: members and servers that brought a public key keep the private one, so the laboratory has none. It
-makes key pairs for them, and all files go to a folder of its own, since they are not those of the real hosts.
+With two exceptions, and then all files go to a folder of the laboratory's own, since they are not those of the real
+hosts: members and servers that brought a public key keep the private one, so the laboratory makes key pairs for them;
+and there is one relay, which is all servers of the inventory at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from time import monotonic
 
 from netlab.errors import BadInput, EnvironmentLacks
 from netlab.spec import lab_spec
-from netlab.topology import LabSpec
+from netlab.topology import SERVER, LabSpec
 from rustun.errors import ConfigError, RustunError
 from rustun.ops.fleet import Inventory, Member
 from rustun.ops.inventory import load_inventory
@@ -50,7 +51,7 @@ def configure(source: Path, inventory: Inventory, folder: Path) -> Configured:
         EnvironmentLacks: the folder cannot be written.
     """
     started = monotonic()
-    if (rehearsed := with_keys_of_its_own(inventory)) != inventory:
+    if (rehearsed := with_one_relay(with_keys_of_its_own(inventory))) != inventory:
         inventory, folder = rehearsed, folder.with_name(f"{folder.name}-lab")
     try:
         plan = plan_render(inventory, folder)
@@ -74,3 +75,10 @@ def with_keys_of_its_own(inventory: Inventory) -> Inventory:
     servers = tuple(replace(server, public_keys=()) for server in inventory.servers)
     clusters = tuple(replace(one, members=tuple(map(anew, one.members))) for one in inventory.clusters)
     return replace(inventory, servers=servers, clusters=clusters)
+
+
+def with_one_relay(inventory: Inventory) -> Inventory:
+    """Return a fleet whose servers are one relay: it has one name, one key pair, and listens where any of them does."""
+    listen = dict.fromkeys(endpoint for server in inventory.servers for endpoint in inventory.listen_of(server))
+    servers = tuple(replace(server, name=SERVER) for server in inventory.servers)
+    return replace(inventory, servers=servers, listen=tuple(listen) if len(servers) > 1 else inventory.listen)

@@ -10,6 +10,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from ipaddress import ip_network
 
@@ -24,6 +25,7 @@ from rustun.protocol.tiers import Tier
 def report_conflicts(inventory: Inventory, sources: Sources) -> None:
     """Report every contradiction at the entry that should change."""
     _report_identities(sources)
+    _report_servers(inventory, sources)
     _report_public_keys(inventory, sources)
     _report_key_tier(inventory, sources)
     for cluster in inventory.clusters:
@@ -46,11 +48,15 @@ def _report_identities(sources: Sources) -> None:
             entry.table.report("", reason, "identities are unique in the whole fleet: rename one of them")
 
 
+def _report_servers(inventory: Inventory, sources: Sources) -> None:
+    names = Counter(server.name for server in inventory.servers)
+    for name, times in names.items():
+        reason = f"{times} of them are called {quoted(name)}"
+        if times > 1:
+            sources.entries[("fleet",)].table.report("servers", reason, "their files have these names: rename one")
+
+
 def _report_public_keys(inventory: Inventory, sources: Sources) -> None:
-    fleet = sources.entries[("fleet",)].table
-    if len({bool(server.public_keys) for server in inventory.servers}) > 1:
-        remedy = "write it beside each server, or beside none: then one key pair is made for all of them"
-        fleet.report("servers", "some have a public_key and some have none", remedy)
     owners: dict[str, Member | None] = {key: None for server in inventory.servers for key in server.public_keys}
     for member in inventory.members:
         table = _entry(sources, member).table

@@ -68,15 +68,24 @@ BUILT_IN = Settings(masquerade=False, key=FIRST_KEY, enabled=True, offload=True,
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One relay as clients are told it; `public_keys` (Base64) are one, or two in a rotation; none: not brought."""
+    """One relay.
 
+    Attributes:
+        name: unique in the fleet; its files are NAME.toml and NAME.key. "server" is what the first is called by itself.
+        endpoint: where clients find it.
+        ssh: how `ssh` reaches its host, user@host:port or a Host of ssh_config; empty: set up by hand.
+        public_keys: in Base64, one, or two in a rotation; none: its key pair is generated.
+    """
+
+    name: str
     endpoint: Endpoint
+    ssh: str = ""
     public_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member, complete; `public_keys` (Base64) as of a `Server`."""
+    """One member, complete; `ssh` and `public_keys` as of a `Server`."""
 
     cluster: str
     identity: str
@@ -134,10 +143,10 @@ class Inventory:
     Attributes:
         name: of the fleet; generated files go to build/NAME/.
         servers: relays in the order in which clients try them.
-        listen: what the relays bind.
+        listen: what every relay binds; empty: each all local addresses, on the port of its endpoint.
         cipher: of records: auto, aes256 or chacha20.
         minimum_tier: what the relays serve at least: key, shared or legacy.
-        server_key: number of the relays' key pair; in a rotation two, the old one and the new one.
+        server_key: number of each relay's key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
         lab_hosts: in the order of writing.
         notes: warnings and notes; errors never get this far.
@@ -157,6 +166,10 @@ class Inventory:
     def members(self) -> tuple[Member, ...]:
         """All members of all clusters."""
         return tuple(member for cluster in self.clusters for member in cluster.members)
+
+    def listen_of(self, server: Server) -> tuple[Endpoint, ...]:
+        """Return what one of its relays binds."""
+        return self.listen or tuple(Endpoint(host, server.endpoint.port) for host in ("0.0.0.0", "::"))
 
     def tier_of(self, member: Member) -> Tier:
         """Return the tier of one of its members: key where it brought a public key, else what its settings say."""

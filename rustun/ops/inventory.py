@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rustun.backends.base import Address, Endpoint, Prefix
+from rustun.backends.base import Address, Prefix
 from rustun.config.addresses import parse_endpoint, parse_ipv4, parse_listen, parse_prefix
 from rustun.config.client import MAX_MTU, MIN_MTU, USUAL_MTU
 from rustun.config.consent import NAME_CHOICES
@@ -31,6 +31,7 @@ from rustun.config.toml import Table
 from rustun.ops.addresses import allocate, gateway_of, same_number
 from rustun.ops.conflicts import report_conflicts
 from rustun.ops.consent import report_consent
+from rustun.ops.filenames import FIRST_SERVER, parse_server_name
 from rustun.ops.fleet import BUILT_IN, FIRST_KEY, Cluster, Inventory, LabHost, Member, Server, Settings
 from rustun.ops.sources import Entry, Sources, read_sources
 from rustun.printable import quoted
@@ -72,7 +73,7 @@ def _read_fleet(table: Table, sources: Sources, recorded: Recorded) -> Inventory
     return Inventory(
         name=table.text("name", _parse_fleet_name, "") or _missing(table, "name", 'name = "acme"', ""),
         servers=servers,
-        listen=table.texts("listen", parse_listen) or _default_listen(servers),
+        listen=table.texts("listen", parse_listen),
         cipher=table.choice("cipher", CIPHERS, "auto"),
         minimum_tier=Tier(table.choice("minimum_tier", tuple(Tier), Tier.KEY)),
         server_key=(_key_numbers(table, "server_key") if "server_key" in table else None) or FIRST_KEY,
@@ -103,20 +104,16 @@ def _read_servers(fleet: Table) -> Iterator[Server]:
     servers = fleet.tables("servers", '{ address = "vpn.example.org:8080" }')
     if not servers:
         _missing(fleet, "servers", 'servers = [{ address = "vpn.example.org:8080" }]', None)
-    for table in servers:
+    for number, table in enumerate(servers, 1):
+        name = table.text("name", parse_server_name, FIRST_SERVER if number == 1 else f"{FIRST_SERVER}-{number}")
         endpoint = table.text("address", parse_endpoint, None)
+        ssh = table.text("ssh", parse_label, "")
         keys = table.texts("public_key", _parse_public_key, most=MAX_PUBLIC_KEYS)
         table.close()
         if endpoint is None:
             _missing(table, "address", 'address = "vpn.example.org:8080"', None)
         else:
-            yield Server(endpoint, keys)
-
-
-def _default_listen(servers: tuple[Server, ...]) -> tuple[Endpoint, ...]:
-    """Return every local address, on the ports that clients are told."""
-    ports = dict.fromkeys(server.endpoint.port for server in servers)
-    return tuple(Endpoint(host, port) for port in ports for host in ("0.0.0.0", "::"))
+            yield Server(name, endpoint, ssh, keys)
 
 
 def _read_settings(table: Table) -> Settings:

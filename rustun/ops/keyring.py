@@ -4,7 +4,7 @@ Rules of this module
   1. Private and shared keys are in secrets/, one a file. What is there is used; what is missing is made in memory and
      becomes a file only when the plan is carried out. Nothing there is ever overwritten or removed, and what is
      missing although somebody knows it already is not made anew (lost_keys.py).
-  2. A server has key pairs, and so has each member of the key tier: one, or the old and the new one in a rotation.
+  2. Each server has key pairs, and so has each member of the key tier: one, or the old and the new one in a rotation.
      The inventory says their numbers (`key`, `server_key`).
   3. Whoever brought a public key keeps the private one: none is made, and the configuration names the place beside
      itself where it has to be.
@@ -42,21 +42,21 @@ class Keyring:
     Attributes:
         inventory: the fleet with the public keys of everybody who has some.
         shared: whether it has a shared key.
-        server_files: names of the server's private keys, none without a key tier.
+        server_files: names of each server's private keys, by its name; none without a key tier.
         member_files: the same for each member of the key tier, by identity.
         missing: key files to be made, and what they will hold.
     """
 
     inventory: Inventory
     shared: bool
-    server_files: tuple[str, ...]
+    server_files: Mapping[str, tuple[str, ...]]
     member_files: Mapping[str, tuple[str, ...]]
     missing: Mapping[str, Secret]
 
     @property
     def kept_by_owners(self) -> frozenset[str]:
         """Names of private keys whose owners brought public ones; nothing here makes these files."""
-        names = (*self.server_files, *chain.from_iterable(self.member_files.values()))
+        names = chain.from_iterable((*self.server_files.values(), *self.member_files.values()))
         return frozenset(name for name in names if not name.startswith(f"{SECRETS}/"))
 
 
@@ -71,12 +71,14 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     tiers = {inventory.minimum_tier, *(inventory.tier_of(member) for member in inventory.members)}
     if shared := min(tiers) < Tier.KEY:
         pairs.need_shared_key()
-    server_files = _server_files(inventory) if Tier.KEY in tiers else ()
+    keyed_servers = inventory.servers if Tier.KEY in tiers else ()
+    server_files = {server.name: _server_files(server, inventory.server_key) for server in keyed_servers}
     keyed = (member for member in inventory.members if inventory.tier_of(member) is Tier.KEY)
     member_files = {member.identity: _member_files(member) for member in keyed}
 
     def with_keys(server: Server) -> Server:
-        return server if server.public_keys else replace(server, public_keys=pairs.public_keys(server_files))
+        files = server_files.get(server.name, ())
+        return server if server.public_keys else replace(server, public_keys=pairs.public_keys(files))
 
     def with_own_keys(member: Member) -> Member:
         if member.public_keys or member.identity not in member_files:
@@ -86,32 +88,36 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     servers = tuple(map(with_keys, inventory.servers))
     clusters = tuple(replace(one, members=tuple(map(with_own_keys, one.members))) for one in inventory.clusters)
     traces = Traces(folder, inventory, pairs.there)
-    if problems := [*pairs.problems, *_lost(traces, pairs.missing, inventory, member_files)]:
+    if problems := [*pairs.problems, *_lost(traces, pairs.missing, inventory, server_files, member_files)]:
         raise ConfigError(tuple(problems))
     complete = replace(inventory, servers=servers, clusters=clusters)
     return Keyring(complete, shared, server_files, member_files, pairs.missing)
 
 
 def _lost(
-    traces: Traces, missing: Iterable[str], inventory: Inventory, member_files: Mapping[str, tuple[str, ...]]
+    traces: Traces,
+    missing: Iterable[str],
+    inventory: Inventory,
+    server_files: Mapping[str, tuple[str, ...]],
+    member_files: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Problem]:
-    owners = {name: one for one in inventory.members for name in member_files.get(one.identity, ())}
+    members = {name: one for one in inventory.members for name in member_files.get(one.identity, ())}
+    servers = {name: one for one in inventory.servers for name in server_files.get(one.name, ())}
     for name in missing:
-        if name == SHARED_KEY:
-            problem = traces.of_shared_key()
-        elif name in owners:
-            problem = traces.of_member(name, owners[name])
+        if name in members:
+            problem = traces.of_member(name, members[name])
+        elif name in servers:
+            problem = traces.of_server(name, servers[name])
         else:
-            problem = traces.of_server(name)
+            problem = traces.of_shared_key()
         if problem is not None:
             yield problem
 
 
-def _server_files(inventory: Inventory) -> tuple[str, ...]:
-    brought = max((len(server.public_keys) for server in inventory.servers), default=0)
-    if brought:
-        return tuple(own_server_key_file(number) for number in range(1, brought + 1))
-    return tuple(server_key_file(number) for number in inventory.server_key)
+def _server_files(server: Server, numbers: Iterable[int]) -> tuple[str, ...]:
+    if server.public_keys:
+        return tuple(own_server_key_file(server.name, number) for number, _ in enumerate(server.public_keys, 1))
+    return tuple(server_key_file(server.name, number) for number in numbers)
 
 
 def _member_files(member: Member) -> tuple[str, ...]:

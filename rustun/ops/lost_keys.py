@@ -4,10 +4,10 @@
 would look like success there, and shut out everybody who has the old one.
 
 Rules of this module
-  1. A key file is lost when it is not there and the generated file that would name it, does: server.toml, or the
-     member's client file. Another number is another name, so a rotation loses nothing.
+  1. A key file is lost when it is not there and the generated file that would name it, does: the server's file, or the
+     member's. Another number is another name, so a rotation loses nothing.
   2. Where that file is gone as well, the public keys tell: those that routes.json has for the member, or that the
-     clients pin for the server, and that belong to none of its key files that are there.
+     clients pin for the server's address, and that belong to none of its key files that are there.
   3. Files that cannot be read as what they are tell nothing. Nothing is read as long as no key file is missing.
 """
 
@@ -23,11 +23,10 @@ from typing import Final
 from rustun.config.findings import Complaint
 from rustun.config.keys import read_private_key
 from rustun.errors import Problem
-from rustun.ops.filenames import SECRETS, SHARED_KEY, client_file
-from rustun.ops.fleet import Inventory, Member
+from rustun.ops.filenames import SECRETS, SHARED_KEY, client_file, server_file
+from rustun.ops.fleet import Inventory, Member, Server
 from rustun.printable import quoted
 
-SERVER_FILE: Final = "server.toml"
 ROUTES_FILE: Final = "routes.json"
 BACK: Final = f"put {SECRETS}/ back from its backup"
 
@@ -47,16 +46,21 @@ class Traces:
 
     def of_shared_key(self) -> Problem | None:
         """Return what is wrong where the missing shared key was in use, else None. Raises: OSError."""
-        crypto = (_toml(self._folder / SERVER_FILE) or {}).get("crypto_config")
-        if not isinstance(crypto, dict) or SHARED_KEY not in crypto.values():
+        files = (server_file(server.name) for server in self._inventory.servers)
+        namers = [file for file in files if self._names_shared_key(file)]
+        if not namers:
             return None
-        remedy = f"{BACK}; for a new one on purpose take {SERVER_FILE} away"
-        return self._lost(SHARED_KEY, f"{SERVER_FILE} names it", "everybody who has it", remedy)
+        remedy = f"{BACK}; for a new one on purpose take {' and '.join(namers)} away"
+        return self._lost(SHARED_KEY, f"{namers[0]} names it", "everybody who has it", remedy)
 
-    def of_server(self, name: str) -> Problem | None:
-        """Return what is wrong where a missing key of the server was in use, else None. Raises: OSError."""
+    def _names_shared_key(self, file: str) -> bool:
+        crypto = (_toml(self._folder / file) or {}).get("crypto_config")
+        return isinstance(crypto, dict) and SHARED_KEY in crypto.values()
+
+    def of_server(self, name: str, server: Server) -> Problem | None:
+        """Return what is wrong where a missing key of a server was in use, else None. Raises: OSError."""
         again = f"write server_key = {max(self._inventory.server_key) + 1} into [fleet]"
-        return self._of_pair(name, SERVER_FILE, "every client", again, self._pinned())
+        return self._of_pair(name, server_file(server.name), "every client", again, self._pinned(str(server.endpoint)))
 
     def of_member(self, name: str, member: Member) -> Problem | None:
         """Return what is wrong where a missing key of a member was in use, else None. Raises: OSError."""
@@ -82,13 +86,13 @@ class Traces:
         reason = f"is missing, but {evidence}: a new key would shut out {who}"
         return Problem(str(self._folder / name), 0, "", reason, remedy)
 
-    def _pinned(self) -> Iterator[tuple[str, str]]:
-        """Yield the name of a client file and a public key of the server that it has."""
+    def _pinned(self, address: str) -> Iterator[tuple[str, str]]:
+        """Yield the name of a client file and a public key that it has for the server at `address`."""
         for member in self._inventory.members:
             file = client_file(member.identity)
             servers = (_toml(self._folder / file) or {}).get("servers")
             for server in servers if isinstance(servers, list) else ():
-                if isinstance(server, dict):
+                if isinstance(server, dict) and server.get("address") == address:
                     yield from ((file, key) for key in _texts(server.get("public_key")))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Inventory -> files: server.toml, routes.json and one client-IDENTITY.toml per member, through templates/*.j2.
+"""Inventory -> files: a server.toml per server, routes.json and a client-IDENTITY.toml per member, by templates/*.j2.
 
 Rules of this module
   1. The same inventory gives the same bytes: no clock, no host name, no order of a set.
@@ -30,7 +30,7 @@ from rustun.config.routes import read_routes
 from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
 from rustun.ops.consent import host_config
-from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file
+from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file, server_file
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
@@ -169,11 +169,12 @@ def _replace_files(plan: RenderPlan) -> None:
 def _read_back(staging: Path, plan: RenderPlan) -> None:
     """Let the project's parsers judge every staged file; problems name the file's final place."""
     problems = []
+    server_files = {server_file(server.name) for server in plan.keyring.inventory.servers}
     for file in plan.changes:
         try:
             if file.name == "routes.json":
                 read_routes(staging / file.name)
-            elif file.name == "server.toml":
+            elif file.name in server_files:
                 load_server_config(staging / file.name)
             else:
                 load_client_config(staging / file.name)
@@ -206,8 +207,10 @@ def _render(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
     environment.filters["alone"] = alone
     fleet = keyring.inventory
     shared = {"fleet": fleet, "method": METHODS[fleet.cipher], "shared_key": SHARED_KEY}
-    server = {"shared": keyring.shared, "private_keys": keyring.server_files}
-    yield "server.toml", environment.get_template("server.toml.j2").render(shared, **server).encode()
+    template = environment.get_template("server.toml.j2")
+    for server in fleet.servers:
+        own = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
+        yield server_file(server.name), template.render(shared, server=server, **own).encode()
     yield "routes.json", environment.get_template("routes.json.j2").render(shared).encode()
     client = environment.get_template("client.toml.j2")
     for member in fleet.members:

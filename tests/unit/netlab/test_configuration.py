@@ -32,3 +32,16 @@ def test_who_keeps_a_private_key_gets_one_for_the_laboratory(tmp_path: Path) -> 
     assert [encode_key(key) for key in member.public_keys] == [private.public] != [own]
     assert other.public_keys == ()
     assert len(load_server_config(made.folder / "server.toml").security.private_keys) == 1
+
+
+def test_all_servers_are_one_relay(tmp_path: Path) -> None:
+    """Clients of a fleet with several servers would find another key, or nobody, at all but the first of them."""
+    source = tmp_path / "f.toml"
+    source.write_text(FLEET.replace("a.example:1", 'a.example:1", name = "hk" }, { address = "b.example:2') + MEMBERS)
+    made = configure(source, load(source), tmp_path / "f")
+    assert (made.folder, made.spec.servers) == (tmp_path / "f-lab", ("a.example", "b.example"))
+    relay = load_server_config(made.folder / "server.toml")
+    assert {endpoint.port for endpoint in relay.listen} == {1, 2}
+    [key] = relay.security.private_keys
+    for server in load_client_config(made.folder / "client-m.toml").servers:
+        assert [encode_key(public) for public in server.public_keys] == [key.public]

@@ -20,8 +20,8 @@ def test_identities_make_file_names() -> None:
     assert member_key_file("..", 1) == "secrets/members/...key"
     assert member_key_file("bj-dev", 2) == "secrets/members/bj-dev@2.key"
     assert own_member_key_file("é@2", 1) == "client-é%402.key"
-    assert filenames.server_key_file(1) == "secrets/server.key"
-    assert filenames.own_server_key_file(3) == "server@3.key"
+    assert filenames.server_key_file("server", 1) == "secrets/server.key"
+    assert filenames.own_server_key_file("hk-1", 3) == "hk-1@3.key"
 
 
 @given(IDENTITIES, IDENTITIES, st.integers(1, 3), st.integers(1, 3))

@@ -78,8 +78,10 @@ def test_a_bare_date_means_its_first_moment_in_utc(tmp_path: Path) -> None:
 
 def test_listening_follows_the_ports_that_clients_are_told(tmp_path: Path) -> None:
     """Clients would knock at a port where no server listens."""
-    assert load(tmp_path, FLEET).listen == (Endpoint("0.0.0.0", 9000), Endpoint("::", 9000))
-    assert load(tmp_path, FLEET + 'listen = ["192.0.2.1:7"]\n').listen == (Endpoint("192.0.2.1", 7),)
+    fleet = load(tmp_path, FLEET)
+    assert fleet.listen_of(fleet.servers[0]) == (Endpoint("0.0.0.0", 9000), Endpoint("::", 9000))
+    fleet = load(tmp_path, FLEET + 'listen = ["192.0.2.1:7"]\n')
+    assert fleet.listen_of(fleet.servers[0]) == (Endpoint("192.0.2.1", 7),)
 
 
 def test_addresses_that_are_not_written_are_the_lowest_free(tmp_path: Path) -> None:

@@ -74,6 +74,27 @@ def test_who_brings_a_public_key_keeps_the_private_one(tmp_path: Path) -> None:
     assert plan(tmp_path, member, f", public_key = [{two}]").unknown == ()
 
 
+def test_each_server_has_a_key_pair_of_its_own(tmp_path: Path) -> None:
+    """Who takes one server over could speak as all of them, or clients would expect one server's key at another."""
+    own = new_private_key()
+    more = f' }}, {{ name = "hk", address = "b.example:2", public_key = "{public_key_of(own)}" }}, {{ address = "c:3"'
+    made = generate(tmp_path, "[cluster.c.member.m]\n", more, 'server_key = [1, 2]\nminimum_tier = "key"')
+    out = tmp_path / "out"
+    assert [server.name for server in made.keyring.inventory.servers] == ["server", "hk", "server-3"]
+    assert made.keyring.kept_by_owners == {"hk.key"}
+    (out / "hk.key").touch(0o600)
+    (out / "hk.key").write_text(own.reveal())
+    served = [load_server_config(out / f"{name}.toml") for name in ("server", "hk", "server-3")]
+    told = client(tmp_path, "m").servers
+    for server, pinned in zip(served, told, strict=True):
+        assert [key.public for key in server.security.private_keys] == [encode_key(key) for key in pinned.public_keys]
+        assert {endpoint.port for endpoint in server.listen} == {pinned.endpoint.port}
+    assert [names(server.security.private_keys) for server in served] == [
+        ["server.key", "server@2.key"], ["hk.key"], ["server-3.key", "server-3@2.key"],
+    ]  # fmt: skip
+    assert len({key for server in told for key in server.public_keys}) == 5
+
+
 def test_lower_tiers_are_said_and_have_the_shared_key(tmp_path: Path) -> None:
     """A member without a key pair would be shut out, or one that has a key pair could come in without it."""
     text = "[cluster.c.member.m]\n[cluster.c.member.s]\ntier = 'shared'\n[cluster.c.member.l]\ntier = 'legacy'\n"

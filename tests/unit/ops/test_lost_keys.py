@@ -14,22 +14,23 @@ from rustun.ops.render import plan_render, write_plan
 
 FLEET = '[fleet]\nname = "f"\nservers = [{ address = "a.example:1" }]\n'
 MEMBERS = '[cluster.c]\nnetwork = "10.0.0.0/24"\n[cluster.c.member.m]\n[cluster.c.member.n]\n'
+TWO, THREE = '{ name = "hk", address = "b.example:2"', '{ address = "c.example:3"'
 SHARED = '[cluster.c.member.s]\ntier = "shared"\n'
 
 
-def make(folder: Path, fleet: str = "", members: str = MEMBERS) -> tuple[str, ...]:
+def make(folder: Path, fleet: str = "", members: str = MEMBERS, head: str = FLEET) -> tuple[str, ...]:
     """Generate a fleet's files in `folder`/out and return which keys were made."""
-    (folder / "fleet.toml").write_text(FLEET + fleet + members)
+    (folder / "fleet.toml").write_text(head + fleet + members)
     plan = plan_render(load_inventory(folder / "fleet.toml"), folder / "out")
     write_plan(plan)
     return plan.new_secrets
 
 
-def refused(folder: Path, fleet: str = "", members: str = MEMBERS) -> list[str]:
+def refused(folder: Path, fleet: str = "", members: str = MEMBERS, head: str = FLEET) -> list[str]:
     """Return what is said of each lost key, having seen that nothing changed."""
     before = contents(folder / "out")
     with pytest.raises(ConfigError) as caught:
-        make(folder, fleet, members)
+        make(folder, fleet, members, head)
     assert contents(folder / "out") == before
     for problem in caught.value.problems:
         assert "put secrets/ back from its backup; for a new one on purpose " in problem.remedy
@@ -86,6 +87,21 @@ def test_public_keys_tell_where_the_file_that_names_the_key_is_gone_too(tmp_path
     told = refused(tmp_path)
     assert told[0].startswith("secrets/server.key is missing, but client-n.toml has a public key that fits no key file")
     assert told[1].startswith("secrets/members/m.key is missing, but routes.json has a public key that fits no key")
+
+
+def test_each_server_misses_its_own_key(tmp_path: Path) -> None:
+    """A second server's key would be made anew because the first one's is there, or a new server would get none."""
+    two, three = (FLEET.replace(" }]", f" }}, {more} }}]") for more in (TWO, f"{TWO} }}, {THREE}"))
+    make(tmp_path, head=two)
+    (tmp_path / "out" / "secrets" / "hk.key").unlink()
+    [problem] = refused(tmp_path, head=two)
+    assert problem.startswith("secrets/hk.key is missing, but hk.toml names it")
+    (tmp_path / "out" / "hk.toml").unlink()
+    [problem] = refused(tmp_path, head=three)
+    assert problem.startswith("secrets/hk.key is missing, but client-m.toml has a public key that fits no key file")
+    for name in ("client-m.toml", "client-n.toml"):
+        (tmp_path / "out" / name).unlink()
+    assert make(tmp_path, head=three) == ("secrets/hk.key", "secrets/server-3.key")
 
 
 def test_a_rotation_goes_on_without_the_files_that_name_the_keys(tmp_path: Path) -> None:

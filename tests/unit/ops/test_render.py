@@ -26,7 +26,7 @@ DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 FULL = """
 [fleet]
 name = "full"
-servers = [{ address = "192.0.2.1:9000" }, { address = "[2001:db8::1]:9001" }]
+servers = [{ address = "192.0.2.1:9000" }, { address = "[2001:db8::1]:9001", ssh = "root@two" }]
 cipher = "chacha20"
 [cluster."a b"]
 network = "10.0.1.0/24"
@@ -160,7 +160,7 @@ def test_keys_are_made_once_and_guarded(tmp_path: Path) -> None:
     fleet = inventory(tmp_path, FULL)
     write_plan(plan_render(fleet, tmp_path / "out"))
     secrets = {name: data for name, (data, _) in snapshot(tmp_path / "out").items() if name.startswith("secrets/")}
-    assert set(secrets) == {"secrets/shared.key", "secrets/server.key"}
+    assert set(secrets) == {"secrets/shared.key", "secrets/server.key", "secrets/server-2.key"}
     for name in secrets:
         assert stat.S_IMODE((tmp_path / "out" / name).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "out" / "secrets").stat().st_mode) == 0o700
