@@ -13,10 +13,10 @@ configuration is not judged: firewalls, other routes of a host, LANs that it hap
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_interface, ip_network
-from itertools import chain
+from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
 from typing import Any, Final
 
 from rustun.backends.base import Address, Prefix
@@ -72,7 +72,7 @@ class Reach:
             return Way("", f"{sender.identity} has no IPv{version} address")
         tables = self._tables_of(sender.cluster)
         identity = tables.routes.destination(address, version)
-        shown = _shown(address, version)
+        shown = _address(address, version)
         if identity is None:
             return Way("", f"{shown} lies in no prefix of cluster {sender.cluster}")
         if identity == sender.identity:
@@ -87,7 +87,7 @@ class Reach:
         prefix = _holding(receiver.prefixes, address, version)
         if not lets_in(receiver.consent, prefix):
             return Way("", f"{identity} does not agree to forward for {prefix}")
-        if like_default(prefix) and not ip_address(shown).is_global:
+        if like_default(prefix) and not shown.is_global:
             return Way("", f"{shown} is not globally routable, and {identity} is only an exit for what is")
         return Way(identity, f"{prefix} lies behind {identity}")
 
@@ -98,11 +98,9 @@ class Reach:
     def parts(self, sender: Node, prefix: Prefix) -> Iterator[tuple[int, int]]:
         """Yield an address (and its version) of each part of a prefix that may go another way than its neighbours."""
         first, last = int(prefix.network_address), int(prefix.broadcast_address)
-        cuts = {first}
-        for other in chain(_SPECIAL, self._tables_of(sender.cluster).prefixes):
-            if other.version == prefix.version:
-                cuts.update((int(other.network_address), int(other.broadcast_address) + 1))
-        return ((cut, prefix.version) for cut in sorted(cuts) if first <= cut <= last)
+        cuts = self._tables_of(sender.cluster).cuts[prefix.version]
+        inside = cuts[bisect_right(cuts, first) : bisect_right(cuts, last)]
+        return ((cut, prefix.version) for cut in (first, *inside))
 
     def _tables_of(self, cluster: str) -> _Tables:
         if cluster not in self._tables:
@@ -110,7 +108,7 @@ class Reach:
         return self._tables[cluster]
 
     def _goes_in(self, sender: Node, tables: _Tables, address: int, version: int) -> bool:
-        one = ip_address(_shown(address, version))
+        one = _address(address, version)
         if any(one in network for network in sender.networks):
             return True
         exit_node = self.nodes.get(sender.consent.exit_node)
@@ -123,18 +121,25 @@ class Reach:
 
 
 class _Tables:
-    """A cluster's routes as the relay has them, all prefixes, and those that are no default routes."""
+    """A cluster's routes as the relay has them, those that are no default routes, and where any begins or ends."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.routes: ClusterRoutes[str] = ClusterRoutes()
         self.narrow: PrefixTable[str] = PrefixTable()
-        self.prefixes: list[Prefix] = []
+        borders: dict[int, set[int]] = {4: set(), 6: set()}
+        for prefix in _SPECIAL:
+            borders[prefix.version] |= _borders(prefix)
         for node in nodes:
             for prefix in (*map(ip_network, node.addresses), *node.prefixes):
                 self.routes.add(prefix, node.identity)
-                self.prefixes.append(prefix)
+                borders[prefix.version] |= _borders(prefix)
                 if not like_default(prefix):
                     self.narrow.insert(prefix, node.identity)
+        self.cuts = {version: sorted(found) for version, found in borders.items()}
+
+
+def _borders(prefix: Prefix) -> set[int]:
+    return {int(prefix.network_address), int(prefix.broadcast_address) + 1}
 
 
 def _node(entry: Mapping[str, Any], consents: Mapping[str, HostConsent]) -> Node:
@@ -158,10 +163,9 @@ def _accepts(consent: HostConsent, prefix: Prefix) -> bool:
 
 
 def _holding(prefixes: Iterable[Prefix], address: int, version: int) -> Prefix:
-    one = ip_address(_shown(address, version))
+    one = _address(address, version)
     return max((prefix for prefix in prefixes if one in prefix), key=lambda prefix: prefix.prefixlen)
 
 
-def _shown(address: int, version: int) -> str:
-    packed = address.to_bytes(4 if version == 4 else 16, "big")
-    return str(ip_address(packed))
+def _address(address: int, version: int) -> Address:
+    return IPv4Address(address) if version == 4 else IPv6Address(address)
