@@ -8,6 +8,8 @@ Rules of this module
   1. Nothing sleeps. A process is asked by its status socket, again whenever it has written a line; the kernel is asked
      again whenever it reports a change.
   2. What hangs is aborted by a watchdog, and the test fails with the log of the process and where it was.
+  3. At the end of a test all that still runs is stopped in order, and a host that had clients is compared whole with
+     what it was (host_picture.py). Only after a client that was killed, and had no successor, somebody cleans up first.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from pyroute2 import IPRoute, IPRSocket
 
 from netlab.namespaces import NetworkNamespace
 from rustun.admin.control_client import read_status
+from rustun.backends.host_recovery import cleanup_all
 from tests.netlab.child import ROOT
+from tests.netlab.host_picture import assert_same, host_picture, settle
 
 RUSTUN = [sys.executable, "-X", "dev", "-W", "error", "-m", "rustun"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -73,6 +77,9 @@ class Running:
         arguments: for rustun.
         at: where it runs; here without.
         program: rustun, or what stands in for it.
+    Attributes:
+        log: what it has said, as far as it was read.
+        state: folder of a client's journals; None for others.
     """
 
     def __init__(
@@ -86,7 +93,8 @@ class Running:
         self.log = ""
         self._name = name
         self._socket = folder / f"{name}.sock"
-        state = ["--state-dir", str(folder / f"{name}.state")] if arguments[0] == "connect" else []
+        self.state = folder / f"{name}.state" if arguments[0] == "connect" else None
+        state = ["--state-dir", str(self.state)] if self.state is not None else []
         command = [*program, *arguments, *state, "--control", str(self._socket), "-v"]
 
         def start() -> subprocess.Popen[str]:
@@ -156,7 +164,9 @@ class Site:
     """The host, the far side, a folder for files, and whatever processes a test starts; use as a context."""
 
     def __init__(self) -> None:
+        Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")  # nobody else is on the cables
         self.ip = IPRoute()
+        self._running: list[Running] = []
         self._stack = ExitStack()
         self._stack.callback(self.ip.close)
         self.folder = Path(self._stack.enter_context(TemporaryDirectory()))
@@ -175,12 +185,16 @@ class Site:
         (self.folder / "server.toml").write_text(SERVER_TOML)
         (self.folder / "key").write_text(f"chacha20:{KEY}\n")
         (self.folder / "key").chmod(0o600)
+        settle()
+        self._picture = host_picture()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stack.close()
+        with self._stack:
+            if kind is None:
+                self._leave()
 
     def write_members(self, *prefixes: str) -> None:
         """Write routes.json: m0, which runs here, and m1, which has LANs."""
@@ -230,7 +244,20 @@ class Site:
     def keep(self, running: Running) -> Running:
         """End a process with the test."""
         self._stack.callback(running.kill)
+        self._running.append(running)
         return running
+
+    def _leave(self) -> None:
+        for running in reversed(self._running):
+            if running.process.returncode is None:
+                assert running.end(signal.SIGTERM) == 0, running.log
+        clients = [(running, running.state) for running in self._running if running.state is not None]
+        if not clients:
+            return
+        last, state = clients[-1]
+        if last.process.returncode == -signal.SIGKILL:
+            cleanup_all(state)
+        assert_same(self._picture, host_picture(), "the host after its clients")
 
     def _lay_cable(self, name: str, own: str, gateway: str) -> None:
         self.ip.link("add", ifname=name, kind="veth", peer={"ifname": name, "net_ns_fd": self.far.fileno()})

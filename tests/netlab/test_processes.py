@@ -138,6 +138,7 @@ def test_pin_follows_another_network() -> None:
         site.ip.route("replace", dst="0.0.0.0/0", gateway=OTHER[1])
         site.until_routed(*TUNNEL, f"{SERVER}/32 dev eth1 via {OTHER[1]}")
         client.until(lambda status: status["state"] == "online" and status["reconnects"] >= 1)
+        site.ip.route("replace", dst="0.0.0.0/0", gateway=NEAR[1])  # as it was before the test
 
 
 @in_private_namespace
