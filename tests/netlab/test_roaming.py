@@ -36,7 +36,12 @@ ECHO_REPLY = 0
 NAT = """
 table ip nat {
   chain post { type nat hook postrouting priority srcnat; ip saddr 198.18.99.0/24 oifname m3 masquerade; }
-  chain forward { type filter hook forward priority filter; ct state invalid drop; }
+  chain forward {
+    type filter hook forward priority filter;
+    ct state invalid drop
+    # nothing begins from its outside; what the relay sent first would be a connection without another source
+    iifname m3 ip daddr 198.18.99.0/24 ct state new drop
+  }
 }
 """
 
