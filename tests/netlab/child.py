@@ -29,8 +29,12 @@ def run_in_child(module: str, function: Callable[..., None], *arguments: str, li
         check=False,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
-    words = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
-    assert words == [], done.stderr
+    assert faults(done.stderr) == [], done.stderr
+
+
+def faults(said: str) -> list[str]:
+    """Return the lines of a child's standard error that are faults (rule 1)."""
+    return [line for line in said.splitlines() if not line.startswith("Executing <")]
 
 
 def load_case(file: str, name: str) -> Callable[..., None]:
