@@ -90,12 +90,18 @@ class PathReport:
         outstanding_bytes: that were handed over and are not among them.
         timeouts: how often in a row the oldest of those was sent again, without an answer.
         segment_bytes: the largest segment that this end sends, or lets the other end send.
+        sent_bytes: that left this host since the connection began, each counted once; 0 where the kernel does not say.
+        sent_segments: that they left in; what was sent again counts again.
+        received_segment_bytes: the size of the other end's segments, as far as it was seen.
     """
 
     acked_bytes: int
     outstanding_bytes: int
     timeouts: int
     segment_bytes: int
+    sent_bytes: int
+    sent_segments: int
+    received_segment_bytes: int
 
 
 class Stream(Source, Protocol):
@@ -283,6 +289,14 @@ class HostReport:
     offers_exit: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What an `apply` would do (`commands` for a shell, in order), and what would come of it."""
+
+    commands: tuple[str, ...]
+    report: HostReport
+
+
 class HostNetwork(Protocol):
     """This host's network, as far as it is ours."""
 
@@ -295,8 +309,8 @@ class HostNetwork(Protocol):
     def apply(self, wished: HostState) -> HostReport:
         """Make the host as wished by the smallest set of changes; idempotent. Raises HostError."""
 
-    def plan(self, wished: HostState) -> tuple[str, ...]:
-        """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.
+    def plan(self, wished: HostState) -> HostPlan:
+        """Return what `apply` would do; nothing is done, and no device is needed.
 
         Raises: HostError when the host cannot be looked at.
         """

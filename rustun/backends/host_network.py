@@ -11,6 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends import tun
-from rustun.backends.base import HostReport, HostState
+from rustun.backends.base import HostPlan, HostReport, HostState
 from rustun.backends.host_changes import plan_changes
 from rustun.backends.host_journal import STATE_DIR, HostJournal, devices
 from rustun.backends.host_snapshot import Link
@@ -79,8 +80,8 @@ class LinuxHostNetwork:
             warnings = (*journal.warnings, *outcome.report.warnings)
             return replace(outcome.report, warnings=warnings, changes=len(outcome.done))
 
-    def plan(self, wished: HostState) -> tuple[str, ...]:
-        """Return what `apply` would do as commands for a shell, in order; nothing is done, and no device is needed.
+    def plan(self, wished: HostState) -> HostPlan:
+        """Return what `apply` would do; nothing is done, and no device is needed.
 
         Raises: HostError when the host cannot be looked at.
         """
@@ -93,16 +94,18 @@ class LinuxHostNetwork:
         if snapshot.link(wished.device) is None:
             link = Link(UNUSED_INDEX, wished.device, "tun", False, 0)
             snapshot = replace(snapshot, links=(*snapshot.links, link))
+            device = shlex.quote(wished.device)
             commands += [
-                f"ip tuntap add dev {wished.device} mode tun",
-                f"ip link set dev {wished.device} txqueuelen {TXQUEUELEN} gso_max_size {GSO_MAX_BYTES}",
-                f"ip link set dev {wished.device} addrgenmode none",
+                f"ip tuntap add dev {device} mode tun",
+                f"ip link set dev {device} txqueuelen {TXQUEUELEN} gso_max_size {GSO_MAX_BYTES}",
+                f"ip link set dev {device} addrgenmode none",
             ]
         table = self._table if wished.device == self._device else HostTable(wished.device)
         facts = look(wished, snapshot, table, journal)
         names = {link.index: link.name for link in snapshot.links}
-        steps = plan_changes(wished, facts, journal.kept, {}).steps
-        return (*commands, *(step.command(names) for step in steps))
+        changes = plan_changes(wished, facts, journal.kept, {})
+        commands += [step.command(names) for step in changes.steps]
+        return HostPlan(tuple(commands), changes.report)
 
     def clear(self) -> None:
         """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""

@@ -5,6 +5,8 @@ Rules of this module
      what is done.
   2. A command stands for a shell, and does the same as its step: a test runs both and compares the hosts.
   3. Interfaces stand in routes by number; `Names` gives them the names that a person knows.
+  4. An encapsulation is copied from the path that the host has, unread. A command cannot say it, so that one step is a
+     comment.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class SetUp:
 
     def command(self, names: Names) -> str:
         """Return it for a shell."""
-        return f"ip link set dev {self.link.name} mtu {self.mtu} up"
+        return f"ip link set dev {shlex.quote(self.link.name)} mtu {self.mtu} up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class AddAddress:
     def command(self, names: Names) -> str:
         """Return it for a shell."""
         nodad = " nodad" if self.address.version == 6 else ""
-        return f"ip address add {self.address} dev {self.link.name} noprefixroute{nodad}"
+        return f"ip address add {self.address} dev {shlex.quote(self.link.name)} noprefixroute{nodad}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class RemoveAddress:
 
     def command(self, names: Names) -> str:
         """Return it for a shell."""
-        return f"ip address del {self.address} dev {self.link.name}"
+        return f"ip address del {self.address} dev {shlex.quote(self.link.name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ class AddRoute:
 
     def command(self, names: Names) -> str:
         """Return it for a shell."""
-        return f"ip route {'replace' if self.replace else 'add'} {_route(self.route, names)}"
+        command = f"ip route {'replace' if self.replace else 'add'} {_route(self.route, names)}"
+        if any(name == "RTA_ENCAP" for name, _ in self.route.path):
+            return f"# {command}  (with the encapsulation of the path that leads there now)"
+        return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +197,6 @@ def _path(path: dict[str, bytes], names: Names) -> str:
     if "RTA_NH_ID" in path:
         return f" nhid {_number(path['RTA_NH_ID'])}"
     words = ""
-    if "RTA_ENCAP" in path:
-        words += " encap (as the default route has it)"
     if "RTA_GATEWAY" in path:
         words += f" via {ip_address(path['RTA_GATEWAY'])}"
     if "RTA_VIA" in path:
@@ -235,7 +238,7 @@ def _via(payload: bytes) -> str:
 
 
 def _name(device: int, names: Names) -> str:
-    return names.get(device, f"if{device}")
+    return shlex.quote(names.get(device, f"if{device}"))
 
 
 def _number(payload: bytes) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rustun.backends.base import Buffer, HostNetwork, HostReport, HostState
+from rustun.backends.base import Buffer, HostNetwork, HostPlan, HostReport, HostState
 
 
 class NoDevice:
@@ -65,7 +65,7 @@ class UntouchedHost:
         """Report that nothing was done."""
         return HostReport()
 
-    def plan(self, wished: HostState) -> tuple[str, ...]:
+    def plan(self, wished: HostState) -> HostPlan:
         """Return what the real host would have to do. Raises: HostError when it cannot be looked at."""
         return self._real.plan(wished)
 

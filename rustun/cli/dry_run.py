@@ -5,7 +5,7 @@ Rules of this module
      host, and nothing is delivered.
   2. One identity is one session: a client that runs here already would lose its place, so then it is refused. One that
      runs on another host cannot be seen from here.
-  3. Standard output has the commands and nothing else.
+  3. Standard output can be typed into a shell: the commands, and as comments what is not to be had.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from rustun.admin.control import find_sockets
+from rustun.admin.control import SCHEMA, find_sockets
 from rustun.admin.control_client import read_status
-from rustun.backends.base import HostNetwork
+from rustun.backends.base import HostNetwork, HostPlan
 from rustun.cli.running import Command
 from rustun.client.client import TunnelClient
 from rustun.errors import HostError, RustunError
+from rustun.printable import printable
 
 HEAR_SECONDS: Final = 30.0  # two tries and their wait; who has more patience tries again
 LOOK_SECONDS: Final = 0.05
@@ -48,11 +49,11 @@ class DryRun:
         client: on a host that is never touched.
         host: what plans are asked of.
     Attributes:
-        plan: the commands; None until they are known.
+        plan: None until it is known.
     """
 
     def __init__(self, client: TunnelClient, host: HostNetwork, command: Command) -> None:
-        self.plan: tuple[str, ...] | None = None
+        self.plan: HostPlan | None = None
         self._client = client
         self._host = host
         self._command = command
@@ -75,10 +76,21 @@ class DryRun:
         return self._client.status()
 
     def print(self, as_json: bool) -> None:
-        """Print the commands, a line or a here-document each, or as a JSON list of them. Raises: HostError: stopped."""
+        """Print the commands, a line or a here-document each, then what is not to be had, or all that as JSON.
+
+        Raises: HostError: stopped before it was known.
+        """
         if self.plan is None:
             raise HostError("stopped before a server told its part", "let it run for a few seconds")
-        print(json.dumps(self.plan, indent=2) if as_json else "\n".join(self.plan))
+        refused = {str(prefix): reason for prefix, reason in self.plan.report.refused.items()}
+        warnings = list(dict.fromkeys((*self._client.host_warnings, *self.plan.report.warnings)))
+        if as_json:
+            facts = {"commands": self.plan.commands, "refused_routes": refused, "warnings": warnings}
+            print(json.dumps({"schema": SCHEMA, **facts}, indent=2))
+        else:
+            comments = [f"{prefix} is not routed into the tunnel: {reason}" for prefix, reason in refused.items()]
+            comments += [f"warning: {warning}" for warning in warnings]
+            print("\n".join((*self.plan.commands, *(f"# {printable(line, len(line))}" for line in comments))))
 
     def _look(self) -> None:
         client, reactor = self._client, self._command.reactor
@@ -92,8 +104,9 @@ class DryRun:
             reactor.call_at(reactor.now() + LOOK_SECONDS, self._look)
 
     def _finish(self) -> None:
+        assert self._client.host_state is not None  # since its start
         try:
-            self.plan = self._host.plan(self._client.host_state) if self._client.host_state is not None else ()
+            self.plan = self._host.plan(self._client.host_state)
         except RustunError as error:
             self._command.fail(error)
         else:

@@ -25,7 +25,7 @@ def dry_run(site: Site, *options: str) -> subprocess.CompletedProcess[str]:
 def test_it_tells_what_a_client_would_do_and_does_nothing() -> None:
     """If this fails, an administrator who wants to see first has changed his host already, or sees something else."""
     with Site() as site:
-        site.write_members("10.98.0.0/16", "203.0.113.0/24")
+        site.write_members("10.98.0.0/16", "203.0.113.0/24", "192.168.2.0/24")
         site.serve()
         settle()
         before = host_picture()
@@ -36,8 +36,11 @@ def test_it_tells_what_a_client_would_do_and_does_nothing() -> None:
         [pin] = [line for line in lines if f"{SERVER} " in line or f"{SERVER}/32" in line]
         assert "via 192.168.1.1" in pin
         assert lines.index(pin) < next(at for at, line in enumerate(lines) if "203.0.113.0/24" in line)
-        as_json = dry_run(site, "--json")
-        assert "\n".join(json.loads(as_json.stdout)) + "\n" == done.stdout, as_json.stdout + done.stdout
+        refused, reason = "192.168.2.0/24", "is directly connected at eth1"
+        assert lines[-1] == f"# {refused} is not routed into the tunnel: {reason}"
+        facts = json.loads(dry_run(site, "--json").stdout)
+        assert "\n".join((*facts["commands"], lines[-1])) + "\n" == done.stdout
+        assert (facts["refused_routes"], facts["warnings"]) == ({refused: reason}, [])
         assert_same(before, host_picture())
 
 

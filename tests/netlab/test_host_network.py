@@ -169,7 +169,7 @@ def test_second_apply_changes_nothing() -> None:
         network = LinuxHostNetwork(STATE)
         device = network.open_tun("rustun0", 1500, True)
         first = network.apply(wished())
-        assert network.plan(wished()) == ()
+        assert network.plan(wished()).commands == ()
         monitor.bind()
         assert network.apply(wished()) == replace(first, changes=0)
         host.ip.route("add", dst="192.0.2.1/32", gateway="192.168.1.1")  # a mark: what came before it was read

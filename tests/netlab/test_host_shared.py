@@ -41,7 +41,7 @@ def test_the_printed_commands_do_what_the_client_does() -> None:
     with Host():
         settle()
         before = host_picture()
-        commands = LinuxHostNetwork(STATE).plan(WISH)
+        commands = LinuxHostNetwork(STATE).plan(WISH).commands
         assert_same(before, host_picture(), "a host that was only looked at")
         assert not list(STATE.iterdir())
         shell(*commands)

@@ -11,9 +11,9 @@ import ipaddress
 from collections import deque
 from dataclasses import replace
 
-from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostReport, HostState, Prefix
+from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer, HostPlan, HostReport, HostState
 from rustun.backends.host_judgement import accept_addresses, local_addresses
-from rustun.backends.host_plan import RoutePlan, plan_routes
+from rustun.backends.host_plan import plan_routes
 from rustun.backends.host_snapshot import RTPROT_KERNEL, Link, Route, Snapshot, device_route
 from rustun.backends.memory.reactor import VirtualReactor
 from rustun.errors import HostError, RightsError
@@ -162,34 +162,34 @@ class MemoryHostNetwork:
         """Note what is wished and report as the real plan would. Raises: HostError."""
         if self.broken:
             raise HostError(self.broken)
-        accepted, refused, plan = self._judged(wished)
         down = [tun for tun in self.tuns if tun.down and tun.name == wished.device]
         changes = len(down) + self.flushed + (wished != self.state)
         self.state = wished
         self.flushed = False
         for tun in down:
             tun.down = False
+        return replace(self._judged(wished), changes=changes)
+
+    def plan(self, wished: HostState) -> HostPlan:
+        """Return a line per address and route that the real plan would set."""
+        report = self._judged(wished)
+        addresses = (f"ip address add {address} dev {wished.device}" for address in report.addresses)
+        routes = (f"ip route add {prefix} dev {wished.device}" for prefix in report.routed)
+        return HostPlan((*addresses, *routes), report)
+
+    def _judged(self, wished: HostState) -> HostReport:
+        link = Link(TUN, wished.device, "tun", True, wished.mtu)
+        snapshot = replace(self._host, links=(*self._host.links, link))
+        accepted, refused = accept_addresses(wished, snapshot, link)
+        plan = plan_routes(accepted, snapshot, link)
         return HostReport(
             tuple(route.prefix for route in plan.routes),
             {**dict(plan.refused), **refused},
             accepted.addresses,
-            changes=changes,
             elsewhere=plan.elsewhere,
             local=local_addresses(self._host, None),
             offers_exit=wished.forwarding.offer_exit,
         )
-
-    def plan(self, wished: HostState) -> tuple[str, ...]:
-        """Return a line per address and route that the real plan would set."""
-        accepted, _, plan = self._judged(wished)
-        addresses = (f"ip address add {address} dev {wished.device}" for address in accepted.addresses)
-        return (*addresses, *(f"ip route add {route.prefix} dev {wished.device}" for route in plan.routes))
-
-    def _judged(self, wished: HostState) -> tuple[HostState, dict[Prefix, str], RoutePlan]:
-        link = Link(TUN, wished.device, "tun", True, wished.mtu)
-        snapshot = replace(self._host, links=(*self._host.links, link))
-        accepted, refused = accept_addresses(wished, snapshot, link)
-        return accepted, refused, plan_routes(accepted, snapshot, link)
 
     def clear(self) -> None:
         """Forget what was wished."""

@@ -8,8 +8,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from rustun.backends.host_snapshot import EXIT_TABLE, Route, Rule, device_route
-from rustun.backends.host_steps import AddRoute, AddRule, RemoveRoute, RemoveRule, WriteHosts
+from rustun.backends.host_snapshot import EXIT_TABLE, Link, Route, Rule, device_route
+from rustun.backends.host_steps import AddRoute, AddRule, RemoveRoute, RemoveRule, SetUp, WriteHosts
 
 NAMES = {2: "eth0", 7: "rustun0"}
 OIF = ("RTA_OIF", (2).to_bytes(4, "little"))
@@ -49,6 +49,21 @@ def test_any_path_as_a_person_writes_it(route: Route, words: str) -> None:
     """If this fails, a dry run shows another path to the server than the one that is set."""
     assert AddRoute(route, replace=True).command(NAMES) == f"ip route replace {route.prefix} {words} proto 114"
     assert RemoveRoute(route).command(NAMES) == f"ip route del {route.prefix} {words} proto 114"
+
+
+def test_an_encapsulation_is_a_comment() -> None:
+    """If this fails, a shell takes the word that stands for an encapsulation for a command, or loses it silently."""
+    encapsulated = Route(SERVER, 2, 114, path=(OIF, ("RTA_ENCAP", b"any"), ("RTA_ENCAP_TYPE", b"\1\0")))
+    command = AddRoute(encapsulated, replace=True).command(NAMES)
+    assert command.startswith("# ip route replace 203.0.113.7/32 dev eth0 proto 114  (")
+    assert RemoveRoute(encapsulated).command(NAMES) == "ip route del 203.0.113.7/32 dev eth0 proto 114"
+
+
+def test_a_name_of_an_interface_is_one_word() -> None:
+    """If this fails, an interface with a name of any kind is a command of its own to the shell."""
+    command = AddRoute(device_route(SERVER, 3, 114)).command({3: "a;b"})
+    assert command == "ip route add 203.0.113.7/32 dev 'a;b' proto 114"
+    assert SetUp(Link(3, "a;b", "tun", False, 1500), 1400).command({}) == "ip link set dev 'a;b' mtu 1400 up"
 
 
 def test_exits_and_rules() -> None:
