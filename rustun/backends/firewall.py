@@ -50,6 +50,7 @@ NOT_GLOBAL6: Final = tuple(
 )
 MASQUERADE_KERNEL: Final = (5, 7)  # first whose postrouting hook knows the interface that a packet came by
 NEIGHBOURS: Final = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report"
+KILL_SWITCH: Final = "kill_switch"  # the chain that has the last word
 DHCP6_SERVERS: Final = "ff02::1:2, fe80::/10"
 
 
@@ -216,7 +217,7 @@ def _kill_switch_chains(wished: HostState) -> Iterator[str]:
     refuse = ["jump outside", "counter reject with icmpx type admin-prohibited"]
     drop = ["jump outside", 'counter drop comment "beside the tunnel"']
     yield from _chain("kill_switch_output", "type filter hook output priority filter", refuse)
-    yield from _chain("kill_switch", "type filter hook postrouting priority filter", drop)
+    yield from _chain(KILL_SWITCH, "type filter hook postrouting priority filter", drop)
 
 
 def _outside(wished: HostState) -> Iterator[str]:

@@ -7,7 +7,8 @@ Rules of this module
      names, and last the routes that nobody needs any more. So nothing is forwarded that the firewall has not judged,
      and nothing is sent into a tunnel whose server is not pinned.
   2. A step that was refused is not tried again in the same `apply`; what needs it is not done, with a reason or a
-     warning. The firewall is tried once more without what only a gateway needs.
+     warning. The firewall is tried once more without what only a gateway needs. A kill switch that stands is not given
+     up because a newer one is refused.
   3. What the journal has to say before the first step is everything that stands or may come to stand.
   4. Settings are judged as if this client, and the others on this host, had not come yet; what two clients need stays
      until the last one goes.
@@ -180,12 +181,21 @@ def _table(wished: HostState, facts: Facts, kept: Kept, refused: Refusals) -> _T
             lines = (*_reasons(reasons, lost), *firewall.warnings(candidate, around, facts.kernel))
             return _Table(() if facts.table == script else (load,), True, candidate, settings, lines)
         reasons.append(refused[load])
+    if reasons and wished.kill_switch and _holds_kill_switch(facts, kept):
+        _, lost = firewall.without_firewall(replace(wished, addresses=(), kill_switch=False))
+        lost = ("the kill switch is the one from before, and knows no other servers than then", *lost)
+        return _Table((), True, HostState(wished.device, 0, kill_switch=True), (), _reasons(reasons, lost))
     without, lost = firewall.without_firewall(wished)
     gone = DeleteTable(facts.table_name)
     if gone in refused:
         lost = (*lost, f"the table {facts.table_name} is left: {refused[gone]}")
         return _Table((), True, replace(without, kill_switch=kept.kill_switch), (), lost)
     return _Table(() if facts.table == "" else (gone,), False, without, (), _reasons(reasons, lost))
+
+
+def _holds_kill_switch(facts: Facts, kept: Kept) -> bool:
+    """Return whether a kill switch stands; where the table is not the one that was loaded, by what the journal says."""
+    return kept.kill_switch if facts.table is None else firewall.KILL_SWITCH in facts.table
 
 
 def _reasons(reasons: list[str], lost: tuple[str, ...]) -> tuple[str, ...]:

@@ -112,10 +112,11 @@ def look(
     """Return what the plan needs to know of this host, and no more; `names`: our block may be in the hosts file."""
     forwards = wished.forwarding != Forwarding() or bool(journal.kept.settings)
     named = names or bool(wished.names) or journal.kept.hosts
+    script: str | None
     try:
         script = table.script()
-    except RustunError:  # no nft, or no right to ask: then there is none of ours, or loading it says why not
-        script = ""
+    except RustunError:  # no nft, or no right to ask: there is none of ours, or it is not known as what
+        script = None if journal.kept.table else ""
     try:
         hosts = hosts_file.read_hosts(hosts_file.HOSTS) if named else None
     except RustunError:

@@ -198,13 +198,13 @@ def _lock(state_dir: Path, device: str) -> int:
 
 
 def _open_lock(file: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
-            lock = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            lock = os.open(file, flags | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            return os.open(file, flags)
+            return os.open(file, flags | os.O_RDONLY)  # a disk that went read-only says who runs as well
     except OSError as error:
         raise _unwritable(file, error) from error
     owner = file.parent.stat()

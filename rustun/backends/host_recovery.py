@@ -2,7 +2,8 @@
 
 Rules of this module
   1. A journal that nobody holds belongs to a dead client. Its device went with it: an interface of that name is
-     somebody else's by now, and is not touched.
+     somebody else's by now, and is not touched. Where it is a TUN device, a client lives there that has its journal in
+     another folder, and all is left alone.
   2. What tells by itself whose it is (table, rules, the block in /etc/hosts) goes also where the journal is lost.
   3. A kill switch outlives its client where that is asked for: who died may come back, and nothing is to leave until
      then.
@@ -20,6 +21,7 @@ from rustun.backends import hosts_file, nft
 from rustun.backends.base import HostState
 from rustun.backends.host_executor import Hands, bring_about
 from rustun.backends.host_journal import HeldError, HostJournal, devices
+from rustun.backends.host_judgement import is_tun
 from rustun.backends.host_table import HostTable
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError, RustunError
@@ -28,6 +30,10 @@ USUAL_DEVICE: Final = "rustun0"  # where nothing names one: routes and rules are
 BLOCK: Final = re.compile(r"^# begin rustun (\S+)$", re.MULTILINE)
 TABLE: Final = re.compile(r"^table inet rustun-(\S+)$", re.MULTILINE)
 RIGHTS: Final = "run it as root (sudo rustun cleanup)"
+IN_USE: Final = (
+    "there is a TUN device {device}, so a client runs that does not keep its journal in {folder}: give its --state-dir; "
+    "where it is no client's, `ip link del {device}` first"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,11 @@ def recover(state_dir: Path, device: str, *, keep_kill_switch: bool = False) -> 
     keep_table = keep_kill_switch and journal.kept.kill_switch
     try:
         with RouteSocket() as sock:
-            names: dict[int, str] = {link.index: link.name for link in sock.snapshot().links}
+            snapshot = sock.snapshot()
+            link = snapshot.link(device)
+            if link is not None and is_tun(link.index, snapshot):
+                return Recovered(device, (), (IN_USE.format(device=device, folder=state_dir),), running=True)
+            names = {link.index: link.name for link in snapshot.links}
             hands = Hands(sock, HostTable(device), journal)
             outcome = bring_about(HostState(device, 0), hands, keep_table=keep_table, dead=True)
     except PermissionError as error:

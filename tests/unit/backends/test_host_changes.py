@@ -137,6 +137,25 @@ def test_what_is_beside_the_tunnel_is_reported() -> None:
     assert not plan(offer, refused={LoadTable(loaded(full)): "nft is not installed"}).report.offers_exit
 
 
+@pytest.mark.parametrize("stands", ["as loaded", "unknown"])
+def test_a_kill_switch_that_stands_outlives_a_newer_one_that_is_refused(stands: str) -> None:
+    """If this fails, an nft that fails once opens a host that was closed, and packets leave in clear."""
+    wish = replace(WISH, kill_switch=True, outside=(SERVER, Endpoint("203.0.113.8", 8080)))
+    script = loaded(plan(replace(wish, outside=(SERVER,)))) if stands == "as loaded" else None
+    kept = Kept(table=True, kill_switch=True)
+    found = facts(table=script)
+    refused = dict.fromkeys((first(plan(wish, found, kept), LoadTable),), "no memory")
+    refused[first(plan(wish, found, kept, refused), LoadTable)] = "no memory"
+    changes = plan(wish, found, kept, refused)
+    assert not any(isinstance(step, LoadTable | DeleteTable | SetSysctl) for step in changes.steps)
+    assert (changes.after.table, changes.after.kill_switch) == (True, True)
+    assert any("the one from before" in line and "no memory" in line for line in changes.report.warnings)
+    opened = replace(wish, kill_switch=False)
+    assert not plan(opened, found, kept, refused).after.kill_switch
+    without = facts(table=loaded(plan(replace(WISH, forwarding=Forwarding()))))
+    assert not plan(wish, without, kept, refused).after.kill_switch
+
+
 def test_a_refused_kill_switch_is_said() -> None:
     """If this fails, somebody believes in a kill switch that is not there."""
     wish = replace(WISH, kill_switch=True, forwarding=Forwarding())

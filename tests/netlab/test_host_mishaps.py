@@ -1,0 +1,54 @@
+"""A host where something goes wrong at the wrong moment: what is closed stays closed, what runs goes on."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from rustun.backends.base import Forwarding
+from rustun.backends.host_network import LinuxHostNetwork
+from rustun.backends.host_recovery import cleanup_all
+from tests.netlab.host_picture import assert_same, host_picture
+from tests.netlab.private_namespace import STATE, in_private_namespace
+from tests.netlab.test_host_crash import WISH
+from tests.netlab.test_host_network import Host
+
+CLOSED = replace(WISH, kill_switch=True, forwarding=Forwarding())
+
+
+def shell(*commands: str) -> None:
+    done = subprocess.run(["sh", "-e"], input="\n".join(commands), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@in_private_namespace
+def test_a_running_client_is_not_cleaned_up_by_who_looks_elsewhere_for_its_journal() -> None:
+    """If this fails, `rustun cleanup` without the right folder opens a kill switch and takes routes of a tunnel."""
+    with Host():
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(CLOSED)
+        before = host_picture()
+        [found] = cleanup_all(Path("/run/elsewhere"))
+        assert (found.running, found.done) == (True, ())
+        assert "--state-dir" in found.left[0]
+        assert_same(before, host_picture())
+        network.clear()
+        device.close()
+
+
+@in_private_namespace
+def test_a_running_client_is_not_cleaned_up_on_a_disk_that_went_read_only() -> None:
+    """If this fails, a clean-up takes a tunnel down because a broken disk does not let it write."""
+    with Host():
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(CLOSED)
+        before = host_picture()
+        shell(f"mount --bind {STATE} {STATE}", f"mount -o remount,ro,bind {STATE}")
+        [found] = cleanup_all(STATE)
+        assert (found.running, found.done) == (True, ())
+        assert "a running client" in found.left[0]
+        assert_same(before, host_picture())
+        device.close()
