@@ -5,7 +5,8 @@ Rules of this module
      [host_config] says so, and then only for what the cluster really has.
   2. What is configured and cannot be had, or is told and was never agreed to, is a warning, never an error: the rest
      of the tunnel works.
-  3. Before the first word of a server there is nothing to wish but a kill switch, which cannot wait.
+  3. Before the first word of a server there is nothing to wish but a kill switch, which cannot wait. Without one an
+     exit is no exit until then, and that is said.
   4. A member's name is made of its identity, letters a-z, digits and hyphens. Two that would become one are left out
      both: nobody takes another's name by choosing an identity like it.
 """
@@ -60,7 +61,8 @@ def host_wish(
     consent = config.host
     outside = tuple(dict.fromkeys((*servers, *_numeric(config))))
     if own is None:
-        return HostWish(HostState(device, config.tun_mtu, outside=outside, kill_switch=consent.kill_switch))
+        state = HostState(device, config.tun_mtu, outside=outside, kill_switch=consent.kill_switch)
+        return HostWish(state, _no_exit_yet(consent))
     exits, no_exit = _exits(consent, entries or {})
     names, not_named = _names(consent, config.identity, own, entries or {})
     state = HostState(
@@ -76,7 +78,7 @@ def host_wish(
         names=tuple(sorted(names.items())),
     )
     if entries is None:
-        return HostWish(state)
+        return HostWish(state, _no_exit_yet(consent))
     return HostWish(
         state,
         (
@@ -97,6 +99,13 @@ def _numeric(config: ClientConfig) -> Iterator[Endpoint]:
         except ValueError:
             continue
         yield server.endpoint
+
+
+def _no_exit_yet(consent: HostConsent) -> tuple[str, ...]:
+    if not consent.exit_node or consent.kill_switch:
+        return ()
+    name = quoted(consent.exit_node)
+    return (f"kill_switch is off: until a server has told of exit_node {name} all traffic goes in clear",)
 
 
 def _exits(consent: HostConsent, entries: Mapping[str, DirectoryEntry]) -> tuple[tuple[Prefix, ...], list[str]]:

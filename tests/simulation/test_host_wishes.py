@@ -14,6 +14,7 @@ from tests.simulation.world import SERVER, Host, World, entry
 ANY4 = ip_network("0.0.0.0/0")
 EXIT = [entry("gw", "10.0.1.1", ciders=["0.0.0.0/0"]), entry("m1", "10.0.1.2")]
 PATIENCE_S = 5.0
+NO_EXIT_YET = 'kill_switch is off: until a server has told of exit_node "{}" all traffic goes in clear'
 
 
 def joining(world: World, identity: str, consent: HostConsent) -> Host:
@@ -62,7 +63,8 @@ def test_what_cannot_be_had_is_told_once_and_shown_as_long_as_it_holds(make_worl
     world.run_until_online("m1")
     world.host("gw")
     world.run(PATIENCE_S)
-    [warning] = host.log.texts("host-warning")
+    early, warning = host.log.texts("host-warning")
+    assert early == NO_EXIT_YET.format("gone")
     assert warning == 'exit_node "gone" is no member of this cluster: all traffic beside the cluster goes in clear'
     assert host.client.status()["warnings"] == [warning]
 
@@ -83,4 +85,20 @@ def test_a_reload_changes_what_the_host_agrees_to(make_world: MakeWorld) -> None
     assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), [])
     again = joining(world, "gw", replace(wished.host, exit_node="m1"))
     world.run(PATIENCE_S)
-    assert again.log.texts("host-warning") == again.client.status()["warnings"]  # none that was over soon
+    assert again.log.texts("host-warning") == [NO_EXIT_YET.format("m1"), *again.client.status()["warnings"]]
+
+
+def test_until_there_is_an_exit_traffic_in_clear_is_shown(make_world: MakeWorld) -> None:
+    """If this fails, a host with an exit node and no kill switch talks in clear while nobody expects it."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    world.stop_server()
+    host = joining(world, "m1", HostConsent(exit_node="gw"))
+    world.run(PATIENCE_S)
+    assert host.client.status()["warnings"] == host.log.texts("host-warning") == [NO_EXIT_YET.format("gw")]
+    world.start_server()
+    world.run_until_online("m1")
+    world.run(PATIENCE_S)
+    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), [])
+    world.stop_server()
+    world.run(PATIENCE_S)
+    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), []), "it waits for the tunnel meanwhile"

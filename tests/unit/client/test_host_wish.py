@@ -73,6 +73,15 @@ def test_a_kill_switch_does_not_wait_for_a_server() -> None:
     assert wish(HostConsent(), own=None, servers=("vpn.example.com",)).state.outside == (SERVER,)
 
 
+def test_without_a_kill_switch_it_is_said_that_traffic_leaves_until_there_is_an_exit() -> None:
+    """If this fails, somebody who chose an exit node believes that nothing leaves before the first session."""
+    [warning] = wish(HostConsent(exit_node="gw"), own=None).warnings
+    assert warning == 'kill_switch is off: until a server has told of exit_node "gw" all traffic goes in clear'
+    config = ClientConfig("me", (), host=HostConsent(exit_node="gw"))
+    assert host_wish(config, "rustun0", OWN, None, ROUTES, (SERVER,)).warnings == (warning,)
+    assert wish(HostConsent(), own=None).warnings == ()
+
+
 def test_the_chosen_member_becomes_the_default_route() -> None:
     """If this fails, traffic goes through a member that nobody chose, or nowhere."""
     both = entry("gw", "10.0.1.1", "192.168.7.0/24", "::/0", "0.0.0.0/0")
