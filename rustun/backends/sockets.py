@@ -46,7 +46,9 @@ LONG_PATH_CONGESTION: Final = b"bbr"
 LONG_PATH_US: Final = 2_000  # beyond a site's own network
 TCP_INFO_BYTES: Final = 256  # more than struct tcp_info (linux/tcp.h) has; the kernel gives what there is
 MIN_RTT: Final = struct.Struct("148xI")  # tcpi_min_rtt, microseconds
-PATH: Final = struct.Struct("=2xB13xI64xI32xQ")  # tcpi_retransmits, tcpi_snd_mss, tcpi_advmss, tcpi_bytes_acked
+# tcpi_retransmits, tcpi_snd_mss, tcpi_rcv_mss, tcpi_advmss, tcpi_bytes_acked
+PATH: Final = struct.Struct("=2xB13xII60xI32xQ")
+SENT: Final = struct.Struct("=156xI40xQQ")  # tcpi_data_segs_out, tcpi_bytes_sent, tcpi_bytes_retrans: Linux 4.19
 OUTSTANDING: Final = struct.Struct("i")  # SIOCOUTQ, tcp(7)
 LINGER_NONE: Final = struct.pack("ii", 1, 0)  # on, 0 seconds: close sends RST
 
@@ -132,11 +134,12 @@ class LinuxStream:
         """Return how the way of this connection does now, None where the kernel does not say."""
         try:
             info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            timeouts, sends, takes, acked = PATH.unpack_from(info)
+            timeouts, sends, received, takes, acked = PATH.unpack_from(info)
+            segments, sent, again = SENT.unpack_from(info.ljust(SENT.size, b"\0"))
             (outstanding,) = OUTSTANDING.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(OUTSTANDING.size)))
         except (OSError, struct.error, ValueError):  # an older kernel, or a connection that is gone already
             return None
-        return PathReport(acked, outstanding, timeouts, max(sends, takes))
+        return PathReport(acked, outstanding, timeouts, max(sends, takes), sent - again, segments, received)
 
     def is_stranded(self) -> bool:
         """Return whether this end's address is not this host's any more: no socket can have it then."""

@@ -11,7 +11,8 @@ Rules of this module
      So that the second is noticed, a session is asked a second after it began (it is told a lot then), and when it
      falls silent: once, or once a second while it goes on sending.
   3. The segments may be too large where the connection uses large ones and some may be on the way: upwards when more is
-     unacknowledged than a small segment holds; downwards always, since nobody here knows.
+     unacknowledged than a small segment holds; downwards always, since nobody here knows. Where the session has carried
+     full ones before (full_segments.py), that speaks against it.
   4. All of this is doubt, never proof: the link tries a second connection beside, and the session in doubt is left when
      that stands. Doubt ends when what was missing comes.
 """
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rustun.backends.base import Callback, PathReport, Reactor, Timer
+from rustun.client.full_segments import FullSegments
 from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
 from rustun.client.session import ClientSession
 
@@ -42,6 +44,7 @@ class Doubt:
     Attributes:
         reason: in words.
         narrow: whether segments that are too large may be the cause.
+        carried_full: whether the session has carried full segments before.
         at_once: whether the cause is known and over, so that the next try should not wait.
         final: whether the session cannot recover.
         acked_bytes: an acknowledgement beyond this ends the doubt; None where none would.
@@ -50,6 +53,7 @@ class Doubt:
 
     reason: str
     narrow: bool = False
+    carried_full: bool = False
     at_once: bool = False
     final: bool = False
     acked_bytes: int | None = None
@@ -76,6 +80,7 @@ class PathWatch:
         self._session = session
         self._on_doubt = on_doubt
         self._on_trust = on_trust
+        self._full = FullSegments()
         self._acked_bytes = 0
         self._asked = False
         self._settled_at = 0.0  # when the last answer came that a look has seen
@@ -114,6 +119,8 @@ class PathWatch:
     def _look(self) -> None:
         self._timer = self._reactor.call_at(self._reactor.now() + LOOK_SECONDS, self._look)
         doubt, path = self.doubt, self._session.stream.path()
+        if path is not None:
+            self._full.look(path)
         if doubt is not None and self._is_over(doubt, path):
             self.doubt = None
             self._on_trust()
@@ -138,12 +145,12 @@ class PathWatch:
             if path.timeouts >= STALL_TIMEOUTS and now - self._moved_at >= STALL_SECONDS:
                 narrow = large and path.outstanding_bytes > SMALL_SEGMENT_BYTES
                 reason = f"nothing is acknowledged for {now - self._moved_at:.0f} s"
-                self._doubt(Doubt(reason, narrow, acked_bytes=path.acked_bytes))
+                self._doubt(Doubt(reason, narrow, self._full.carried, acked_bytes=path.acked_bytes))
         elif session.asked_at is not None:
             waited = now - max(session.asked_at, session.heard_at)
             if waited >= STALL_SECONDS:
                 reason = f"everything is acknowledged, nothing answered for {waited:.0f} s"
-                self._doubt(Doubt(reason, large, heard_at=session.heard_at))
+                self._doubt(Doubt(reason, large, self._full.carried, heard_at=session.heard_at))
         elif not self._asked or self._fell_silent(now, sent_bytes):
             self._asked = True
             session.ask()

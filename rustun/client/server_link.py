@@ -319,7 +319,8 @@ class ServerLink:
         text = f"{doubt.reason}; trying another connection"
         self._around.log.event("info", "path-doubt", text, server=str(self.server))
         if doubt.narrow:
-            self._connector.narrow.suspect(session.stream.remote.host)
+            host, now = session.stream.remote.host, self._around.reactor.now()
+            self._connector.narrow.suspect(host, now, carried_full=doubt.carried_full)
         if doubt.final:
             self._leave(doubt.reason)
         else:

@@ -109,6 +109,77 @@ def test_a_dead_path_is_not_a_narrow_one(make_world: MakeWorld, tier: Tier) -> N
     assert first.log.texts("narrow-path") == []
 
 
+def after_bulk(world: World, *, upwards: bool) -> tuple[Host, Host]:
+    """Bring m0 and m1 online, and have a file carried one way."""
+    first, second = world.online("m0", "m1")
+    sender, receiver, bulk = (first, second, BULK) if upwards else (second, first, BULK_BACK)
+    sender.send(*bulk)
+    world.run(2.5)
+    assert receiver.packets == bulk
+    return first, second
+
+
+def forget(host: Host) -> None:
+    """Do what a NAT box does that forgets a connection: nothing that is sent on it gets anywhere."""
+    assert host.client.session is not None
+    host.client.session.stream._lost = True  # type: ignore[attr-defined]
+
+
+@TIERS
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_path_that_carried_a_file_was_cut_off(make_world: MakeWorld, tier: Tier, upwards: bool) -> None:
+    """If this fails, five seconds without a network in the middle of a transfer cost an hour of throughput."""
+    world = make_world(office(2), tier=tier)
+    first, _ = after_bulk(world, upwards=upwards)
+    world.faults.cut.add(first.network.address)
+    forget(first)
+    first.send(*BULK)
+    world.run(5.0)
+    assert first.log.texts("path-doubt")
+    world.network.mend(first.network.address)
+    world.run(10.0)
+    assert first.client.reconnects == 1
+    assert not sends_small(first)
+    assert first.log.texts("narrow-path") == []
+
+
+@TIERS
+def test_a_connection_that_was_forgotten_carried_a_file(make_world: MakeWorld, tier: Tier) -> None:
+    """If this fails, a NAT box that forgets a connection costs an hour of throughput."""
+    world = make_world(office(2), tier=tier)
+    first, second = after_bulk(world, upwards=False)
+    forget(first)
+    first.send(*BULK)
+    world.run(NOTICED_S)
+    assert first.client.reconnects == 1
+    assert not sends_small(first)
+    second.tun.received.clear()
+    first.send(*BULK)
+    world.run()
+    assert second.packets == BULK
+
+
+@TIERS
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_path_that_becomes_narrow_is_found(make_world: MakeWorld, tier: Tier, upwards: bool) -> None:
+    """If this fails, a host whose traffic takes another way one day can copy no file until it is restarted."""
+    world = make_world(office(2), tier=tier)
+    first, second = after_bulk(world, upwards=upwards)
+    world.faults.narrow.add(first.network.address)
+    sender, receiver, bulk = (first, second, BULK) if upwards else (second, first, BULK_BACK)
+    for small in (False, True):
+        world.run(3.0)  # what was asked at the start has been answered
+        first.send(udp_packet("10.0.1.1", "10.0.1.2", (1, 2), b"send me the file"))
+        sender.send(*bulk)
+        world.run(NOTICED_S)
+        assert sends_small(first) is small
+    receiver.tun.received.clear()
+    sender.send(*bulk)
+    world.run()
+    assert receiver.packets == bulk
+    assert first.client.reconnects == 2
+
+
 def test_a_path_that_no_segments_pass_is_not_hammered(make_world: MakeWorld) -> None:
     """If this fails, a path that takes connections and no data makes a client connect without end."""
     world = make_world(office(2), tier=Tier.KEY)
@@ -116,8 +187,6 @@ def test_a_path_that_no_segments_pass_is_not_hammered(make_world: MakeWorld) -> 
     before = len(world.log.texts("session-up"))
     for _ in range(60):
         first.send(*BULK[:2])
-        assert first.client.session is not None
-        stream = first.client.session.stream
-        stream._lost = True  # type: ignore[attr-defined]  # no path of the simulation is that bad
+        forget(first)
         world.run(5.0)
     assert len(world.log.texts("session-up")) - before <= 60

@@ -113,7 +113,7 @@ class MemoryStream:
         self._hosts = frozenset({local.host, remote.host})
         self._received = bytearray()
         self._outstanding = 0  # bytes sent that the other end has not read yet
-        self._sent = self._acked = 0
+        self._sent = self._acked = self._sent_segments = self._received_segment_bytes = 0
         self._moved_at = fabric.reactor.now()  # when bytes were last acknowledged, or none had to be
         self._lost = False  # a segment was, and so is all behind it
         self._end_received = False
@@ -169,6 +169,7 @@ class MemoryStream:
         if self._sent == self._acked:
             self._moved_at = self._fabric.reactor.now()
         self._sent += len(chunk)
+        self._sent_segments += math.ceil(len(chunk) / self.segment_bytes)
         self._outstanding += len(chunk)
         narrow = self._hosts & self._fabric.faults.narrow
         self._lost |= bool(narrow) and min(len(chunk), self.segment_bytes) > NARROW_BYTES
@@ -178,6 +179,7 @@ class MemoryStream:
     def _arrived(self, peer: MemoryStream, chunk: bytes) -> None:
         self._acked += len(chunk)
         self._moved_at = self._fabric.reactor.now()
+        peer._received_segment_bytes = max(peer._received_segment_bytes, min(len(chunk), self.segment_bytes))
         peer._take(chunk)
 
     def connect_error(self) -> OSError | None:
@@ -192,7 +194,9 @@ class MemoryStream:
         """Return what a kernel would know of the way."""
         waited = self._fabric.reactor.now() - self._moved_at if self._acked < self._sent else 0.0
         timeouts = int(math.log2(waited / FIRST_TIMEOUT_S + 1))
-        return PathReport(self._acked, self._sent - self._acked, timeouts, self.segment_bytes)
+        sent, acked, segments = self._sent, self._acked, self._sent_segments
+        received = self._received_segment_bytes
+        return PathReport(acked, sent - acked, timeouts, self.segment_bytes, sent, segments, received)
 
     def is_stranded(self) -> bool:
         """Return whether this end's address is gone."""

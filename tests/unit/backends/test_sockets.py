@@ -111,13 +111,24 @@ def test_options_of_both_ends() -> None:
             stream.close()
 
 
-def test_small_segments_hold_for_both_ends(network: LinuxNetwork, listener: LinuxListener) -> None:
-    """If this fails, what a server sends over a narrow path is lost, however careful its client is."""
-    client, server = connect_pair(network, listener, 1220)
-    report = client.path()
-    assert report is not None
-    assert 1000 < report.segment_bytes <= 1220
-    assert 1000 < server._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1220
+@pytest.mark.parametrize(("max_segment_bytes", "least", "most"), [(1220, 1000, 1220), (0, 1221, 65536)])
+def test_small_segments_hold_for_both_ends(
+    network: LinuxNetwork, listener: LinuxListener, max_segment_bytes: int, least: int, most: int
+) -> None:
+    """If this fails, narrow paths lose what is sent, or a path that was cut off is taken for a narrow one."""
+    client, server = connect_pair(network, listener, max_segment_bytes)
+    room, left = memoryview(bytearray(1 << 20)), 400_000
+    while left:
+        left -= client.send(bytes(min(left, 64_000)))
+        wait_for(server)
+        server.receive_into(room)
+    sent, received = client.path(), server.path()
+    assert sent is not None
+    assert received is not None
+    assert sent.sent_bytes == 400_005
+    for size in (sent.segment_bytes, sent.sent_bytes // sent.sent_segments, received.received_segment_bytes):
+        assert least <= size <= most
+    assert least <= server._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= most
     client.close()
     server.close()
 

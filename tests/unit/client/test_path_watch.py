@@ -24,7 +24,7 @@ class Stream:
     """A connection as a kernel would describe it."""
 
     def __init__(self) -> None:
-        self.report: PathReport | None = PathReport(1000, 0, 0, 1448)
+        self.report: PathReport | None = PathReport(1000, 0, 0, 1448, 1000, 10, 536)
         self.stranded = False
 
     def path(self) -> PathReport | None:
@@ -120,7 +120,7 @@ def test_bytes_that_nobody_acknowledges(outstanding: int, segment: int, narrow: 
     assert world.doubts == [], "it was sent again once: the kernel is at it"
     world.path(timeouts=2)
     world.run(1.0)
-    assert [doubt.narrow for doubt in world.doubts] == [narrow]
+    assert [(doubt.narrow, doubt.carried_full) for doubt in world.doubts] == [(narrow, False)]
     world.run(60.0)
     assert len(world.doubts) == 1
     assert world.trusted == []
@@ -131,6 +131,23 @@ def test_bytes_that_nobody_acknowledges(outstanding: int, segment: int, narrow: 
     world.run(1.0)
     assert len(world.trusted) == 1
     assert world.watch.doubt is None
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_standstill_tells_what_was_carried(answers: bool) -> None:
+    """If this fails, whoever is cut off in the middle of a transfer has small segments for an hour."""
+    world = World()
+    world.run(10.5)
+    world.path(received_segment_bytes=1448)
+    world.run(1.0)
+    world.path(received_segment_bytes=536)
+    world.session.answers = answers
+    if answers:
+        world.path(outstanding_bytes=5000, timeouts=2)
+    else:
+        world.session.ask()
+    world.run(5.0)
+    assert [(doubt.narrow, doubt.carried_full) for doubt in world.doubts] == [(True, True)]
 
 
 def test_a_standstill_takes_its_time() -> None:
