@@ -2,7 +2,8 @@
 
 Rules of this module
   1. An identity may hold any character, a file name may not, and has at most 255 bytes. Two identities never share a
-     name: what is replaced becomes % and its UTF-8 in hex, and a name that gets too long ends in ~ and a digest.
+     name: what is no ASCII letter, digit or -_. becomes % and its UTF-8 in hex, and a name that gets too long ends in
+     ~ and a digest.
   2. Key pairs are numbered. The first has the plain name, another one @ and its number before the ending; neither ~
      nor @ stands in a replaced identity, so no identity's second key has the name of another's first.
   3. A server's name is a file name as it is, and never that of a client's file or of the shared key.
@@ -75,7 +76,7 @@ def _numbered(stem: str, number: int) -> str:
 
 
 def _safe(identity: str) -> str:
-    safe = "".join(c if c.isalnum() or c in "-_." else f"%{c.encode().hex()}" for c in identity)
+    safe = "".join(c if c.isascii() and c.isalnum() or c in "-_." else f"%{c.encode().hex()}" for c in identity)
     data = safe.encode()
     if len(data) <= MAX_SAFE_BYTES:
         return safe

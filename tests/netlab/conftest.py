@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "systemd-analyze": "systemd"}
 ADMIN_FOLDERS = ":/usr/local/sbin:/usr/sbin:/sbin"  # not in every user's PATH
 
 

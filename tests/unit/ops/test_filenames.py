@@ -19,7 +19,7 @@ def test_identities_make_file_names() -> None:
     assert client_file("bj-dev") == "client-bj-dev.toml"
     assert member_key_file("..", 1) == "secrets/members/...key"
     assert member_key_file("bj-dev", 2) == "secrets/members/bj-dev@2.key"
-    assert own_member_key_file("é@2", 1) == "client-é%402.key"
+    assert own_member_key_file("é@2", 1) == "client-%c3a9%402.key"
     assert filenames.server_key_file("server", 1) == "secrets/server.key"
     assert filenames.own_server_key_file("hk-1", 3) == "hk-1@3.key"
 
