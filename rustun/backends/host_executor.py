@@ -40,6 +40,7 @@ from rustun.backends.host_steps import (
     WriteHosts,
 )
 from rustun.backends.host_table import HostTable
+from rustun.backends.route_changes import add_routes, delete_routes
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError, RustunError
 
@@ -156,21 +157,21 @@ def _carry_out(steps: Sequence[Step], hands: Hands, done: list[Step]) -> dict[St
     """Do the steps until something is refused or an address went; return what was refused, with the reason."""
     for kind, group in groupby(steps, key=lambda step: (type(step), getattr(step, "replace", False))):
         alike = list(group)
-        failed = _many(alike, hands.netlink) if kind[0] in (AddRoute, RemoveRoute) else _each(alike, hands)
+        failed = _many(alike) if kind[0] in (AddRoute, RemoveRoute) else _each(alike, hands)
         done += [step for step in alike if step not in failed]
         if failed or kind[0] is RemoveAddress:
             return failed
     return {}
 
 
-def _many(steps: Sequence[Step], netlink: RouteSocket) -> dict[Step, str]:
+def _many(steps: Sequence[Step]) -> dict[Step, str]:
     """Make or remove routes, all at once."""
     routes = [step.route for step in steps if isinstance(step, AddRoute | RemoveRoute)]
     first = steps[0]
     if isinstance(first, AddRoute):
-        errors = netlink.add_routes(routes, replace=first.replace)
+        errors = add_routes(routes, replace=first.replace)
     else:
-        errors = [0 if number in GONE else number for number in netlink.delete_routes(routes)]
+        errors = [0 if number in GONE else number for number in delete_routes(routes)]
     return {step: os.strerror(number) for step, number in zip(steps, errors, strict=True) if number}
 
 

@@ -31,7 +31,7 @@ BLOCK: Final = re.compile(r"^# begin rustun (\S+)$", re.MULTILINE)
 TABLE: Final = re.compile(r"^table inet rustun-(\S+)$", re.MULTILINE)
 RIGHTS: Final = "run it as root (sudo rustun cleanup)"
 IN_USE: Final = (
-    "there is a TUN device {device}, so a client runs that does not keep its journal in {folder}: give its --state-dir; "
+    "there is a TUN device {device}, so a client runs that has no journal in {folder}: give its --state-dir; "
     "where it is no client's, `ip link del {device}` first"
 )
 

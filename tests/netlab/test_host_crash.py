@@ -21,7 +21,7 @@ from typing import Any
 from pyroute2 import IPRSocket
 from pyroute2.netlink import NLM_F_DUMP
 
-from rustun.backends import host_executor, hosts_file, nft
+from rustun.backends import host_executor, hosts_file, nft, route_changes
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_journal import HostJournal
 from rustun.backends.host_network import LinuxHostNetwork
@@ -73,6 +73,7 @@ class Death:
     def watch_all(self) -> None:
         """Watch every way to change the host or the journal; a hosts file also half written."""
         self.watch(IPRSocket, "put", lambda _self, _message, _kind, flags=0, **_more: flags & NLM_F_DUMP != NLM_F_DUMP)
+        self.watch(route_changes, "_send")
         self.watch(nft, "_nft", lambda *_words, script="": bool(script))
         self.watch(host_executor, "write_setting")
         self.watch(HostJournal, "_replace")

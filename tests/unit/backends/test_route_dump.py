@@ -10,7 +10,7 @@ import pytest
 
 from rustun.backends.host_snapshot import Route
 from rustun.backends.route_dump import HEADER, ROUTE, parse_route
-from tests.unit.backends.test_rtnetlink import OIF, encoded, some_route
+from tests.unit.backends.test_route_changes import OIF, encoded, some_route
 
 MAIN = 254
 
