@@ -28,6 +28,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     return enter_own_world(_guarded(partial(demo.run, configured, logs, arguments.seconds, arguments.json)))
 
 
+def _policy(arguments: argparse.Namespace) -> int:
+    from netlab import policy
+    from netlab.configuration import configure, load
+    from netlab.namespaces import enter_own_world
+
+    inventory = load(arguments.inventory)
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
+    rehearsal = policy.rehearse(arguments.inventory, inventory, configured.spec)
+    logs = fresh_logs(arguments.build, f"{inventory.name}-policy")
+    return enter_own_world(_guarded(partial(policy.run, configured, rehearsal, logs, arguments.json)))
+
+
 def _up(arguments: argparse.Namespace) -> int:
     from netlab import commands
 
@@ -121,11 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for name, run in (("demo", _demo), ("up", _up), ("keep", _keep)):
+    for name, run in (("demo", _demo), ("policy", _policy), ("up", _up), ("keep", _keep)):
         command(name, run).add_argument("--inventory", type=Path, required=True)
-    demo, up, keep = (commands.choices[name] for name in ("demo", "up", "keep"))
+    demo, policy, up, keep = (commands.choices[name] for name in ("demo", "policy", "up", "keep"))
     demo.add_argument("--seconds", type=float, default=2.0)
-    demo.add_argument("--json", action="store_true")
+    for printing in (demo, policy):
+        printing.add_argument("--json", action="store_true")
     up.add_argument("--name", default="")
     keep.add_argument("--folder", type=Path, required=True)
     keep.add_argument("--control", type=int, required=True)
@@ -142,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", type=float, default=0.0)
     bench.add_argument("--json", type=Path)
     bench.add_argument("--markdown", type=Path)
-    for generating in (demo, up, keep, bench):
+    for generating in (demo, policy, up, keep, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser
 

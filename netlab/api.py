@@ -19,6 +19,11 @@ def demo(inventory: Path, *, seconds: float = 2.0, as_json: bool = False) -> int
     return _netlab("demo", "--inventory", str(inventory), "--seconds", str(seconds), *["--json"] * as_json)
 
 
+def policy(inventory: Path, *, as_json: bool = False) -> int:
+    """Try the assertions kept beside an inventory with packets."""
+    return _netlab("policy", "--inventory", str(inventory), *["--json"] * as_json)
+
+
 def up(inventory: Path, *, name: str = "") -> int:
     """Bring up a laboratory that stays until `down`; `name` tells several from one fleet apart."""
     return _netlab("up", "--inventory", str(inventory), "--name", name)

@@ -28,6 +28,16 @@ def probe(lab: Laboratory) -> Verdict:
     """
     probes = plan_probes(lab.spec)
     before = _counted(lab)
+    sightings = send(lab, probes)
+    return judge(lab.spec, probes, sightings, _settled_counts(lab, probes, before))
+
+
+def send(lab: Laboratory, probes: Sequence[Probe]) -> list[Sighting]:
+    """Send probes and return where they, and the answers to them, were seen.
+
+    Raises:
+        ExpectationFailed: the probing process failed; nothing is known then.
+    """
     namespaces = {name: namespace.fileno() for name, namespace in lab.namespaces.items()}
     order = {
         "namespaces": namespaces,
@@ -44,8 +54,7 @@ def probe(lab: Laboratory) -> Verdict:
         raise ExpectationFailed(f"the probes did not end within {PROBING_SECONDS:.0f} s") from None
     if done.returncode:
         raise ExpectationFailed("the probing process failed", done.stderr.strip()[-2000:])
-    sightings = [Sighting(**sighting) for sighting in json.loads(done.stdout)]
-    return judge(lab.spec, probes, sightings, _settled_counts(lab, probes, before))
+    return [Sighting(**sighting) for sighting in json.loads(done.stdout)]
 
 
 def _settled_counts(lab: Laboratory, probes: Sequence[Probe], before: Mapping[str, Counts]) -> dict[str, Counts]:

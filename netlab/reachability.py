@@ -153,7 +153,7 @@ def plan_probes(spec: LabSpec) -> tuple[Probe, ...]:
         planned += _groups(spec, sender)
     planned.sort(key=lambda probe: bool(probe["receiver"]))  # what must not pass goes first
     for phase in (1, 2):
-        planned += [{**marker, "phase": phase} for marker in _markers(spec, into=phase == 2)]
+        planned += markers(spec, phase)
     return tuple(Probe(number=number, **probe) for number, probe in enumerate(planned, start=1))
 
 
@@ -210,15 +210,15 @@ def _groups(spec: LabSpec, sender: Site) -> Iterator[dict[str, Any]]:
             yield _probe(spec, sender, nobody, ("icmp", f"{what} {group}"), own, group)
 
 
-def _markers(spec: LabSpec, *, into: bool) -> Iterator[dict[str, Any]]:
-    """One echo from each machine (or `into` each machine) along a path that the inventory allows."""
+def markers(spec: LabSpec, phase: int, version: int = 4) -> Iterator[dict[str, Any]]:
+    """Yield one echo from each machine (phase 1) or to each (2) along a path that the inventory allows, unnumbered."""
     everybody = sites(spec)
     for site in everybody:
         for other in everybody:
-            sender, target = (other, site) if into else (site, other)
-            source, destination = sender.address(4), target.address(4)
+            sender, target = (other, site) if phase == 2 else (site, other)
+            source, destination = sender.address(version), target.address(version)
             if source and destination and receiver(spec, sender, source, destination) == target.node:
-                yield _probe(spec, sender, target, ("icmp", "marker"), source, destination)
+                yield {**_probe(spec, sender, target, ("icmp", "marker"), source, destination), "phase": phase}
                 break
 
 

@@ -30,6 +30,32 @@ def demo(_context: Context, inventory: str = DEMO, seconds: str = "2", json: boo
     end(api.demo(Path(inventory), seconds=length, as_json=json))
 
 
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "live": "try it with packets as well, in a lab made from the same inventory",
+        "json": JSON_HELP,
+    }
+)
+def policy_test(_context: Context, inventory: str = DEMO, live: bool = False, json: bool = False) -> None:
+    """Check the assertions kept beside the inventory (*.policy) against what is generated from it.
+
+    Examples:
+        ./invoke policy-test
+        ./invoke policy-test --inventory inventory/acme --json
+        ./invoke policy-test --live
+    """
+    from rustun.ops.policy import run
+
+    if not live:
+        end(run.run(Path(inventory), as_json=json))
+        return
+
+    from netlab import api
+
+    end(api.policy(Path(inventory), as_json=json))
+
+
 @task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
 def lab_up(_context: Context, inventory: str = DEMO, name: str = "") -> None:
     """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.

@@ -17,7 +17,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from rustun.backends.base import Prefix
-from rustun.ops.policy.assertions import Assertion, Target
+from rustun.ops.policy.assertions import Assertion
 from rustun.ops.policy.reach import Node, Reach
 from rustun.protocol.routing import like_default
 
@@ -35,8 +35,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One address to try, and who counts as having got it; empty: whoever gets it."""
+class Case:
+    """One address to try (32 or 128 bits), and who counts as having got it; empty: whoever gets it."""
 
     address: int
     version: int
@@ -51,7 +51,7 @@ def judge(assertion: Assertion, reach: Reach) -> Outcome:
         return Outcome(assertion, False, cases, f"{absent} is switched off, or its time is over")
     for sender in (reach.nodes[identity] for identity in assertion.who if identity in reach.nodes):
         looked_at = 0
-        for case in _cases(assertion.target, sender, reach, wanted=assertion.reaches):
+        for case in cases_of(assertion, sender, reach):
             way = reach.way(sender, case.address, case.version)
             reached = bool(way.receiver) and (not case.meant or way.receiver in case.meant)
             looked_at += 1
@@ -67,7 +67,14 @@ def judge(assertion: Assertion, reach: Reach) -> Outcome:
     return Outcome(assertion, True, cases)
 
 
-def _cases(target: Target, sender: Node, reach: Reach, *, wanted: bool) -> Iterator[_Case]:
+def cases_of(assertion: Assertion, sender: Node, reach: Reach, *, across: bool = False) -> Iterator[Case]:
+    """Yield what has to be tried from one sender.
+
+    Args:
+        across: whether also what two clusters keep apart for sure, since the relay has a table for each.
+    """
+    target, wanted = assertion.target, assertion.reaches
+    apart = not wanted and not across
     match target.kind:
         case "prefix":
             assert target.prefix is not None
@@ -75,39 +82,40 @@ def _cases(target: Target, sender: Node, reach: Reach, *, wanted: bool) -> Itera
         case "internet":
             for prefix in EVERYWHERE:
                 if not wanted or any(own.version == prefix.version for own in sender.addresses):
-                    yield _Case(int(prefix.network_address) + 1, prefix.version, frozenset())
+                    yield Case(int(prefix.network_address) + 1, prefix.version, frozenset())
         case "members":
             for name in target.names:
-                if name in reach.nodes:
-                    yield from _member_cases(reach.nodes[name], sender, wanted=wanted)
+                node = reach.nodes.get(name)
+                if node is not None and not (apart and node.cluster != sender.cluster):
+                    yield from _member_cases(node, sender)
         case "cluster":
-            yield from _cluster_cases(reach.clusters.get(target.names[0], ()), sender, reach, wanted=wanted)
+            name = target.names[0]
+            if not (apart and name != sender.cluster):
+                yield from _cluster_cases(reach.clusters.get(name, ()), sender, reach, wanted=wanted)
 
 
 def _prefix_cases(
     prefix: Prefix, sender: Node, reach: Reach, meant: frozenset[str], *, wanted: bool
-) -> Iterator[_Case]:
+) -> Iterator[Case]:
     for address, version in reach.parts(sender, prefix):
         if not (wanted and reach.is_own(sender, address, version)):
-            yield _Case(address, version, meant)
+            yield Case(address, version, meant)
 
 
-def _member_cases(node: Node, sender: Node, *, wanted: bool) -> Iterator[_Case]:
-    if node is sender or (not wanted and node.cluster != sender.cluster):  # the relay keeps a table for each cluster
+def _member_cases(node: Node, sender: Node) -> Iterator[Case]:
+    if node is sender:
         return
     versions = {own.version for own in sender.addresses}
     for own in node.addresses:
         if own.version in versions:
-            yield _Case(int(own), own.version, frozenset((node.identity,)))
+            yield Case(int(own), own.version, frozenset((node.identity,)))
 
 
-def _cluster_cases(nodes: Iterable[Node], sender: Node, reach: Reach, *, wanted: bool) -> Iterator[_Case]:
+def _cluster_cases(nodes: Iterable[Node], sender: Node, reach: Reach, *, wanted: bool) -> Iterator[Case]:
     everybody = frozenset(node.identity for node in nodes)
     for node in nodes:
-        yield from _member_cases(node, sender, wanted=wanted)
-        if node is sender or (not wanted and node.cluster != sender.cluster):
-            continue
-        for prefix in node.prefixes:
+        yield from _member_cases(node, sender)
+        for prefix in node.prefixes if node is not sender else ():
             if not like_default(prefix):
                 yield from _prefix_cases(prefix, sender, reach, everybody, wanted=wanted)
 

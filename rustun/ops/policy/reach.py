@@ -96,11 +96,15 @@ class Reach:
         return self._tables_of(sender.cluster).routes.destination(address, version) == sender.identity
 
     def parts(self, sender: Node, prefix: Prefix) -> Iterator[tuple[int, int]]:
-        """Yield an address (and its version) of each part of a prefix that may go another way than its neighbours."""
+        """Yield an address (and its version) of each part of a prefix that may go another way than its neighbours.
+
+        The second address of a part where it has one: a network's own address is no host's.
+        """
         first, last = int(prefix.network_address), int(prefix.broadcast_address)
         cuts = self._tables_of(sender.cluster).cuts[prefix.version]
         inside = cuts[bisect_right(cuts, first) : bisect_right(cuts, last)]
-        return ((cut, prefix.version) for cut in (first, *inside))
+        ends = (*inside, last + 1)
+        return ((min(cut + 1, end - 1), prefix.version) for cut, end in zip((first, *inside), ends, strict=True))
 
     def _tables_of(self, cluster: str) -> _Tables:
         if cluster not in self._tables:

@@ -20,7 +20,7 @@ from rustun.errors import ConfigError, RustunError
 from rustun.ops.consent import host_config
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
-from rustun.ops.policy.assertions import policy_files, read_policy
+from rustun.ops.policy.assertions import Assertion, policy_files, read_policy
 from rustun.ops.policy.judge import Outcome, judge
 from rustun.ops.policy.reach import Reach
 from rustun.ops.templating import render_routes
@@ -41,13 +41,21 @@ def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> 
         now: members whose time is over by then are not there.
     Raises: ConfigError: a policy cannot be read; with every problem of the first such file.
     """
-    assertions = [one for file in policy_files(path) for one in read_policy(file, inventory)]
-    if not assertions:
+    if not (assertions := read_assertions(path, inventory)):
         return ()
-    entries = [entry for entry in json.loads(routes) if _in_force(entry, now)]
-    consents = {member.identity: _consent(host_config(member)) for member in inventory.members}
-    reach = Reach(entries, consents)
+    reach = reach_of(inventory, routes, now)
     return tuple(judge(assertion, reach) for assertion in assertions)
+
+
+def read_assertions(path: Path, inventory: Inventory) -> tuple[Assertion, ...]:
+    """Return all assertions beside an inventory. Raises: ConfigError: with every problem of the first wrong file."""
+    return tuple(one for file in policy_files(path) for one in read_policy(file, inventory))
+
+
+def reach_of(inventory: Inventory, routes: bytes, now: dt.datetime) -> Reach:
+    """Return who gets what, by a generated routes.json and what the inventory has the hosts agree to."""
+    entries = [entry for entry in json.loads(routes) if _in_force(entry, now)]
+    return Reach(entries, {member.identity: _consent(host_config(member)) for member in inventory.members})
 
 
 def _in_force(entry: dict[str, Any], now: dt.datetime) -> bool:

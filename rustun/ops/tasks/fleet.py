@@ -33,16 +33,3 @@ def gen_config(
     from rustun.ops import generate
 
     end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))
-
-
-@task(help={"inventory": INVENTORY_HELP, "json": JSON_HELP})
-def policy_test(_context: Context, inventory: str = DEMO, json: bool = False) -> None:
-    """Check the assertions kept beside the inventory (*.policy) against what is generated from it.
-
-    Examples:
-        ./invoke policy-test
-        ./invoke policy-test --inventory inventory/acme --json
-    """
-    from rustun.ops.policy import run
-
-    end(run.run(Path(inventory), as_json=json))

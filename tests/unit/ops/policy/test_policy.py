@@ -111,8 +111,8 @@ def test_what_holds(tmp_path: Path, line: str) -> None:
         ("alice cannot reach bob", "alice (red) reaches it: 10.0.1.4 is an address of bob"),
         ("nobody in red can reach 192.168.10.200", "gate (red) reaches it: 192.168.10.128/25 lies behind nested"),
         ("alice can reach 192.168.50.1", "alice does not send 192.168.50.1 into the tunnel: in no prefix of another"),
-        ("alice can reach 192.168.0.0/16", "alice does not send 192.168.0.0 into the tunnel: in no prefix of another"),
-        ("clerk can reach 192.168.0.0/16", "192.168.0.0 lies in no prefix of cluster blue"),
+        ("alice can reach 192.168.0.0/16", "alice does not send 192.168.0.1 into the tunnel: in no prefix of another"),
+        ("clerk can reach 192.168.0.0/16", "192.168.0.1 lies in no prefix of cluster blue"),
         (
             "bob can reach 192.168.11.1",
             "bob does not send 192.168.11.1 into the tunnel: in no prefix of another member",
