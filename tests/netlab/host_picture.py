@@ -2,7 +2,7 @@
 
 Rules of this module
   1. Everything that a tunnel could touch is in it: links, addresses, routes of all tables, policy rules, the nftables
-     ruleset, every sysctl of net.*.conf.*, resolv.conf and hosts.
+     ruleset, every setting below net.core, net.ipv4 and net.ipv6, resolv.conf and hosts.
   2. It is read with the tools of a distribution, a second opinion on our own messages.
   3. What changes by itself is left out: ages, counters, numbers of interfaces, and what the kernel does on its own to
      learn its addresses (`settle` waits for that).
@@ -19,6 +19,7 @@ import subprocess
 from pathlib import Path
 
 SYSCTLS = Path("/proc/sys/net")
+PATTERNS = ("core/*", "ipv[46]/*", "ipv[46]/*/*", "ipv[46]/*/*/*")
 FILES = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
 AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S+")
 NUMBER = re.compile(r"^\d+: ")
@@ -43,12 +44,12 @@ def host_picture() -> list[str]:
 
 
 def sysctls() -> dict[str, str]:
-    """Return the settings of all interfaces, of both families, by name; those that nobody may read are left out."""
+    """Return the kernel's settings of the network, by name; those that nobody may read are left out."""
     found = {}
-    for file in sorted(SYSCTLS.glob("ipv[46]/conf/*/*")):
+    for file in sorted(file for pattern in PATTERNS for file in SYSCTLS.glob(pattern)):
         try:
             found[str(file.relative_to(SYSCTLS.parent))] = file.read_text().strip()
-        except OSError:  # net.ipv6.conf.*.stable_secret, where there is none
+        except OSError:  # a folder; net.ipv6.conf.*.stable_secret, where there is none; net.ipv4.route.flush
             continue
     return found
 

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
+from netlab.lab import TUN
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER
 from tests.netlab.carrying import content, run
+from tests.netlab.host_picture import sysctls
 from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.leftovers import hosts_as_before
 from tests.netlab.own_world import in_own_world
 
 NEAR, FAR = "10.0.1.1", "10.0.1.2"
@@ -47,8 +50,17 @@ def narrow_lab(folder: Path) -> Iterator[KeyedLab]:
         for interface in ("m1", "m2", "m3"):
             run(outside, "ip", "link", "set", interface, "mtu", str(NARROW_MTU))
         run(outside, "nft", QUIET)
-        site.start("a", "b")
-        yield site
+        with hosts_as_before(site, ("a", "b")):
+            before = settings(site)
+            site.start("a", "b")
+            yield site
+            assert settings(site) == before, "a narrow path is no reason to touch a setting of the host"
+
+
+def settings(site: KeyedLab) -> list[dict[str, str]]:
+    """Return all kernel settings of both members' hosts, but those of the tunnel's own device."""
+    found = [site.lab.namespaces[name].run(sysctls) for name in ("a", "b")]
+    return [{name: value for name, value in one.items() if f"/{TUN}/" not in name} for one in found]
 
 
 def seconds_to_send(sender: NetworkNamespace, receiver: NetworkNamespace, address: str) -> float:
