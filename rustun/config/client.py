@@ -13,9 +13,10 @@ from typing import Final, TypeVar
 from rustun.backends.base import Endpoint
 from rustun.config.addresses import parse_endpoint
 from rustun.config.consent import HostConsent, judge_consent, parse_lan, read_consent
+from rustun.config.credentials import note_credential
 from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
 from rustun.config.findings import Complaint, Findings
-from rustun.config.keys import PrivateKey, Secret, encode_key, parse_psk, parse_public_key, read_key_file
+from rustun.config.keys import PrivateKey, Secret, encode_key, parse_public_key, read_psk
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, parse_toml, read_toml
@@ -127,7 +128,7 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         key=crypto.key if crypto else None,
         cipher=security.choice("cipher", CIPHERS, ""),
         private_keys=read_private_keys(security, folder),
-        psk=security.text("psk_file", lambda text: _read_psk(folder, text), None),
+        psk=_read_psk(security, folder),
         keepalive_interval=top.whole("keepalive_interval", usual.keepalive_interval, 1, 3600),
         keepalive_threshold=top.whole("keepalive_threshold", usual.keepalive_threshold, 1, 100),
         tun_name=tunnel.text("name", parse_device, usual.tun_name),
@@ -155,12 +156,15 @@ def _read_servers(top: Table) -> list[ServerAddress]:
     return servers
 
 
-def _read_psk(folder: Path, text: str) -> Secret | None:
-    if not text:
-        return None
-    psk = read_key_file(folder / text)
-    parse_psk(psk.reveal())
-    return psk
+def _read_psk(security: Table, folder: Path) -> Secret | None:
+    def read(text: str) -> Secret | None:
+        if not text:
+            return None
+        psk = read_psk(folder / text)
+        note_credential(security, "psk_file", folder / text, text)
+        return psk
+
+    return security.text("psk_file", read, None)
 
 
 def _with_options(config: ClientConfig, options: ClientOptions, findings: Findings) -> ClientConfig:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rustun.config.credentials import note_credential
 from rustun.config.findings import Complaint, describe, suggestion
 from rustun.config.keys import Secret, read_key_file
 from rustun.config.toml import Table
@@ -70,7 +71,9 @@ def read_crypto(top: Table, folder: Path) -> Crypto | None:
 
 def _read_method(table: Table, name: str, folder: Path) -> Crypto | None:
     def from_file(text: str) -> Secret:
-        return read_key_file(folder / text)
+        secret = read_key_file(folder / text)
+        note_credential(table, name, folder / text, text)
+        return secret
 
     key = table.text(name, from_file if name.endswith("_file") else _key, None)
     if key is None:

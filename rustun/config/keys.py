@@ -2,12 +2,14 @@
 
 Rules of this module
   1. A key file is a regular file of this user or root that nobody else may read, in folders where nobody else may put
-     another in its place; files that the service manager put below $CREDENTIALS_DIRECTORY are guarded by it
-     (systemd.exec(5), "Credentials"). "This user" is the effective one: a server that changes its user does so before
-     it reads its keys, so that it can read them again.
+     another in its place. "This user" is the effective one: a server that changes its user does so before it reads its
+     keys, so that it can read them again. Root may let the group of a service read its file (0640): then the service
+     cannot change it.
   2. X25519 keys are Base64 of 32 bytes, as WireGuard users know them, and have one spelling: twins that decode to the
      same key, values not below 2^255 - 19 and points of small order (RFC 7748, section 6.1) are refused.
   3. What is read from a key file stands in no message.
+  4. Where the service manager handed over a file of the same name, that one is read in its place (credentials.py); it
+     is guarded by the service manager.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from rustun.config.credentials import credential_for
 from rustun.config.files import permission_remedy, user_name
 from rustun.config.findings import Complaint
 from rustun.printable import printable
@@ -105,10 +108,12 @@ def read_private_key(path: Path) -> PrivateKey:
 
 
 def read_key_file(path: Path) -> Secret:
-    """Return the text of a key file without the line break at its end.
+    """Return the text of a key file, or of the credential of its name, without the line break at its end.
 
     Raises: Complaint: missing, empty, of several lines, or open to others; the remedy is the command that mends it.
     """
+    credential = credential_for(path)
+    path = credential or path
     shown = printable(str(path), 200)
     if _PASTED.search(str(path)):
         raise Complaint("a key stands where the name of its file is wanted", "write it into a file and name that")
@@ -123,7 +128,7 @@ def read_key_file(path: Path) -> Secret:
         words = (error.strerror or str(error)) if isinstance(error, OSError) else "no file can have this name"
         raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
     try:
-        _judge_key_file(shown, path, os.fstat(descriptor))
+        _judge_key_file(shown, path, os.fstat(descriptor), guarded=credential is not None)
         data = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise Complaint(f"key file {shown} cannot be read: {error.strerror}", "check the disk") from None
@@ -148,18 +153,17 @@ def _key_remedy(path: Path) -> str:
     return _command("sudo", "chown", user_name(os.geteuid()), path) if in_reach else permission_remedy(path)
 
 
-def _judge_key_file(shown: str, path: Path, status: os.stat_result) -> None:
+def _judge_key_file(shown: str, path: Path, status: os.stat_result, *, guarded: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise Complaint(f"key file {shown} is not a regular file", "name a file")
-    real = path.resolve()
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and real.is_relative_to(Path(credentials).resolve()):
+    if guarded:
         return
     judge_owner(f"key file {shown}", path, status)
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
+    lent = status.st_uid == 0 != os.geteuid() and status.st_gid == os.getegid()
+    if mode & (0o037 if lent else 0o077):
         raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", _command("chmod", "600", path))
-    judge_folders(f"key file {shown}", real)
+    judge_folders(f"key file {shown}", path.resolve())
 
 
 def judge_owner(what: str, path: Path, status: os.stat_result) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from rustun.backends.base import Endpoint
 from rustun.config.addresses import parse_listen
+from rustun.config.credentials import note_credential
 from rustun.config.crypto import Crypto, read_crypto
 from rustun.config.findings import Complaint
 from rustun.config.keys import PrivateKey, Secret, read_private_key
@@ -211,6 +212,7 @@ def read_private_keys(table: Table, folder: Path) -> tuple[PrivateKey, ...]:
 
     def read(text: str) -> PrivateKey:
         key = read_private_key(folder / text)
+        note_credential(table, "private_key_file", folder / text, text)
         table.report("private_key_file", f"the public key of {quoted(text)} is {key.public}", "", "note", text)
         return key
 

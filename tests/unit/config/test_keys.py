@@ -6,6 +6,7 @@ import base64
 import copy
 import os
 import pickle
+import stat
 from pathlib import Path
 
 import pytest
@@ -104,17 +105,38 @@ def test_every_folder_on_the_way_counts(tmp_path: Path, mode: int, taken: bool) 
             assert caught.value.remedy == f"run: chmod o-w {tmp_path / 'open'}"
 
 
-def test_files_of_the_service_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A credential of the service manager is refused for its mode, or a path that only looks like one is taken."""
-    credentials, outside = tmp_path / "credentials", tmp_path / "outside"
-    for folder in (credentials, outside):
-        folder.mkdir()
-        (folder / "a.key").write_text("secret")
-        (folder / "a.key").chmod(0o440)
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-    assert read_key_file(credentials / "a.key").reveal() == "secret"
-    with pytest.raises(Complaint):
-        read_key_file(credentials / ".." / "outside" / "a.key")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "taken"),
+    [
+        (0, 700, 0o640, True),
+        (0, 700, 0o440, True),
+        (0, 700, 0o660, False),
+        (0, 700, 0o644, False),
+        (0, 700, 0o650, False),
+        (0, 701, 0o640, False),
+        (500, 700, 0o640, False),
+    ],
+)
+def test_a_file_that_root_lends_to_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, group: int, mode: int, taken: bool
+) -> None:
+    """A server has to own its key to read it, and could change it; or a key that other users can read is taken."""
+    path = tmp_path / "a.key"
+    path.write_text("secret")
+    real = os.fstat
+
+    def lent(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        return os.stat_result([stat.S_IFREG | mode, *status[1:4], owner, group, *status[6:]])
+
+    monkeypatch.setattr("os.fstat", lent)
+    monkeypatch.setattr("os.geteuid", lambda: 500)
+    monkeypatch.setattr("os.getegid", lambda: 700)
+    if taken:
+        assert read_key_file(path).reveal() == "secret"
+    else:
+        with pytest.raises(Complaint, match="others may use it"):
+            read_key_file(path)
 
 
 def test_spelling_of_public_keys() -> None:
