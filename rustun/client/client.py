@@ -100,6 +100,7 @@ class TunnelClient:
         self._surroundings = Surroundings(reactor, network, random_bytes, log, self._buffers, self.settings)
         self.links = tuple(ServerLink(self._surroundings, one, self) for one in self.settings.attempts)
         self.ways = Ways(reactor)
+        self._leaving: tuple[ServerLink, ...] = ()  # listed no more, with packets on the way
         self._own: OwnEntry | None = None  # in force
         self._had_session = False
         self._stopped = False
@@ -171,7 +172,7 @@ class TunnelClient:
         """Say goodbye, take off what is on the host, then call `done`."""
         self._stopped = True
         self._monitor.close()
-        for link in self.links:
+        for link in (*self.links, *self._leaving):
             link.stop(reason, say="the client stops")
         self.ways.stop()
         self._host_network.clear()
@@ -193,9 +194,10 @@ class TunnelClient:
             else ServerLink(self._surroundings, one, self)
             for one in self.settings.attempts
         )
+        self._leaving += tuple(present.values())
         for link in present.values():
-            link.stop("the server is listed no more", say="this client uses other servers now")
-        self.ways.use(self.links)
+            link.leave("the server is listed no more", say="this client uses other servers now")
+        self.ways_changed()
         self._apply_host()
         for link, attempts in zip(self.links, self.settings.attempts, strict=True):
             link.begin_anew(attempts)
@@ -265,6 +267,8 @@ class TunnelClient:
         self._pace.note(now)
         for link in self.links:
             link.device_gone(str(error), self._pace.due_at - now)
+        for link in self._leaving:
+            link.stop(str(error), say="device gone")
 
     # --- what links tell ---------------------------------------------------------------------------------------------
 
@@ -292,7 +296,8 @@ class TunnelClient:
 
     def ways_changed(self) -> None:
         """Let packets take the sessions that there are now."""
-        self.ways.use(self.links)
+        self._leaving = tuple(link for link in self._leaving if link.session is not None)
+        self.ways.use((*self.links, *self._leaving))
 
     # --- the host ----------------------------------------------------------------------------------------------------
 
@@ -354,7 +359,7 @@ class TunnelClient:
             return 0
         if own is None and self.host_state is not None and not self.config.host.kill_switch:
             return 0  # once is enough: what an earlier client left is gone by then
-        outside = tuple(dict.fromkeys(endpoint for link in self.links for endpoint in link.outside))
+        outside = tuple(dict.fromkeys(endpoint for link in (*self.links, *self._leaving) for endpoint in link.outside))
         routes = self._routes(own) if own is not None else ()
         members = self.members if any(link.peers.heard for link in self.links) else None
         wish = host_wish(self.config, tun.name, own, members, routes, outside)

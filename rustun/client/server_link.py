@@ -16,7 +16,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeGuard
 
 from rustun.backends.base import Endpoint, Stream, Timer
 from rustun.client.attempts import Attempts
@@ -137,6 +137,28 @@ class ServerLink:
         self._cancel_try()
         if self.session is not None:
             self.session.close(reason, say=say)
+
+    def leave(self, reason: str, say: str) -> None:
+        """Try no more, and end the session with a word once nothing is on its way any more, a second later at most.
+
+        A session that does not stay beside another one (see `begin_anew`), that owes an answer, or that is handing over
+        ends at once.
+        """
+        session, now = self.session, self._around.reactor.now()
+        waits = session is not None and session.proven(now) and self._successor is None
+        if session is not None and waits and self._stays_beside(session):
+            self._stopped = True
+            self._cancel_try()
+            self._look_after(None)
+            session.hand_over(lambda: self._left(session, reason, say))
+        else:
+            self.stop(reason, say)
+
+    def _left(self, session: ClientNoiseSession, reason: str, say: str) -> None:
+        self.session = None
+        session.close(reason, say=say)
+        self._owner.ways_changed()
+        self._owner.link_news()  # its address need not stay outside any more
 
     def ask_presence(self, identities: tuple[str, ...]) -> None:
         """Ask who of these is online, where that is not told."""
@@ -291,7 +313,7 @@ class ServerLink:
 
     # --- a session in doubt ------------------------------------------------------------------------------------------
 
-    def _stays_beside(self, session: ClientSession) -> bool:
+    def _stays_beside(self, session: ClientSession) -> TypeGuard[ClientNoiseSession]:
         """Return whether a session may serve until the next one stands."""
         return isinstance(session, ClientNoiseSession) and self._around.settings.config.tier is Tier.KEY
 
