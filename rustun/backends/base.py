@@ -315,8 +315,11 @@ class HostNetwork(Protocol):
         Raises: HostError when the host cannot be looked at.
         """
 
-    def clear(self) -> None:
-        """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
+    def clear(self) -> tuple[str, ...]:
+        """Take off everything that `apply` put on; harmless when nothing is there. Never raises.
+
+        Returns: a line for each thing that is left, and why.
+        """
 
 
 class NetworkMonitor(Protocol):

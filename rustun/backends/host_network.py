@@ -107,16 +107,24 @@ class LinuxHostNetwork:
         commands += [step.command(names) for step in changes.steps]
         return HostPlan(tuple(commands), changes.report)
 
-    def clear(self) -> None:
-        """Take off everything that `apply` put on; harmless when nothing is there. Never raises."""
+    def clear(self) -> tuple[str, ...]:
+        """Take off everything that `apply` put on; harmless when nothing is there. Never raises.
+
+        Returns: a line for each thing that is left, and why.
+        """
         from rustun.backends.host_executor import Hands, bring_about  # rule 4
 
         if self._journal is None:
-            return
-        with suppress(HostError, RightsError), _kernel("clean up") as sock:
-            bring_about(HostState(self._device, 0), Hands(sock, self._table, self._journal))
+            return ()
+        try:
+            with _kernel("clean up") as sock:
+                outcome = bring_about(HostState(self._device, 0), Hands(sock, self._table, self._journal))
+            left = outcome.report.warnings
+        except (HostError, RightsError) as error:
+            left = (f"not everything was taken off: {error}; rustun cleanup --device {self._device} tries again",)
         self._journal.close()
         self._journal = None
+        return left
 
     def _take_over(self, device: str, sock: RouteSocket) -> HostJournal:
         """Hold the device's journal, and take off what an earlier client left; return the journal."""
@@ -124,11 +132,11 @@ class LinuxHostNetwork:
 
         if self._journal is not None and device == self._device:
             return self._journal
-        self.clear()  # the kernel gave the device another number
+        left = self.clear()  # the kernel gave the device another number
         self._device, self._table = device, HostTable(device)
         self._journal = HostJournal(self._state_dir, device)
-        bring_about(HostState(device, 0), Hands(sock, self._table, self._journal), keep_table=True)
-        self._journal.warnings += self._take_off_of_the_dead(device)
+        outcome = bring_about(HostState(device, 0), Hands(sock, self._table, self._journal), keep_table=True)
+        self._journal.warnings += (*left, *outcome.report.warnings, *self._take_off_of_the_dead(device))
         return self._journal
 
     def _take_off_of_the_dead(self, device: str) -> tuple[str, ...]:

@@ -69,5 +69,6 @@ class UntouchedHost:
         """Return what the real host would have to do. Raises: HostError when it cannot be looked at."""
         return self._real.plan(wished)
 
-    def clear(self) -> None:
+    def clear(self) -> tuple[str, ...]:
         """Do nothing."""
+        return ()

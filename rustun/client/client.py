@@ -7,7 +7,8 @@ Rules of this module
   2. A sealed refusal ends the process when all servers have refused, before a first session and without
      `retry_refused`; else it is tried again, the reason in the status.
   3. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
-     links reconnect and comes off at the end. A prefix is routed as long as one server tells of it.
+     links reconnect and comes off at the end. A prefix is routed as long as one server tells of it. News wait for
+     each other: a server that tells another story each millisecond takes a share of the time, HOST_SHARE.
   4. When this host's network changes, or the host has slept, the host is applied anew and each link looks whether its
      session lives. What somebody has undone is put right, a device that was taken away is made anew: at a pace that is
      no fight (repair.py).
@@ -20,7 +21,6 @@ from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import (
-    Endpoint,
     HostNetwork,
     HostReport,
     HostState,
@@ -33,6 +33,7 @@ from rustun.backends.base import (
 )
 from rustun.client.host_wish import host_wish
 from rustun.client.link_owner import Surroundings
+from rustun.client.own_word import OwnWord
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.repair import RepairPace
@@ -47,6 +48,7 @@ from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.control import DirectoryEntry
 
+HOST_SHARE: Final = 0.25  # of the time that news may take at the host: in it no packet moves
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -101,14 +103,14 @@ class TunnelClient:
         self.links = tuple(ServerLink(self._surroundings, one, self) for one in self.settings.attempts)
         self.ways = Ways(reactor)
         self._leaving: tuple[ServerLink, ...] = ()  # listed no more, with packets on the way
-        self._own: OwnEntry | None = None  # in force
+        self._own = OwnWord(log)
         self._had_session = False
         self._stopped = False
         self._apply_planned = False
+        self._news_due_at = 0.0
         self._device_timer: Timer | None = None
         self._pace = RepairPace()
         self._repair_timer: Timer | None = None
-        self._differing: set[tuple[Endpoint, OwnEntry]] = set()  # own entries that were logged as different
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -175,7 +177,8 @@ class TunnelClient:
         for link in (*self.links, *self._leaving):
             link.stop(reason, say="the client stops")
         self.ways.stop()
-        self._host_network.clear()
+        for line in self._host_network.clear():
+            self._log.event("warning", "host-left", line)
         self._close_device()
         self._log.event("info", "stopped", reason)
         done()
@@ -282,10 +285,10 @@ class TunnelClient:
         self._apply_host()
 
     def link_news(self) -> None:
-        """Apply once for all news that came together."""
+        """Apply once for all news that came together, and let packets move between two times."""
         if not self._apply_planned:
             self._apply_planned = True
-            self._reactor.call_soon(self._apply_news)
+            self._reactor.call_at(max(self._reactor.now(), self._news_due_at), self._apply_news)
 
     def link_refused(self, error: RefusedError) -> bool:
         """Go on unless nobody will have us."""
@@ -309,29 +312,16 @@ class TunnelClient:
             found.update(link.peers.entries)
         return found
 
-    def _own_entry(self) -> OwnEntry | None:
-        """Return this member's entry as the first server with a session tells it; without one it stays as it was."""
-        first = self.first
-        if first.session is None or first.peers.own is None:
-            return self._own
-        own = first.peers.own
-        for link in self.links if first.configured else ():
-            theirs = link.peers.own
-            if link.session is None or not link.configured or theirs is None:
-                continue
-            differs = (theirs.addresses, set(theirs.offered)) != (own.addresses, set(own.offered))
-            if differs and (link.server, theirs) not in self._differing:
-                self._differing.add((link.server, theirs))
-                text = f"{first.server} and {link.server} do not tell the same addresses and prefixes of this member"
-                self._log.event("warning", "servers-differ", f"{text}: those of {first.server} count")
-        return own
-
     def _routes(self, own: OwnEntry) -> tuple[Prefix, ...]:
         found = frozenset[Prefix]().union(*(link.peers.prefixes(own) for link in self.links))
         return tuple(sorted(found, key=lambda prefix: (prefix.version, prefix)))
 
     def _apply_news(self) -> None:
+        began = self._reactor.now()
+        self._apply_planned = False
         self._apply_host()
+        ended = self._reactor.now()
+        self._news_due_at = ended + (ended - began) * (1 / HOST_SHARE - 1)
 
     def _repair(self) -> None:
         """Have the host as it was wished last, now or when that is due."""
@@ -352,12 +342,12 @@ class TunnelClient:
 
     def _apply_host(self) -> int | None:
         """Have the host as it is wished now; return how many steps that took, None where it failed."""
-        self._apply_planned = False
-        own = self._own = self._own_entry()
+        own = self._own.ask(self.links)
         tun = self.tun
         if tun is None or self._stopped:
             return 0
-        if own is None and self.host_state is not None and not self.config.host.kill_switch:
+        stands = self.host_state
+        if own is None and stands is not None and not (stands.kill_switch or self.config.host.kill_switch):
             return 0  # once is enough: what an earlier client left is gone by then
         outside = tuple(dict.fromkeys(endpoint for link in (*self.links, *self._leaving) for endpoint in link.outside))
         routes = self._routes(own) if own is not None else ()

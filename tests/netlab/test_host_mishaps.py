@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
-from rustun.backends.base import Forwarding
+from rustun.backends.base import Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all
 from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.private_namespace import STATE, in_private_namespace
-from tests.netlab.test_host_crash import WISH
+from tests.netlab.test_host_crash import WISH, in_child, start
 from tests.netlab.test_host_network import Host
+from tests.netlab.test_host_shared import CARD
 
 CLOSED = replace(WISH, kill_switch=True, forwarding=Forwarding())
 
@@ -51,4 +53,26 @@ def test_a_running_client_is_not_cleaned_up_on_a_disk_that_went_read_only() -> N
         assert (found.running, found.done) == (True, ())
         assert "a running client" in found.left[0]
         assert_same(before, host_picture())
+        device.close()
+
+
+@in_private_namespace
+def test_what_an_orderly_end_or_the_next_start_leaves_is_told() -> None:
+    """If this fails, a setting that somebody else took over stays behind, and nobody learns that it does."""
+    with Host():
+        wish = replace(WISH, forwarding=Forwarding(lans=(ip_network("192.168.1.0/24"),)), names=())
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        network.apply(wish)
+        CARD.write_text("2")
+        [left] = network.clear()
+        assert "net/ipv4/conf/eth0/forwarding is left at 2" in left
+        device.close()
+        CARD.write_text("0")
+        in_child(lambda: start(wish))
+        CARD.write_text("2")
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        assert any(left == line for line in network.apply(HostState("rustun0", 1500)).warnings)
+        assert network.clear() == ()
         device.close()

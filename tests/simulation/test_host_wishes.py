@@ -28,6 +28,28 @@ def state(host: Host) -> HostState:
     return host.host_network.state
 
 
+def test_a_kill_switch_that_is_switched_off_before_a_session_goes(make_world: MakeWorld) -> None:
+    """If this fails, who gives a kill switch up while the server is unreachable stays locked in till it is back."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    world.stop_server()
+    host = joining(world, "m1", HostConsent(exit_node="gw", kill_switch=True))
+    assert state(host).kill_switch
+    config = host.client.config
+    host.client.settings.read = lambda: replace(config, host=HostConsent(exit_node="gw"))
+    host.client.reload()
+    world.run(1.0)
+    assert not state(host).kill_switch
+
+
+def test_what_stays_on_a_host_at_the_end_is_logged(make_world: MakeWorld) -> None:
+    """If this fails, a setting that somebody else took over, or a table that could not go, is left in silence."""
+    world = make_world(EXIT, tier=Tier.KEY)
+    (host,) = world.online("m1")
+    host.host_network.left = ("net/ipv4/conf/eth0/forwarding is left at 1",)
+    host.client.stop("asked to stop", lambda: None)
+    assert host.log.texts("host-left") == ["net/ipv4/conf/eth0/forwarding is left at 1"]
+
+
 def test_a_kill_switch_stands_from_the_start_to_the_end(make_world: MakeWorld) -> None:
     """If this fails, packets leave in clear before the first session, or while a lost device is made anew."""
     world = make_world(EXIT, tier=Tier.KEY)

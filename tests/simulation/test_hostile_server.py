@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from rustun.backends.base import HostReport, HostState
 from rustun.client import peers as peers_module
 from rustun.client.report import client_status
 from rustun.config import HostConsent
@@ -143,4 +144,28 @@ def test_pages_without_end_end_the_session(make_world: MakeWorld, monkeypatch: p
     assert server.ended
     assert 10 < page < 20
     assert "directory pages of over 1 MiB" in host.client.last_error
+    server.close()
+
+
+def test_a_server_that_tells_another_story_each_time_takes_a_share_of_the_time(make_world: MakeWorld) -> None:
+    """If this fails, one server of several that flaps routes leaves no time to pass the packets of the others."""
+    world = make_world(office(1))
+    host, server = welcomed(world)
+    apply = host.host_network.apply
+    applied = []
+
+    def slow(wished: HostState) -> HostReport:
+        world.reactor.suspend(0.1)
+        applied.append(wished)
+        return apply(wished)
+
+    host.host_network.apply = slow  # type: ignore[method-assign]
+    began = world.reactor.now()
+    for generation in range(1, 1001):
+        prefixes = ("192.168.7.0/24",) if generation % 2 else ()
+        server.say(Directory(generation, 0, 0, 1, (replace(PEER, prefixes=prefixes),), ()))
+        world.run(0.01)
+    assert 20 < len(applied) <= (world.reactor.now() - began) / 0.4 + 1
+    world.run(1.0)
+    assert ip_network("192.168.7.0/24") not in applied[-1].routes, "the last word"
     server.close()

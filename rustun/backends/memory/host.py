@@ -133,6 +133,7 @@ class MemoryHostNetwork:
         tuns: every device that was opened, oldest first.
         may_open: False makes `open_tun` fail for want of rights.
         broken: while not empty, `apply` fails with this text.
+        left: what cannot be taken off, a line each.
         flushed: whether somebody has taken what was set up off the host; `apply` sets it up again.
     """
 
@@ -141,6 +142,7 @@ class MemoryHostNetwork:
         self.tuns: list[MemoryTun] = []
         self.may_open = True
         self.broken = ""
+        self.left: tuple[str, ...] = ()
         self.flushed = False
         self._reactor = reactor
         self._host = host
@@ -191,6 +193,7 @@ class MemoryHostNetwork:
             offers_exit=wished.forwarding.offer_exit,
         )
 
-    def clear(self) -> None:
+    def clear(self) -> tuple[str, ...]:
         """Forget what was wished."""
         self.state = None
+        return self.left
