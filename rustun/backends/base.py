@@ -312,7 +312,7 @@ class HostNetwork(Protocol):
     def plan(self, wished: HostState) -> HostPlan:
         """Return what `apply` would do; nothing is done, and no device is needed.
 
-        Raises: HostError when the host cannot be looked at.
+        Raises: HostError when the host cannot be looked at, or the device's name is taken.
         """
 
     def clear(self) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ class LinuxHostNetwork:
     def plan(self, wished: HostState) -> HostPlan:
         """Return what `apply` would do; nothing is done, and no device is needed.
 
-        Raises: HostError when the host cannot be looked at.
+        Raises: HostError when the host cannot be looked at, or the device's name is taken.
         """
         from rustun.backends.host_executor import look  # rule 4
 
@@ -91,7 +91,8 @@ class LinuxHostNetwork:
             snapshot = sock.snapshot()
         journal = HostJournal(self._state_dir, wished.device, hold=False)
         commands: list[str] = []
-        if snapshot.link(wished.device) is None:
+        present = snapshot.link(wished.device)
+        if present is None:
             link = Link(UNUSED_INDEX, wished.device, "tun", False, 0)
             snapshot = replace(snapshot, links=(*snapshot.links, link))
             device = shlex.quote(wished.device)
@@ -100,6 +101,10 @@ class LinuxHostNetwork:
                 f"ip link set dev {device} txqueuelen {TXQUEUELEN} gso_max_size {GSO_MAX_BYTES}",
                 f"ip link set dev {device} addrgenmode none",
             ]
+        elif present.kind != "tun":
+            raise tun.name_error(wished.device)
+        elif present.held and wished.device != self._device:
+            raise tun.held_error(wished.device)
         table = self._table if wished.device == self._device else HostTable(wished.device)
         facts = look(wished, snapshot, table, journal)
         names = {link.index: link.name for link in snapshot.links}

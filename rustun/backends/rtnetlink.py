@@ -207,7 +207,8 @@ def _errno(answer: Any) -> int:
 
 def _link(message: Any) -> Link:
     kind = message.get(("linkinfo", "kind")) or ""
-    return Link(message["index"], message.get("ifname"), kind, bool(message["flags"] & IFF_UP), message.get("mtu"))
+    up, held = bool(message["flags"] & IFF_UP), bool(message.get("carrier"))
+    return Link(message["index"], message.get("ifname"), kind, up, message.get("mtu"), held)
 
 
 def _address(message: Any) -> tuple[int, Interface] | None:

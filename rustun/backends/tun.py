@@ -177,13 +177,19 @@ def _create_error(name: str, error: OSError) -> HostError | RightsError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return RightsError("no permission to create a TUN device", RIGHTS_REMEDY)
     if error.errno == errno.EBUSY:
-        return HostError(
-            f"TUN device {name} is held by a running process",
-            f"choose another name (--tun), or find it: sudo grep -lsw {name} /proc/[0-9]*/fdinfo/* (the first number)",
-        )
+        return held_error(name)
     if error.errno in (errno.EINVAL, errno.EEXIST):
-        return HostError(
-            f'cannot make a TUN device named "{name}": not a name, or an interface of another kind has it',
-            f"choose another name (--tun); `ip link show {name}` shows what is there",
-        )
+        return name_error(name)
     return HostError(f'cannot make a TUN device named "{name}": {error.strerror}')
+
+
+def held_error(name: str) -> HostError:
+    """Return the error for a TUN device that another process has."""
+    remedy = f"choose another name (--tun), or find it: sudo grep -lsw {name} /proc/[0-9]*/fdinfo/* (the first number)"
+    return HostError(f"TUN device {name} is held by a running process", remedy)
+
+
+def name_error(name: str) -> HostError:
+    """Return the error for a name that no TUN device can have."""
+    reason = f'cannot make a TUN device named "{name}": not a name, or an interface of another kind has it'
+    return HostError(reason, f"choose another name (--tun); `ip link show {name}` shows what is there")

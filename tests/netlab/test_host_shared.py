@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
+
+import pytest
 
 from rustun.backends import hosts_file
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all, recover
+from rustun.backends.tun import open_device
+from rustun.errors import HostError
 from tests.netlab.host_picture import assert_same, difference, host_picture, settle, sysctls
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import PICTURE, WISH, in_child, start, told
@@ -57,6 +62,18 @@ def test_the_printed_commands_do_what_the_client_does() -> None:
 
         in_child(start_and_tell)
         assert_same(comparable(told()), typed, "typed commands: the host")
+
+
+@in_private_namespace
+def test_nothing_is_planned_for_a_device_that_is_somebody_elses() -> None:
+    """If this fails, `--dry-run` tells an administrator to take the addresses off a card, or off another tunnel."""
+    with Host():
+        shell("ip tuntap add dev rustun0 mode tun", "ip link set rustun0 up")
+        assert LinuxHostNetwork(STATE).plan(WISH).commands
+        with closing(open_device("rustun0", offload=False)):
+            for name, reason in (("eth0", "of another kind"), ("rustun0", "is held by a running process")):
+                with pytest.raises(HostError, match=reason):
+                    LinuxHostNetwork(STATE).plan(replace(WISH, device=name))
 
 
 @in_private_namespace
