@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import Final
 
 from rustun.backends import firewall, forwarding
@@ -128,6 +129,7 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
     link = snapshot.link(wished.device)
     accepted, unset = accept_addresses(wished, snapshot, link) if link is not None else (wished, {})
     table = _table(accepted, facts, kept, refused)
+    accepted, unset = _settable(accepted, unset, refused)
     undo, left = _undone(kept, table.settings, facts)
     set_, failed_settings = _set(table.settings, facts, refused)
     routes = _routes(accepted, facts, kept, link, refused)
@@ -159,6 +161,17 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
             offers_exit=table.stands and table.wished.forwarding.offer_exit,
         ),
     )
+
+
+def _settable(accepted: HostState, unset: dict[Prefix, str], refused: Refusals) -> tuple[HostState, dict[Prefix, str]]:
+    """Return the wish without the own addresses that the kernel refused, and why the device has not all."""
+    failed = {step.address: reason for step, reason in refused.items() if isinstance(step, AddAddress)}
+    reasons = {}
+    for address, reason in failed.items():
+        off = "is IPv6 off on this host? " if address.version == 6 else ""
+        reasons[ip_network(address.ip)] = f"not set as own address: {off}the kernel says: {reason}"
+    addresses = tuple(address for address in accepted.addresses if address not in failed)
+    return replace(accepted, addresses=addresses), {**unset, **reasons}
 
 
 def _table(wished: HostState, facts: Facts, kept: Kept, refused: Refusals) -> _Table:

@@ -4,7 +4,8 @@ Rules of this module
   1. The host is read anew each time, so it does not matter who changed what in between.
   2. Steps are carried out in the order of the plan, routes of one kind in one go. After the first kind of which the
      host refused something, and after an address went, the rest is planned anew, by a new look where anything was done.
-  3. A refused route, rule, setting, table or name is a line in the report. A refused device or address is an error.
+  3. A refused address, route, rule, setting, table or name is a line in the report: a host without IPv6 has the rest.
+     A refused device is an error.
   4. Without a journal nothing is set whose earlier value nobody could restore: no setting, no name.
 """
 
@@ -72,7 +73,7 @@ def bring_about(wished: HostState, hands: Hands, *, keep_table: bool = False, de
         keep_table: leave our firewall table as it is, whatever is wished.
         dead: the device's client is dead, and the device with it; its journal may be lost.
 
-    Raises: OSError as the kernel says, about the device or an address; HostError when somebody undoes each step.
+    Raises: OSError as the kernel says, about the device; HostError when somebody undoes each step.
     """
     journal = hands.journal
     refused: dict[Step, str] = {}
@@ -183,7 +184,7 @@ def _each(steps: Sequence[Step], hands: Hands) -> dict[Step, str]:
         except (HostError, RightsError) as error:
             failed[step] = _reason(error)
         except OSError as error:
-            if isinstance(step, SetUp | AddAddress | RemoveAddress):
+            if isinstance(step, SetUp | RemoveAddress):
                 raise
             failed[step] = error.strerror or str(error)
     return failed

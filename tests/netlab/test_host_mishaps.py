@@ -10,7 +10,7 @@ from pathlib import Path
 from rustun.backends.base import Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all
-from tests.netlab.host_picture import assert_same, host_picture
+from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import WISH, in_child, start
 from tests.netlab.test_host_network import Host
@@ -76,3 +76,23 @@ def test_what_an_orderly_end_or_the_next_start_leaves_is_told() -> None:
         assert any(left == line for line in network.apply(HostState("rustun0", 1500)).warnings)
         assert network.clear() == ()
         device.close()
+
+
+@in_private_namespace
+def test_a_host_without_ipv6_has_the_rest() -> None:
+    """If this fails, a server that gives a member an IPv6 address cuts it off where IPv6 is switched off."""
+    with Host() as host:
+        for name in ("all", "default"):
+            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+        settle()
+        before = host_picture()
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        report = network.apply(WISH)
+        assert [str(address) for address in report.addresses] == ["10.0.1.2/24"]
+        assert "is IPv6 off on this host?" in report.refused[ip_network("fd00:1::2/128")]
+        assert {host.path(text) for text in ("10.0.1.9", "10.0.2.9")} == {"rustun0"}
+        assert network.apply(WISH).changes == 0
+        network.clear()
+        device.close()
+        assert_same(before, host_picture())
