@@ -17,6 +17,7 @@ from typing import Any, Final
 from netlab import kernel, runfolder
 from netlab.configuration import load
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
+from netlab.machines import groups
 from netlab.namespaces import need_tun_device
 from netlab.processes import CHECKOUT, environment
 from netlab.runfolder import CONTROL, KEEPER_LOG, RunFolder
@@ -161,14 +162,25 @@ def down(name: str) -> int:
 
 
 def sweep() -> int:
-    """Remove the folders of laboratories whose keeper is dead; the kernel has removed everything else already."""
+    """Remove what the dead left and the kernel has not removed: folders of laboratories, control groups of machines."""
+    done = _sweep_groups() if os.geteuid() == 0 else []
     dead = [folder for folder in runfolder.all_folders() if (owner := folder.owner()) is None or not owner.alive]
     for folder in dead:
         folder.remove()
-        print(f"removed {folder.path}")
-    if not dead:
-        print("nothing to sweep")
+        done.append(f"removed {folder.path}")
+    print("\n".join(done) or "nothing to sweep")
     return EXIT_OK
+
+
+def _sweep_groups() -> list[str]:
+    """Look for control groups from a mount namespace of this process's own; where none can be, none were made."""
+    try:
+        kernel.unshare(kernel.CLONE_NEWNS)
+        kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+        groups.mount()
+    except OSError:
+        return []
+    return groups.sweep()
 
 
 def _ask(folder: RunFolder, request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:

@@ -23,6 +23,7 @@ _PR_SET_TIMERSLACK: Final = 29
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 
@@ -46,6 +47,11 @@ def mount(source: str, target: str, filesystem: str, flags: int = 0, options: st
     """Mount (mount(2)) in the calling thread's mount namespace."""
     result = _libc.mount(source.encode(), target.encode(), filesystem.encode(), flags, options.encode())
     _checked(result, f"mount {filesystem or source} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Unmount (umount2(2)) in the calling thread's mount namespace."""
+    _checked(_libc.umount2(target.encode(), 0), f"unmount {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

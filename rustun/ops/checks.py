@@ -33,8 +33,8 @@ class Part:
     workers: bool = False
 
 
-def _pytest(name: str, what: str, *folders: str) -> Part:
-    return Part(name, what, ("-m", "pytest", "-q", *(f"tests/{folder}" for folder in folders)), workers=True)
+def _pytest(name: str, what: str, *folders: str, workers: bool = True) -> Part:
+    return Part(name, what, ("-m", "pytest", "-q", *(f"tests/{folder}" for folder in folders)), workers)
 
 
 PARTS: Final = (
@@ -47,6 +47,7 @@ PARTS: Final = (
     _pytest("simulation", "relay and clients in memory, virtual time", "simulation"),
     _pytest("mutations", "guards taken out one by one: the test that is named for each has to fail", "mutations"),
     _pytest("netlab", "real processes in network namespaces", "netlab"),
+    _pytest("machines", "real Debian systems, reached over SSH; needs root", "machines", workers=False),
 )
 
 
@@ -81,8 +82,8 @@ def _run_part(part: Part, checkout: Path, workers: int) -> tuple[str, float, boo
     started = time.monotonic()
     command = [sys.executable, *part.command]
     environment = dict(os.environ)
-    if part.workers:
-        command += ["-n", str(workers)] if workers > 1 else []
+    if "pytest" in part.command:
+        command += ["-n", str(workers)] if part.workers and workers > 1 else []
         environment["PYTHONDEVMODE"] = "1"
     done = subprocess.run(command, cwd=checkout, env=environment, check=False)
     return part.name, time.monotonic() - started, done.returncode == 0

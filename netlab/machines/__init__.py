@@ -1,0 +1,1 @@
+"""Real Debian systems as nodes of a laboratory: their disk, their network, their life."""
