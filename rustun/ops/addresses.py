@@ -25,29 +25,38 @@ def gateway_of(network: IPv4Network) -> IPv4Address:
     return network.broadcast_address - 1
 
 
+def _last_number(network: Prefix) -> int:
+    """Return the number within a network of the last address for members; the first has 1."""
+    return network.num_addresses - (3 if isinstance(network, IPv4Network) else 1)
+
+
 def usable(network: Prefix, address: Address) -> bool:
     """Return whether a member may have this address of this network."""
-    if address not in network or address == network.network_address:
+    if address.version != network.version:
         return False
-    return not isinstance(network, IPv4Network) or address not in (network.broadcast_address, gateway_of(network))
+    return 1 <= int(address) - int(network.network_address) <= _last_number(network)
 
 
 def free_addresses(network: Prefix, taken: Iterable[Address]) -> Iterator[Address]:
     """Yield addresses that a member may have, lowest first, without those taken."""
-    gone = set(taken)
-    for number in range(1, min(network.num_addresses, MAX_SEARCH)):
-        address = network.network_address + number
-        if address not in gone and usable(network, address):
-            yield address
+    gone = set(map(int, taken))
+    first = int(network.network_address) + 1
+    kind = IPv4Address if isinstance(network, IPv4Network) else IPv6Address
+    for number in range(first, first + min(_last_number(network), MAX_SEARCH)):
+        if number not in gone:
+            yield kind(number)
 
 
-def allocate(network: Prefix, wished: Mapping[str, Address | None], *liked: Mapping[str, Address]) -> Allocation:
+def allocate(
+    network: Prefix, wished: Mapping[str, Address | None], *liked: Mapping[str, Address], held: Iterable[Address] = ()
+) -> Allocation:
     """Return an address per identity; None where the network is full.
 
     Args:
         network: of the cluster.
         wished: per identity the address that is written, or None, in the order of writing.
         liked: per identity an address to take if it may be had; earlier mappings go first.
+        held: addresses that nobody gets who neither wrote nor likes them.
     """
     given: dict[str, Address] = {identity: address for identity, address in wished.items() if address is not None}
     taken = set(given.values())
@@ -57,7 +66,7 @@ def allocate(network: Prefix, wished: Mapping[str, Address | None], *liked: Mapp
             if identity not in given and address is not None and address not in taken and usable(network, address):
                 given[identity] = address
                 taken.add(address)
-    free = free_addresses(network, taken)
+    free = free_addresses(network, taken.union(held))
     return {identity: given.get(identity) or next(free, None) for identity in wished}
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from rustun.backends.base import Address, Prefix
 from rustun.ops.addresses import free_addresses, usable
@@ -109,7 +108,7 @@ def _free(cluster: Cluster, network: Prefix) -> str:
 
 def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
     owners: dict[Prefix, Member] = {}
-    hosts = {ip_network(address): member for member in cluster.members for address in _addresses(member)}
+    hosts = {address: member for member in cluster.members for address in _addresses(member)}
     for member in cluster.members:
         table = _entry(sources, member).table
         for prefix in member.ciders:
@@ -118,7 +117,8 @@ def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
             if (other := owners.setdefault(prefix, member)) is not member:
                 reason = f"{prefix} is also a prefix of {quoted(other.identity)} at {_entry(sources, other).place}"
                 table.report("ciders", reason, "one of them has to give it up, or to name a part of it")
-            elif (host := hosts.get(prefix, member)) is not member:
+            elif prefix.prefixlen == prefix.max_prefixlen and hosts.get(prefix.network_address, member) is not member:
+                host = hosts[prefix.network_address]
                 reason = f"{prefix} is the address of {quoted(host.identity)} at {_entry(sources, host).place}"
                 table.report("ciders", reason, "take it out")
         for seen, real in member.cider_mapping:

@@ -1,8 +1,8 @@
 """The fleet as frozen records: what the inventory says, complete and checked.
 
 Rules of this module
-  1. Precedence of settings: fleet < cluster < tag < member. A member's tags count in the order of its list, the last
-     wins. The fields of `Settings` may stand at every level; nothing else is inherited.
+  1. Precedence of settings: built in < fleet < cluster < tag < member (`settled`). A member's tags count in the order
+     of its list, the last wins. The fields of `Settings` may stand at every level; nothing else is inherited.
   2. A member's record is complete: addresses given, settings resolved. Nobody who reads it looks at a level again.
      Only its tier is left to the fleet, `Inventory.tier_of`.
   3. Private and shared keys are no part of the fleet: only their numbers are (keyring.py).
@@ -11,10 +11,11 @@ Rules of this module
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
-from rustun.backends.base import Endpoint, Prefix
+from rustun.backends.base import Address, Endpoint, Prefix
 from rustun.errors import Problem
 from rustun.protocol.tiers import Tier
 
@@ -55,15 +56,21 @@ class Settings:
     kill_switch: bool | None = None
     names: str | None = None
 
-    def overridden_by(self, stronger: Settings) -> Settings:
-        """Return these settings, replaced by whatever the stronger level says."""
-        said = {name: value for name in SETTING_NAMES if (value := getattr(stronger, name)) is not None}
-        return replace(self, **said) if said else self
-
 
 SETTING_NAMES = tuple(Settings.__dataclass_fields__)
+NOTHING_SAID = Settings()
 FIRST_KEY = (1,)
 BUILT_IN = Settings(masquerade=False, key=FIRST_KEY, enabled=True, offload=True, offer_exit=False)
+
+
+def settled(*levels: Settings) -> Settings:
+    """Return what holds when several levels speak: of each setting what the last one says that says it (rule 1)."""
+    first, *stronger = levels
+    for level in stronger:
+        if level is not NOTHING_SAID:
+            said = {name: value for name in SETTING_NAMES if (value := getattr(level, name)) is not None}
+            first = replace(first, **said)
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,8 @@ class Inventory:
         minimum_tier: what the relays serve at least: key, shared or legacy.
         server_key: number of each relay's key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
+        allocated: the addresses that the inventory leaves to us, by cluster and identity; recorded.py keeps them.
+        address_hold_days: for so long a released address is given to nobody else.
         lab_hosts: in the order of writing.
         notes: warnings and notes; errors never get this far.
     """
@@ -159,6 +168,8 @@ class Inventory:
     minimum_tier: Tier
     server_key: tuple[int, ...]
     clusters: tuple[Cluster, ...]
+    allocated: Mapping[str, Mapping[str, tuple[Address, ...]]] = field(default_factory=dict, compare=False)
+    address_hold_days: int = 30
     lab_hosts: tuple[LabHost, ...] = ()
     notes: tuple[Problem, ...] = field(default=(), compare=False)
 

@@ -9,16 +9,18 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rustun.config.files import decode, read_bytes
 from rustun.config.findings import Findings, config_error
 from rustun.config.toml import Table, parse_toml
 from rustun.errors import ConfigError, Problem
 
+T = TypeVar("T")
 MAX_INVENTORY_BYTES: Final = 64 << 20  # of one file; 10,000 members take about 2 MB
 
 TablePath = tuple[str, ...]
@@ -55,10 +57,16 @@ class Sources:
         depth = len(kind) + 1
         return (entry for path, entry in self.entries.items() if path[:-1] == kind and len(path) == depth)
 
+    def take(self, read: Callable[[], T], instead: T) -> T:
+        """Return what `read` returns; where it raises ConfigError, keep the problems and return `instead`."""
+        try:
+            return read()
+        except ConfigError as error:
+            self.unreadable += error.problems
+            return instead
+
     def finish(self) -> tuple[Problem, ...]:
-        """Report unknown keys; return warnings and notes. Raises ConfigError with everything when one is an error."""
-        for entry in self.entries.values():
-            entry.table.close()
+        """Return warnings and notes. Raises ConfigError with everything when one is an error."""
         found = (*self.unreadable, *(problem for findings in self.findings for problem in findings.all()))
         if any(problem.level == "error" for problem in found):
             raise ConfigError(found)
@@ -72,11 +80,8 @@ def read_sources(path: Path) -> Sources:
     if not files:
         sources.unreadable.append(Problem(str(path), 0, "", "holds no *.toml", "start from inventory/demo.toml"))
     for file in files:
-        try:
-            text = decode(str(file), read_bytes(file, MAX_INVENTORY_BYTES))
-            root = parse_toml(str(file), text)
-        except ConfigError as error:
-            sources.unreadable += error.problems
+        root = sources.take(partial(_read, file), None)
+        if root is None:
             continue
         sources.findings.append(root.findings)
         for entry_path, table in _tables(root):
@@ -85,6 +90,10 @@ def read_sources(path: Path) -> Sources:
         problem = config_error(str(path), "is missing", 'write [fleet] with name = "..." and servers', key="fleet")
         sources.unreadable += problem.problems
     return sources
+
+
+def _read(file: Path) -> Table:
+    return parse_toml(str(file), decode(str(file), read_bytes(file, MAX_INVENTORY_BYTES)))
 
 
 def _add(sources: Sources, entry: Entry) -> None:

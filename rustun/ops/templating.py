@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ import jinja2
 
 from rustun.ops.fleet import Inventory
 
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
 
@@ -50,11 +52,16 @@ def toml_value(value: object) -> str:
         case bool() | int():
             return str(value).lower()
         case Mapping():
-            return "{ " + ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items()) + " }"
+            return "{ " + ", ".join(f"{toml_key(str(k))} = {toml_value(v)}" for k, v in value.items()) + " }"
         case list() | tuple():
             return "[" + ", ".join(toml_value(item) for item in value) + "]"
         case _:  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
             return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(name: str) -> str:
+    """Return a key or a part of a header as TOML writes it: bare where it can be."""
+    return name if _BARE.fullmatch(name) else toml_value(name)
 
 
 def json_value(value: object) -> str:

@@ -11,6 +11,7 @@ import pytest
 from rustun.backends.base import Endpoint
 from rustun.errors import ConfigError
 from rustun.ops.inventory import Inventory, load_inventory
+from rustun.ops.recorded import Recorded
 from rustun.protocol.tiers import Tier
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
@@ -21,7 +22,8 @@ def load(folder: Path, text: str, **recorded: str) -> Inventory:
     """Read one file's text."""
     file = folder / "fleet.toml"
     file.write_text(text)
-    return load_inventory(file, {who: (IPv4Address(address),) for who, address in recorded.items()})
+    given = {who: (IPv4Address(address),) for who, address in recorded.items()}
+    return load_inventory(file, Recorded({"a": given}))
 
 
 def test_the_demo_reads_as_it_is_written() -> None:
