@@ -18,7 +18,9 @@ from rustun.backends.sockets import LinuxNetwork
 from rustun.backends.untouched import UntouchedHost
 from rustun.cli.dry_run import DryRun, refuse_beside_another
 from rustun.cli.running import Command
+from rustun.cli.supervision import Vitals
 from rustun.client.client import TunnelClient
+from rustun.client.report import client_headline
 from rustun.config import ClientConfig, ClientOptions, client_config_from_options, load_client_config
 from rustun.config.client import DEFAULT_CRYPTO, OPTIONS_PLACE
 from rustun.errors import ConfigError
@@ -57,7 +59,12 @@ def connect(
     client = _client(config, command, LinuxHostNetwork(state_dir or STATE_DIR))
     client.settings.read = reread
     client.retry_refused = retry_refused
-    command.run(client, lambda: control or client_socket(client.tun_name), control_required=control is not None)
+    command.run(
+        client,
+        lambda: control or client_socket(client.tun_name),
+        control_required=control is not None,
+        vitals=Vitals(lambda: client_headline(client), lambda: client.settings.is_reloading),
+    )
     return 0
 
 

@@ -5,12 +5,15 @@ Rules of this module
      STOP_SECONDS, or at a second SIGINT, the process ends all the same.
   2. SIGHUP reloads. A reload that fails changes nothing; the service says so in log and status.
   3. A failure that the service reports (`Command.fail`) stops it in the same order and then becomes the exit code.
-  4. An exception that nobody foresaw costs the callback in which it happened, is logged, and leaves the rest running.
+  4. A service manager that started this process is told how the service does (supervision.py).
+  5. An exception that nobody foresaw costs the callback in which it happened, is logged, and leaves the rest running.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,8 +23,10 @@ from typing import Final, Protocol
 
 from rustun.admin.control_server import ControlServer
 from rustun.backends.base import Source
+from rustun.backends.notify_socket import NotifySocket
 from rustun.backends.reactor import EpollReactor
 from rustun.cli.failures import TRACEBACK_VERBOSITY, print_traceback
+from rustun.cli.supervision import Supervision, Vitals
 from rustun.errors import HostError, Problem, RightsError, RustunError
 from rustun.logs import LineWriter, LogFormat, RateLimitedLog, describe_bug
 
@@ -75,6 +80,7 @@ class Command:
         self.log = RateLimitedLog(writer, self.reactor.now, self.reactor.call_at)
         self._service: Service | None = None
         self._control: ControlServer | None = None
+        self._supervision: Supervision | None = None
         self._failure: RustunError | None = None
         self._stopping = False
         self._ended = False
@@ -93,6 +99,7 @@ class Command:
         *,
         control_required: bool = False,
         when_bound: Callable[[], None] | None = None,
+        vitals: Vitals | None = None,
     ) -> None:
         """Start the service and return when it was stopped.
 
@@ -102,13 +109,16 @@ class Command:
                 control socket.
             control_required: without a place for the control socket: fail, or only warn.
             when_bound: called once, when everything is bound, before anything of a peer is read.
+            vitals: what the service manager is told, if one started this process.
 
         Raises: RustunError, what `start` or `when_bound` raised or `fail` was told; everything is closed by then.
         """
         self._service = service
         self.reactor.on_signal(signal.SIGTERM, lambda: self.stop("stopped by SIGTERM"))
         self.reactor.on_signal(signal.SIGINT, self._on_interrupt)
-        self.reactor.on_signal(signal.SIGHUP, service.reload)
+        self.reactor.on_signal(signal.SIGHUP, lambda: self._reload(service))
+        if vitals is not None:
+            self._supervise(vitals)
         try:
             service.start()
             spare_the_collector()
@@ -116,9 +126,13 @@ class Command:
                 self._open_control(service, control_path(), control_required)
             if when_bound is not None:
                 when_bound()
+            if self._supervision is not None and not self._stopping:
+                self._supervision.ready()
             if not self._ended:
                 self.reactor.run()
         finally:
+            if self._supervision is not None:
+                self._supervision.close()
             if self._control is not None:
                 self._control.close()
             self.log.flush()
@@ -136,8 +150,24 @@ class Command:
         if self._stopping or self._service is None:
             return
         self._stopping = True
+        if self._supervision is not None:
+            self._supervision.stopping(reason if self._failure is None else self._failure.message)
         self.reactor.call_at(self.reactor.now() + STOP_SECONDS, self._on_deadline)
         self._service.stop(reason, self._end)
+
+    def _supervise(self, vitals: Vitals) -> None:
+        manager = NotifySocket.take_from(os.environ)
+        if manager is not None:
+            self._supervision = Supervision(self.reactor, manager, vitals)
+            if manager.watchdog_s is not None:
+                faulthandler.enable()  # a loop that hangs gets SIGABRT: the log then shows where it hung
+
+    def _reload(self, service: Service) -> None:
+        if self._stopping:
+            return
+        if self._supervision is not None:
+            self._supervision.reloading()
+        service.reload()
 
     def _open_control(self, service: Service, path: Path, required: bool) -> None:
         control = ControlServer(self.reactor, path, self._role, service.status)

@@ -12,10 +12,12 @@ from rustun.backends.process import allow_descriptors, harden
 from rustun.backends.rights import Account, become, find_account, give_up, share_folder
 from rustun.backends.sockets import LinuxNetwork
 from rustun.cli.running import Command
+from rustun.cli.supervision import Vitals
 from rustun.config import load_server_config
 from rustun.config.server import read_first_steps
 from rustun.errors import ConfigError, Problem
 from rustun.logs import LogFormat
+from rustun.relay.report import server_headline
 from rustun.relay.server import RelayServer
 
 USUAL_PLACES: Final = (Path("server.toml"), Path("etc/server.toml"), Path("/etc/rustun/server.toml"))
@@ -45,7 +47,8 @@ def serve(config_file: Path | None, control: Path | None, verbosity: int, log_fo
     server = RelayServer(config, command.reactor, network, os.urandom, command.log, aes_is_fast=aes_is_fast())
     path = control or config.socket
     when_bound = give_up_rights if account or os.geteuid() == 0 else None
-    command.run(server, lambda: path, control_required=path != SERVER_SOCKET, when_bound=when_bound)
+    vitals = Vitals(lambda: server_headline(server), lambda: server.settings.is_reloading or server.roster.is_reading)
+    command.run(server, lambda: path, control_required=path != SERVER_SOCKET, when_bound=when_bound, vitals=vitals)
     return 0
 
 

@@ -50,6 +50,16 @@ def client_status(client: TunnelClient, now: float) -> dict[str, object]:
     }
 
 
+def client_headline(client: TunnelClient) -> str:
+    """Return in a line how the client does with each of its servers."""
+    return "; ".join(_in_words(link) for link in client.links)
+
+
+def _in_words(link: ServerLink) -> str:
+    error = f": {link.last_error}" if link.last_error and link.session is None else ""
+    return f"{link.state} at {link.server}{error}"
+
+
 def _server(client: TunnelClient, link: ServerLink, now: float) -> dict[str, object]:
     session = link.session
     return {

@@ -61,6 +61,11 @@ class Settings:
         ciphers = record_ciphers(config.cipher, config.method, aes_is_fast=self._aes_is_fast)
         return Hello(config.identity, __version__, ciphers, offloads, config.keepalive_interval, config.tun_mtu)
 
+    @property
+    def is_reloading(self) -> bool:
+        """Whether the configuration is being read again."""
+        return self._rereading.under_way
+
     def reload(self) -> None:
         """Read the configuration again."""
         self._rereading.begin()

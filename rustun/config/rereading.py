@@ -29,6 +29,11 @@ class Rereading(Generic[T]):
         self._on_read = on_read
         self._reading = self._again = False
 
+    @property
+    def under_way(self) -> bool:
+        """Whether something is being read, and `on_read` has yet to hear of it."""
+        return self._reading
+
     def begin(self) -> None:
         """Read anew, at once or behind the reading that is under way."""
         if self._reading:

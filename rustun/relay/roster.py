@@ -81,6 +81,11 @@ class Roster:
         """Look at the file from now on."""
         self._timer = self._reactor.call_at(self._reactor.now() + POLL_SECONDS, self._poll)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a content of the file is being read that is not in force yet."""
+        return self._steps is not None
+
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:

@@ -56,6 +56,11 @@ class Settings:
         """Return the policy of the configuration in force; a shared key takes 0.1 s."""
         return Policy(self.config, aes_is_fast=self._aes_is_fast)
 
+    @property
+    def is_reloading(self) -> bool:
+        """Whether the configuration is being read again."""
+        return self._rereading.under_way
+
     def reload(self) -> None:
         """Read the file again."""
         self._rereading.begin()

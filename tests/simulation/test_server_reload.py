@@ -121,3 +121,17 @@ def test_what_needs_a_restart_is_said(make_world: MakeWorld) -> None:
     (message,) = world.log.texts("config-waits")
     assert "limits" in message
     assert world.server.config.limits.json_depth == 8
+
+
+def test_a_reload_is_under_way_until_everything_is_in_force(make_world: MakeWorld) -> None:
+    """If this fails, whoever waits for a reload goes on before the new keys and members count."""
+    world = make_world(office(2), tier=Tier.KEY)
+    settings, roster = world.server.settings, world.server.roster
+    world.run(SETTLE_S)
+    assert (settings.is_reloading, roster.is_reading) == (False, False)
+    world.server.reload()
+    assert (settings.is_reloading, roster.is_reading) == (True, True)
+    loads = world.server.roster.loaded_at
+    world.run(SETTLE_S)
+    assert (settings.is_reloading, roster.is_reading) == (False, False)
+    assert roster.loaded_at > loads

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from rustun.admin.control_client import read_status
 from rustun.cli import running
 from rustun.cli.running import Command
+from rustun.cli.supervision import Vitals
 from rustun.errors import HostError, Problem, RefusedError, RightsError
 
 
@@ -241,3 +244,60 @@ def test_notes_of_the_configuration_are_logged() -> None:
         ("warning", "server.toml:3: crypto: weak; make it longer"),
         ("info", "server.toml: routes_file: taken from here"),
     ]
+
+
+class Manager:
+    """A service manager that started this process: a real socket, and what came by it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(folder / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        self.stacks: list[str] = []  # the interpreter's own handlers belong to pytest here
+        monkeypatch.setattr("faulthandler.enable", lambda: self.stacks.append("on"))
+
+    def heard(self) -> list[str]:
+        """Return the messages that wait, without the time of a reload; nobody sends any more."""
+        messages = []
+        with self._socket, pytest.raises(BlockingIOError):
+            while True:
+                messages.append(self._socket.recv(4096).decode().split("\nMONOTONIC_USEC=")[0])
+        return messages
+
+
+def test_a_service_manager_hears_of_the_whole_life(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit with Type=notify never gets ready, or a program that this one runs may speak for it."""
+    manager = Manager(tmp_path, monkeypatch)
+    environment: list[str] = []
+    order = iter([signal.SIGHUP, signal.SIGTERM])
+
+    def look() -> bool:  # asked after the reload: it is over, and the next signal comes
+        command.reactor.call_soon(raise_signals(next(order)))
+        return False
+
+    def on_start() -> None:
+        environment.extend(os.environ)
+        command.reactor.call_soon(raise_signals(next(order)))
+
+    vitals = Vitals(lambda: "fine", look)
+    service = Recorded(command, on_start)
+    command.run(service, None, vitals=vitals)
+    assert service.calls == ["start", "reload", "stop: stopped by SIGTERM"]
+    said = ["READY=1\nSTATUS=fine", "WATCHDOG=1", "RELOADING=1", "READY=1", "STOPPING=1\nSTATUS=stopped by SIGTERM"]
+    assert manager.heard() == said
+    assert manager.stacks == ["on"], "where a loop hangs is shown when the watchdog ends it"
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(environment)
+
+
+def test_a_service_that_fails_is_never_ready(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd goes on with what waits for the tunnel, though it cannot be had."""
+    manager = Manager(tmp_path, monkeypatch)
+    service = Recorded(command, lambda: None)
+    service.start = lambda: command.fail(RightsError("no TUN"))  # type: ignore[method-assign]
+    service.stop = lambda reason, done: done()  # type: ignore[method-assign]
+    with pytest.raises(RightsError):
+        command.run(service, None, vitals=Vitals(lambda: "fine", lambda: False))
+    assert manager.heard() == ["STOPPING=1\nSTATUS=no TUN"]

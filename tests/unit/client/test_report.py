@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rustun.client.report import client_status
+from rustun.client.report import client_headline, client_status
 from tests.ip_packets import udp_packet
 from tests.simulation.world import World, entry
 
@@ -108,3 +108,14 @@ def test_online_means_that_the_server_answers(world: World) -> None:
     world.network.mend(world.hosts[0].network.address)
     world.run(1.0)
     assert status(world)["state"] == "online"
+
+
+def test_the_line_for_the_service_manager(world: World) -> None:
+    """If this fails, `systemctl status` does not tell whether the tunnel is up, or why not."""
+    client = world.hosts[0].client
+    assert client_headline(client) == "online at 192.0.2.1:8080"
+    world.stop_server()
+    world.run(0.5)
+    words, reason = client_headline(client).split(": ", 1)
+    assert words in ("waiting at 192.0.2.1:8080", "connecting at 192.0.2.1:8080")
+    assert reason == client.last_error

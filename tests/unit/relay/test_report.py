@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rustun.relay.report import server_status
+from rustun.relay.report import server_headline, server_status
 from tests.ip_packets import udp_packet
 from tests.simulation.world import World, entry
 
@@ -121,3 +121,14 @@ def test_no_secret_is_told(world: World) -> None:
     shared = world.core.policy.shared
     assert shared is not None
     assert shared.psk.hex() not in text
+
+
+def test_the_line_for_the_service_manager(world: World) -> None:
+    """If this fails, `systemctl status` does not tell who is there, or that something is wrong."""
+    assert server_headline(world.server) == "2 of 4 members online"
+    world.routes_file.write_text("[")
+    world.server.reload()
+    world.run(1.0)
+    first, alarm = server_headline(world.server).split("; ", 1)
+    assert first == "2 of 4 members online"
+    assert alarm.startswith(f"{world.routes_file} was refused")
