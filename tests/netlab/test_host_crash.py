@@ -26,9 +26,9 @@ from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_journal import HostJournal
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all, recover
+from tests.netlab.bare_host import Host
 from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
-from tests.netlab.test_host_network import Host
 
 DIED = 9
 STRIDE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 3

@@ -1,7 +1,4 @@
-"""LinuxHostNetwork against the real kernel, each test in a network namespace of its own.
-
-What is there is read with pyroute2's high-level interface, a second opinion on our messages.
-"""
+"""LinuxHostNetwork against the real kernel, each test in a network namespace of its own (bare_host.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
-from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute, IPRSocket
@@ -22,64 +18,14 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from rustun.backends.base import Endpoint, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
+from rustun.backends.process import harden
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError
+from tests.netlab.bare_host import Host
+from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 FIGURE_S = 1.0  # 2,000 routes; about 0.2 s on an idle machine
-
-
-class Host:
-    """A host with a card on two networks, default routes, and a static route."""
-
-    def __init__(self) -> None:
-        Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")  # nobody else is on the cable
-        self.ip = IPRoute()
-        self.ip.link("set", index=1, state="up")
-        self.ip.link("add", ifname="eth0", kind="veth", peer="cable")
-        self.card = self.index("eth0")
-        self.ip.link("set", index=self.index("cable"), state="up")
-        self.ip.addr("add", index=self.card, address="192.168.1.5", prefixlen=24)
-        self.ip.addr("add", index=self.card, address="2001:db8:1::5", prefixlen=64, flags=2)
-        self.ip.link("set", index=self.card, state="up")
-        self.ip.route("add", dst="0.0.0.0/0", gateway="192.168.1.1")
-        self.ip.route("add", dst="::/0", gateway="2001:db8:1::1")
-        self.ip.route("add", dst="172.16.0.0/12", gateway="192.168.1.2")
-
-    def __enter__(self) -> Host:
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self.ip.close()
-
-    def index(self, name: str) -> int:
-        [found] = self.ip.link_lookup(ifname=name)
-        return int(found)
-
-    def routes(self, name: str = "") -> set[str]:
-        """Return "prefix dev name via gateway proto n" of each route of the main table, or of one device."""
-        found = set()
-        names = {link["index"]: link.get("ifname") for link in self.ip.get_links()}
-        for route in (*self.ip.get_routes(table=254, family=2), *self.ip.get_routes(table=254, family=10)):
-            device = names[route.get("oif")]
-            if device in ("lo", "cable") or route["type"] != 1 or (name and device != name):
-                continue
-            prefix = f"{route.get('dst') or ('0.0.0.0' if route['family'] == 2 else '::')}/{route['dst_len']}"
-            gateway = f" via {route.get('gateway')}" if route.get("gateway") else ""
-            found.add(f"{prefix} dev {device}{gateway} proto {route['proto']}")
-        return found
-
-    def addresses(self, name: str) -> set[str]:
-        found = self.ip.get_addr(index=self.index(name))
-        return {f"{address.get('local') or address.get('address')}/{address['prefixlen']}" for address in found}
-
-    def path(self, address: str) -> str:
-        """Return the interface that the kernel uses for an address now."""
-        [route] = self.ip.route("get", dst=address)
-        return str(self.ip.get_links(route.get("oif"))[0].get("ifname"))
-
-    def link(self, name: str) -> Any:
-        return self.ip.get_links(self.index(name))[0]
 
 
 def ends(event: Any) -> tuple[object, object]:
@@ -138,8 +84,7 @@ def test_apply_and_clear() -> None:
     """If this fails, a host does not get what it needs, or keeps what it should not."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun%d", 1430, True)
+        network, device = host.client("rustun%d", mtu=1430)
         report = network.apply(wished(mtu=1430))
         assert report.refused == {}
         assert host.routes() - before == TUNNEL | PINS
@@ -166,8 +111,7 @@ def test_apply_and_clear() -> None:
 def test_second_apply_changes_nothing() -> None:
     """If this fails, each keepalive makes the host's routes flap."""
     with Host() as host, IPRoute() as monitor:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         first = network.apply(wished())
         assert network.plan(wished()).commands == ()
         monitor.bind()
@@ -180,15 +124,14 @@ def test_second_apply_changes_nothing() -> None:
         news = [event for event in events if event["event"] != "RTM_NEWLINK"]
         about_us = [event for event in news if event.get("proto") == ROUTE_PROTOCOL or index in ends(event)]
         assert about_us == []
-        device.close()
+        host.ip.route("del", dst="192.0.2.1/32")
 
 
 @in_private_namespace
 def test_only_the_difference() -> None:
     """If this fails, a peer that joins or a new address interrupts everybody, or leaves the old one behind."""
     with Host() as host:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         network.apply(wished())
         network.apply(
             wished(addresses=(ip_interface("10.0.1.9/24"),), routes=(ip_network("10.0.3.0/24"),), outside=(), mtu=1400)
@@ -199,15 +142,13 @@ def test_only_the_difference() -> None:
         }
         assert not PINS & host.routes()
         assert host.link("rustun0").get("mtu") == 1400
-        device.close()
 
 
 @in_private_namespace
 def test_pin_follows_a_new_default_route() -> None:
     """If this fails, a laptop that changes networks never reaches its server again."""
     with Host() as host:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         network.apply(wished())
         host.ip.route("replace", dst="0.0.0.0/0", gateway="192.168.1.9")
         network.apply(wished())
@@ -216,15 +157,14 @@ def test_pin_follows_a_new_default_route() -> None:
         report = network.apply(wished())
         assert "203.0.113.7" in report.refused[ip_network("203.0.113.0/24")]
         assert host.path("2001:db8:2::7") == "eth0"
-        device.close()
+        host.ip.route("add", dst="0.0.0.0/0", gateway="192.168.1.1")
 
 
 @in_private_namespace
 def test_repairs_what_others_broke() -> None:
     """If this fails, a device set down, or a route deleted underneath, stays broken until a restart."""
     with Host() as host:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         network.apply(wished())
         host.ip.link("set", index=host.index("rustun0"), state="down")
         assert host.routes("rustun0") == set()
@@ -238,7 +178,6 @@ def test_repairs_what_others_broke() -> None:
         assert host.routes("rustun0") == TUNNEL
         assert host.link("rustun0").get("mtu") == 1500
         assert host.routes() >= PINS
-        device.close()
 
 
 @in_private_namespace
@@ -246,14 +185,12 @@ def test_host_keeps_what_is_its_own() -> None:
     """If this fails, a server takes a host's LAN, its static routes or its default route."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         texts = ("192.168.1.0/24", "192.168.1.128/25", "172.16.0.0/12", "0.0.0.0/0", "::/0", "2001:db8:1::/64")
         report = network.apply(wished(addresses=(), outside=(), routes=tuple(ip_network(text) for text in texts)))
         assert {str(prefix) for prefix in report.refused} == set(texts)
         assert report.routed == ()
         assert host.routes() == before
-        device.close()
 
 
 @in_private_namespace
@@ -261,8 +198,7 @@ def test_an_own_address_that_the_host_needs_is_not_set() -> None:
     """If this fails, a server's word makes the host reach itself where its gateway or its server was."""
     with Host() as host:
         before = host.routes()
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         texts = "10.0.1.1/0 203.0.113.7/32 192.168.1.1/32 192.168.1.2/24 2001:db8:1::1/128 10.0.9.2/24"
         *taken, own = map(ip_interface, texts.split())
         wish = wished(addresses=(*taken, own), routes=())
@@ -272,55 +208,32 @@ def test_an_own_address_that_the_host_needs_is_not_set() -> None:
         assert host.routes() - before == {f"10.0.9.0/24 dev rustun0 proto {ROUTE_PROTOCOL}"}
         assert {host.path(text) for text in ("203.0.113.7", "192.168.1.1", "192.168.1.2")} == {"eth0"}
         assert network.apply(wish) == replace(report, changes=0)
-        device.close()
 
 
 @in_private_namespace
 def test_kernel_refusal_is_reported_per_route() -> None:
     """If this fails, one IPv6 prefix on a host without IPv6 ends the client."""
-    with Host():
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1200, True)  # too small for IPv6
+    with Host() as host:
+        network, _ = host.client(mtu=1200)  # too small for IPv6
         wish = wished(mtu=1200, addresses=(ip_interface("10.0.1.2/24"),), outside=())
         report = network.apply(wish)
         assert ip_network("10.0.2.0/24") in report.routed
         assert all(prefix.version == 4 for prefix in report.routed)
         assert "the kernel says" in report.refused[ip_network("fd00:2::/64")]
-        device.close()
-
-
-@in_private_namespace
-def test_what_a_killed_client_left_is_removed() -> None:
-    """If this fails, the host route of a crashed client stays for ever."""
-    with Host() as host:
-        before = host.routes()
-        dead = LinuxHostNetwork(STATE)
-        device = dead.open_tun("rustun0", 1500, True)
-        dead.apply(wished())
-        device.close()  # as the kernel does at SIGKILL: the device goes, the pins stay
-        assert host.routes() - before == PINS
-        second = LinuxHostNetwork(STATE)
-        device = second.open_tun("rustun0", 1500, True)
-        second.apply(wished(routes=(), addresses=(), outside=()))
-        assert host.routes() == before
-        device.close()
 
 
 @in_private_namespace
 def test_two_clients_on_one_host() -> None:
     """If this fails, the second client's start or end takes the first one's routes off."""
     with Host() as host:
-        first, second = LinuxHostNetwork(STATE), LinuxHostNetwork(STATE)
-        device = first.open_tun("rustun0", 1500, True)
+        (first, _), (second, other) = host.client(), host.client("other")
         first.apply(wished())
-        other = second.open_tun("other", 1500, True)
         report = second.apply(HostState("other", 1500, (ip_interface("10.7.0.2/24"),), (ip_network("10.8.0.0/16"),)))
         assert report.refused == {}
         second.clear()
         other.close()
         assert host.routes("rustun0") == TUNNEL
         assert host.routes() >= PINS
-        device.close()
 
 
 @in_private_namespace
@@ -335,8 +248,10 @@ def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
         raise AssertionError("a device that is not there was configured")
     network.clear()
     device = network.open_tun("rustun0", 1500, True)
+    before = host_picture()
     child = os.fork()
     if child == 0:
+        harden()  # or root gets its rights back with every program that it starts
         drop_capabilities()
         try:
             network.apply(wished())
@@ -344,6 +259,7 @@ def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
             os._exit(0 if "no permission" in error.message and error.remedy else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert_same(before, host_picture(), "a host that nothing may be changed of")
     device.close()
 
 
@@ -351,8 +267,7 @@ def test_gone_device_and_missing_rights_are_errors_with_words() -> None:
 def test_many_routes_fast() -> None:
     """If this fails, a client of a large cluster stalls its packets while it joins."""
     with Host() as host:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         many = tuple(ip_network((0x0B000000 + (number << 8), 24)) for number in range(2000))
         start = time.process_time()  # not the wall: other tests run meanwhile
         report = network.apply(wished(routes=many))
@@ -362,15 +277,13 @@ def test_many_routes_fast() -> None:
         assert len(host.routes("rustun0")) == 2002
         network.clear()
         assert host.routes("rustun0") == set()
-        device.close()
 
 
 @in_private_namespace
 def test_pin_copies_any_path() -> None:
     """If this fails, a host with several uplinks, or with next-hop objects, cannot reach its server."""
     with Host() as host:
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         two = [{"gateway": "192.168.1.7"}, {"gateway": "192.168.1.8", "hops": 2}]
         host.ip.route("replace", dst="0.0.0.0/0", multipath=two)
         network.apply(wished())
@@ -379,15 +292,14 @@ def test_pin_copies_any_path() -> None:
         assert [name for name, _ in before["203.0.113.7/32"]] == ["RTA_MULTIPATH"]
         assert network.apply(wished()).refused == {}
         assert paths() == before
-        device.close()
+        host.ip.route("replace", dst="0.0.0.0/0", gateway="192.168.1.1")
 
 
 @in_private_namespace
 def test_nothing_stays_open() -> None:
     """If this fails, each change of a peer costs a client a descriptor or a thread, until it has none left."""
-    with Host():
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+    with Host() as host:
+        network, _ = host.client()
         network.apply(wished())
         before = sorted(os.listdir("/proc/self/fd"))
         for mtu in (1400, 1500):
@@ -397,4 +309,3 @@ def test_nothing_stays_open() -> None:
         gc.collect()
         assert sorted(os.listdir("/proc/self/fd")) == before
         assert os.listdir("/proc/self/task") == [str(os.getpid())]
-        device.close()

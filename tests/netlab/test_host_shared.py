@@ -17,10 +17,10 @@ from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all, recover
 from rustun.backends.tun import open_device
 from rustun.errors import HostError
+from tests.netlab.bare_host import Host
 from tests.netlab.host_picture import assert_same, difference, host_picture, settle, sysctls
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import PICTURE, WISH, in_child, start, told
-from tests.netlab.test_host_network import Host
 
 CARD = Path("/proc/sys/net/ipv4/conf/eth0/forwarding")
 GATEWAY = Forwarding(lans=(ip_network("192.168.1.0/24"),))
@@ -90,17 +90,17 @@ def test_a_setting_that_somebody_changed_meanwhile_is_left_and_reported() -> Non
         found = recover(STATE, "rustun0")
         assert any("net/ipv4/conf/eth0/forwarding is left at 1" in line for line in found.left), found.left
         assert CARD.read_text() == "1\n"
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
 
 
 @in_private_namespace
 def test_what_two_clients_need_stays_until_the_last_one_goes() -> None:
     """If this fails, stopping one of two gateways on a host silences the other, or leaves the host forwarding."""
-    with Host():
+    with Host() as host:
         settle()
         before = host_picture()
         for first_to_go in (0, 1):
-            networks = [LinuxHostNetwork(STATE) for _ in range(2)]
-            opened = [network.open_tun(f"rustun{number}", 1500, True) for number, network in enumerate(networks)]
+            networks, opened = zip(*(host.client(f"rustun{number}") for number in range(2)), strict=True)
             for number, network in enumerate(networks):
                 assert network.apply(gateway(f"rustun{number}")).warnings == ()
             networks[first_to_go].clear()
@@ -114,12 +114,11 @@ def test_what_two_clients_need_stays_until_the_last_one_goes() -> None:
 @in_private_namespace
 def test_a_dead_client_of_another_device_does_not_stop_this_one() -> None:
     """If this fails, who changes the device's name after a crash gets no packet: the dead one's guard drops them."""
-    with Host():
+    with Host() as host:
         settle()
         before = host_picture()
         in_child(start)
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("other0", 1500, True)
+        network, device = host.client("other0")
         report = network.apply(HostState("other0", 1500, (ip_interface("10.0.1.2/24"),)))
         assert report.warnings == ()
         assert not any("rustun0" in line for line in host_picture())
@@ -131,43 +130,37 @@ def test_a_dead_client_of_another_device_does_not_stop_this_one() -> None:
 @in_private_namespace
 def test_a_kill_switch_of_a_dead_client_is_said_to_the_next() -> None:
     """If this fails, a client on another device hangs for ever, and nobody is told why."""
-    with Host():
+    with Host() as host:
         in_child(lambda: start(replace(WISH, kill_switch=True, forwarding=Forwarding())))
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("other0", 1500, True)
+        network, _ = host.client("other0")
         warnings = network.apply(HostState("other0", 1500)).warnings
         assert any("rustun cleanup --device rustun0" in line for line in warnings), warnings
         network.clear()
-        device.close()
 
 
 @in_private_namespace
 def test_a_kill_switch_of_a_dead_client_stands_until_the_first_wish_of_the_next() -> None:
     """If this fails, packets leave in clear between two clients, or a host whose owner gave it up stays closed."""
-    with Host():
+    with Host() as host:
         in_child(lambda: start(replace(WISH, kill_switch=True, forwarding=Forwarding())))
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         assert any("kill_switch" in line for line in host_picture())
         network.apply(HostState("rustun0", 1500))
         assert not any("kill_switch" in line for line in host_picture())
         network.clear()
-        device.close()
 
 
 @in_private_namespace
 def test_a_running_client_is_not_cleaned_up() -> None:
     """If this fails, `rustun cleanup` on a healthy host takes the tunnel away."""
-    with Host():
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+    with Host() as host:
+        network, _ = host.client()
         network.apply(WISH)
         before = host_picture()
         [found] = cleanup_all(STATE)
         assert found.running
         assert found.done == ()
         assert_same(before, host_picture())
-        device.close()
 
 
 @in_private_namespace
@@ -206,9 +199,8 @@ def test_without_a_journal_nothing_is_set_that_nobody_could_restore() -> None:
 @in_private_namespace
 def test_a_table_that_somebody_flushed_is_set_again() -> None:
     """If this fails, `nft flush ruleset` opens a kill switch for as long as the client lives."""
-    with Host():
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+    with Host() as host:
+        network, _ = host.client()
         network.apply(WISH)
         before = host_picture()
         shell("nft flush ruleset")
@@ -218,17 +210,13 @@ def test_a_table_that_somebody_flushed_is_set_again() -> None:
         shell("nft flush chain inet rustun-rustun0 guard")
         network.apply(WISH)
         assert_same(before, host_picture())
-        device.close()
 
 
 @in_private_namespace
 def test_an_exit_keeps_the_server_and_the_lan_where_they_are() -> None:
     """Row 31. If this fails, a chosen exit node takes the path to the server, or the printer next door."""
     with Host() as host:
-        settle()
-        before = host_picture()
-        network = LinuxHostNetwork(STATE)
-        device = network.open_tun("rustun0", 1500, True)
+        network, _ = host.client()
         exits = (ip_network("0.0.0.0/0"), ip_network("::/0"))
         servers = (Endpoint("198.51.100.7", 8080), Endpoint("2001:db8:7::7", 8080))
         wish = HostState("rustun0", 1500, (ip_interface("10.0.1.2/24"),), outside=servers, exits=exits)
@@ -250,6 +238,3 @@ def test_an_exit_keeps_the_server_and_the_lan_where_they_are() -> None:
         host.ip.route("add", dst="0.0.0.0/0", gateway="192.168.1.1")
         network.apply(wish)
         assert host.path("198.51.100.7") == "eth0"
-        network.clear()
-        device.close()
-        assert_same(before, host_picture())
