@@ -10,10 +10,10 @@ from pathlib import Path
 from rustun.backends.base import Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all
+from tests.netlab.bare_host import Host
 from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import WISH, in_child, start
-from tests.netlab.test_host_network import Host
 from tests.netlab.test_host_shared import CARD
 
 CLOSED = replace(WISH, kill_switch=True, forwarding=Forwarding())
