@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from rustun.ops.deploy.far.facts import releases
@@ -49,7 +50,7 @@ class Execution:
         self._manifest = manifest
         self._report = report
         self._undo: list[Callable[[], None]] = []
-        self._replaced: list[str] = []  # second names, to be dropped at the end
+        self._finish: list[Callable[[], None]] = []  # what cannot be undone: when nothing can fail any more
         self._services = Services(system)
 
     def run(self, steps: Sequence[Json]) -> Json:
@@ -65,8 +66,8 @@ class Execution:
                 place = f"{error.filename}: " if error.filename else ""
                 return self._give_up(number, StepError(f"{place}{error.strerror or error}", "see the room on the disk"))
             self._report({"done": number, "changed": changed})
-        for name in self._replaced:
-            os.unlink(name)
+        for finish in self._finish:
+            finish()
         return {"end": "done"}
 
     def _give_up(self, number: int, error: StepError) -> Json:
@@ -92,6 +93,7 @@ class Execution:
             "release": self._release,
             "put": self._put,
             "remove": self._remove,
+            "remove-empty": self._remove_empty,
             "remove-folder": self._remove_folder,
             "switch": self._switch,
             "record": self._record,
@@ -165,7 +167,7 @@ class Execution:
             self._undo.append(lambda: os.unlink(path))
             return
         os.link(path, old, follow_symlinks=False)
-        self._replaced.append(old)
+        self._finish.append(lambda: os.unlink(old))
         self._undo.append(lambda: os.replace(old, path))
 
     def _remove(self, step: Json) -> bool:
@@ -176,16 +178,22 @@ class Execution:
         os.unlink(path)
         return True
 
-    def _remove_folder(self, step: Json) -> bool:
-        """Remove a folder and all that is in it: only of what nothing uses any more, so there is no way back."""
+    def _remove_empty(self, step: Json) -> bool:
+        """Remove a folder in the end, if nothing of anybody else's is in it."""
         path = self._system.at(step["path"])
-        if not os.path.isdir(path):
-            return False
-        for name in self._replaced:
-            os.unlink(name)
-        self._replaced.clear()
-        shutil.rmtree(path)
-        return True
+
+        def finish() -> None:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+        self._finish.append(finish)
+        return os.path.isdir(path)
+
+    def _remove_folder(self, step: Json) -> bool:
+        """Remove a folder and all that is in it, in the end: there is no way back."""
+        path = self._system.at(step["path"])
+        self._finish.append(lambda: shutil.rmtree(path, ignore_errors=True))
+        return os.path.isdir(path)
 
     def _switch(self, step: Json) -> bool:
         link, target = self._system.at(CURRENT), f"releases/{step['release']}"
@@ -222,11 +230,10 @@ class Execution:
         return True
 
     def _prune(self, step: Json) -> bool:
-        """Remove releases and generations that nothing needs any more."""
+        """Remove releases and generations that nothing needs any more, in the end."""
         places = [f"{RELEASES}/{name}" for name in step["releases"]]
         places += [f"{STATE}/{number}" for number in step["generations"]]
-        for place in places:
-            shutil.rmtree(self._system.at(place), ignore_errors=True)
+        self._finish += [partial(shutil.rmtree, self._system.at(place), ignore_errors=True) for place in places]
         return bool(places)
 
 
@@ -257,7 +264,7 @@ def sweep(system: System) -> None:
     for base in (CONFIG, UNITS, STATE):
         for folder, below, found in os.walk(system.at(base)):
             if base != CONFIG:
-                below[:] = []
+                below[:] = [name for name in below if base == UNITS and name.startswith("rustun-")]
             for name in found:
                 if name.startswith((NEW, OLD)):
                     os.unlink(os.path.join(folder, name))

@@ -94,18 +94,22 @@ def current_release(system: System) -> str:
     return ""
 
 
+def our_folders(system: System) -> Iterator[str]:
+    """Yield all folders that may hold files of ours, as the host names them; some may not be there."""
+    base = system.at(CONFIG)
+    for folder, below, _ in os.walk(base):
+        below.sort()
+        yield os.path.normpath(os.path.join(CONFIG, os.path.relpath(folder, base)))
+    for name in names(system.at(UNITS)):
+        if name.startswith("rustun-") and os.path.isdir(system.at(f"{UNITS}/{name}")):
+            yield f"{UNITS}/{name}"
+
+
 def our_paths(system: System) -> Iterator[str]:
     """Yield all files that may be ours, as the host names them."""
-    base = system.at(CONFIG)
-    for folder, below, found in os.walk(base):
-        below.sort()
-        for name in sorted(found):
-            yield os.path.normpath(os.path.join(CONFIG, os.path.relpath(os.path.join(folder, name), base)))
-    for name in names(system.at(UNITS)):
-        if name.startswith("rustun-") and os.path.isfile(system.at(f"{UNITS}/{name}")):
-            yield f"{UNITS}/{name}"
-    if os.path.exists(system.at(f"{STATE}/hosts.json")):
-        yield f"{STATE}/hosts.json"
+    own = [f"{UNITS}/{name}" for name in names(system.at(UNITS)) if name.startswith("rustun-")]
+    found = [f"{folder}/{name}" for folder in our_folders(system) for name in names(system.at(folder))]
+    yield from (path for path in (*own, *found, f"{STATE}/hosts.json") if os.path.isfile(system.at(path)))
 
 
 def files(system: System) -> dict[str, Json]:
@@ -118,13 +122,8 @@ def files(system: System) -> dict[str, Json]:
 
 
 def folders(system: System) -> dict[str, Json]:
-    """Return mode and owners of the folders of our configuration."""
-    found = {}
-    base = system.at(CONFIG)
-    for folder, _, _ in os.walk(base):
-        path = os.path.normpath(os.path.join(CONFIG, os.path.relpath(folder, base)))
-        found[path] = describe(system, path)
-    return found
+    """Return mode and owners of the folders that may hold files of ours."""
+    return {path: describe(system, path) for path in our_folders(system)}
 
 
 def known_units(system: System) -> Iterator[str]:

@@ -1,0 +1,55 @@
+"""Why a host cannot be as wished, and what on it is not as it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE
+from rustun.ops.deploy.records import HostWish, Json, Release
+
+SPARE_BYTES: Final = 16 << 20  # beyond what is counted: names, compiled modules, the host's own needs
+CONFIG_BYTES: Final = 1 << 20  # room for a few files
+MAX_CLOCK_SECONDS: Final = 120.0  # more would make `expires_at` come at another time than people expect
+MEBIBYTE: Final = 1 << 20
+
+
+def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
+    """Yield every reason why steps to the wish must not be taken on a host."""
+    if not facts["systemd"]:
+        yield "systemd does not run here; deploy by hand: docs/operations.md"
+    needed = {CONFIG: CONFIG_BYTES, STATE: CONFIG_BYTES}
+    if wish.release and release.digest not in facts["releases"]:
+        needed[PROGRAM] = release.unpacked_bytes + SPARE_BYTES
+        if release.missing:
+            yield release.missing
+    for place, wanted in sorted(needed.items()):
+        free = facts["free_bytes"][place]
+        if wish.release and free < wanted:
+            yield f"no room: {place} has {free / MEBIBYTE:.1f} MiB free and needs {wanted / MEBIBYTE:.0f} MiB"
+    for path in wish.needs:
+        if path not in facts["files"]:
+            yield f"{path} is not there: whoever brought the public key puts the private one there"
+
+
+def drift_notes(facts: Json, wish: HostWish, last: Json | None) -> Iterator[str]:
+    """Yield what somebody changed on the host since the last deployment, and not into what is wished now."""
+    for path, file in sorted((last or {"files": {}})["files"].items()):
+        there = facts["files"].get(path)
+        if there is None:
+            yield f"{path} was removed on the host"
+        elif path in wish.files and there["digest"] == wish.files[path].digest != file["digest"]:
+            continue  # a run that was cut off: it is no drift
+        elif there["digest"] != file["digest"]:
+            yield f"{path} was edited on the host"
+        elif any(there[key] != file[key] for key in ("mode", "owner", "group")):
+            found = f"{there['mode']} {there['owner']}:{there['group']}"
+            yield f"{path} has other rights on the host: {found}"
+
+
+def clock_note(facts: Json, now: float) -> Iterator[str]:
+    """Yield a word on a clock that is far from ours."""
+    ahead = facts["clock"] - now
+    if abs(ahead) > MAX_CLOCK_SECONDS:
+        where = "ahead of" if ahead > 0 else "behind"
+        yield f"its clock is {abs(ahead) / 60:.0f} min {where} the one here"
