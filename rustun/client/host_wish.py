@@ -143,16 +143,23 @@ def _mapping_warnings(consent: HostConsent, own: OwnEntry) -> Iterator[str]:
 
 def _gateway_warnings(consent: HostConsent, own: OwnEntry) -> Iterator[str]:
     told = {str(prefix) for prefix in own.offered}
+    missing = "among this member's ciders in routes.json"
     for seen, real in consent.cider_mapping:
         if str(seen) not in told:
-            yield f"cider_mapping: nobody is told of {seen} ({real}): it is not among this member's ciders"
+            yield f"cider_mapping: nobody is told of {seen} ({real}): it is not {missing}"
+    reached = (*own.offered, *(real for _, real in consent.cider_mapping))
+    idle = [str(lan) for lan in consent.gateway if not any(lan.overlaps(prefix) for prefix in reached)]
+    if idle:
+        yield f"gateway: nobody is told of {_some(idle)}: nothing of it is {missing}"
+    if consent.offer_exit and not any(map(like_default, own.offered)):
+        yield f"offer_exit: nobody is told of it: neither 0.0.0.0/0 nor ::/0 is {missing}"
 
 
 def _lan_warnings(consent: HostConsent, own: OwnEntry) -> Iterator[str]:
     shut = [str(prefix) for prefix in own.offered if not lets_in(consent, prefix)]
     if shut:
-        told = f"the server says that {_some(shut)} is behind this host: nothing is let in there"
-        yield f"{told} that gateway in [host_config] does not name (offer_exit for the internet)"
+        told = f"the server says that {_some(shut)} is behind this host: nothing is let in there, since [host_config]"
+        yield f"{told} does not name it (gateway, or cider_mapping; offer_exit = true for the internet)"
     believed = [str(prefix) for prefix in own.offered if not like_default(prefix)] if consent.as_told else []
     if believed:
         told = f"members reach {_some(believed)}, as the server says, where this host forwards"

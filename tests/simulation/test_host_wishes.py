@@ -93,7 +93,7 @@ def test_what_cannot_be_had_is_told_once_and_shown_as_long_as_it_holds(make_worl
 
 def test_a_reload_changes_what_the_host_agrees_to(make_world: MakeWorld) -> None:
     """If this fails, [host_config] waits for the next start, though its document says otherwise."""
-    world = make_world(EXIT, tier=Tier.KEY)
+    world = make_world([EXIT[0], entry("m1", "10.0.1.2", ciders=["192.168.1.0/24"])], tier=Tier.KEY)
     host = joining(world, "m1", HostConsent())
     world.run_until_online("m1")
     world.run(PATIENCE_S)

@@ -93,7 +93,7 @@ def test_a_member_with_a_wide_prefix_does_not_speak_as_anothers_lan(make_world: 
 @pytest.mark.parametrize(
     ("consent", "reached", "words"),
     [
-        (HostConsent(), set(), "nothing is let in there that gateway in [host_config] does not name"),
+        (HostConsent(), set(), "nothing is let in there, since [host_config] does not name it"),
         (HostConsent(gateway=(LAN,)), {"198.51.100.2", "198.51.100.7"}, '"8.8.8.0/24" is behind this host'),
         (AS_TYPED, {"198.51.100.7", "8.8.8.8"}, 'members reach "198.51.100.2/32", "198.51.100.0/24", "8.8.8.0/24"'),
     ],

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from rustun.backends.base import Endpoint, Forwarding, HostState
+from rustun.backends.base import Endpoint, Forwarding, HostState, Prefix
 from rustun.client import host_wish as host_wish_module
 from rustun.client.host_wish import HostWish, host_name, host_wish
 from rustun.client.peers import OwnEntry
@@ -58,7 +58,7 @@ def test_what_is_written_is_wished() -> None:
     consent = HostConsent(
         gateway=(LAN,), masquerade=True, accept_routes=(), cider_mapping=mapping, offer_exit=True, kill_switch=True
     )
-    own = OwnEntry("me", OWN.addresses, (SEEN, LAN), ((str(SEEN), str(LAN)),))
+    own = OwnEntry("me", OWN.addresses, (SEEN, LAN, ANY6), ((str(SEEN), str(LAN)),))
     found = wish(consent, own=own)
     assert found.warnings == ()
     assert found.state.forwarding == Forwarding((LAN,), True, mapping, True)
@@ -113,10 +113,21 @@ def test_a_mapping_that_the_cluster_does_not_see_is_told() -> None:
     """If this fails, two sites are wired up and nobody says why the one does not reach the other."""
     consent = HostConsent(gateway=(LAN,), cider_mapping=((SEEN, LAN),))
     [warning] = wish(consent).warnings
-    assert warning == f"cider_mapping: nobody is told of {SEEN} ({LAN}): it is not among this member's ciders"
+    assert warning.startswith(f"cider_mapping: nobody is told of {SEEN} ({LAN}): it is not among this member's ciders")
     other = OwnEntry("me", OWN.addresses, (SEEN,), ((str(SEEN), "192.168.99.0/24"),))
     [warning] = wish(consent, own=other).warnings
     assert "nothing is translated on the server's word" in warning
+
+
+@pytest.mark.parametrize("told", [(ip_network("192.168.0.0/16"),), (ip_network("192.168.10.128/25"),), (ANY4,)])
+def test_a_lan_that_nobody_is_told_of_is_told(told: tuple[Prefix, ...]) -> None:
+    """If this fails, a gateway is set up in client.toml alone, nobody reaches its LAN, and nothing says why."""
+    other = ip_network("192.168.99.0/24")
+    [lan, way_out] = wish(HostConsent(gateway=(LAN, other), offer_exit=True), own=OWN).warnings
+    assert lan.startswith(f'gateway: nobody is told of "{LAN}", "{other}": nothing of it is among')
+    assert way_out.startswith("offer_exit: nobody is told of it: neither 0.0.0.0/0 nor ::/0 is among")
+    found = wish(HostConsent(gateway=(LAN,), offer_exit=ANY4 in told), own=OwnEntry("me", OWN.addresses, told))
+    assert not any("nobody is told" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize(
