@@ -7,13 +7,13 @@ from typing import Final
 
 from invoke import Context, task
 
-from rustun.ops.tasks.arguments import DEMO, INVENTORY_HELP, JSON_HELP, after_dashes, end, new_file, number, refuse
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, after_dashes, end, new_file, number, refuse
 
 LAB_NAME_HELP: Final = "the laboratory's name (default: the fleet's)"
 
 
 @task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2)", "json": JSON_HELP})
-def demo(_context: Context, inventory: str = DEMO, seconds: str = "2", json: bool = False) -> None:
+def demo(_context: Context, inventory: str = INVENTORY, seconds: str = "2", json: bool = False) -> None:
     """Show the whole thing: generate, bring up, probe who reaches whom, measure, take down.
 
     Nothing leaves this machine, and nothing is made in its own network namespace. Needs root, or a kernel that allows
@@ -37,7 +37,7 @@ def demo(_context: Context, inventory: str = DEMO, seconds: str = "2", json: boo
         "json": JSON_HELP,
     }
 )
-def policy_test(_context: Context, inventory: str = DEMO, live: bool = False, json: bool = False) -> None:
+def policy_test(_context: Context, inventory: str = INVENTORY, live: bool = False, json: bool = False) -> None:
     """Check the assertions kept beside the inventory (*.policy) against what is generated from it.
 
     Examples:
@@ -57,7 +57,7 @@ def policy_test(_context: Context, inventory: str = DEMO, live: bool = False, js
 
 
 @task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
-def lab_up(_context: Context, inventory: str = DEMO, name: str = "") -> None:
+def lab_up(_context: Context, inventory: str = INVENTORY, name: str = "") -> None:
     """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.
 
     Examples:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from rustun.config.keys import Secret
 from rustun.errors import HostError
-from rustun.ops.filenames import SECRETS, STAGING
+from rustun.ops.filenames import SECRETS, STAGING, member_key_file
 
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
 
@@ -56,6 +56,17 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
                 raise HostError(f"{path}: somebody else made it meanwhile", "run it again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def keep_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> None:
+    """Let the generated private keys of a member be found under its new identity too; the old names stay.
+
+    Raises: OSError: no room, or no right.
+    """
+    for number in numbers:
+        old, new = folder / member_key_file(identity, number), folder / member_key_file(name, number)
+        if old.exists() and not new.exists():
+            os.link(old, new)
 
 
 def _make_folder(folder: Path) -> None:

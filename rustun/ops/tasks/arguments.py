@@ -11,7 +11,8 @@ from invoke import Exit
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEMO: Final = str(ROOT / "inventory" / "demo.toml")
-INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: inventory/demo.toml)"
+INVENTORY: Final = os.environ.get("RUSTUN_INVENTORY", DEMO)
+INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN_INVENTORY, else inventory/demo.toml)"
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
 
 

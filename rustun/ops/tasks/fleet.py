@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke import Context, task
 
-from rustun.ops.tasks.arguments import DEMO, INVENTORY_HELP, JSON_HELP, ROOT, end
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, end
 
 
 @task(
@@ -19,7 +19,12 @@ from rustun.ops.tasks.arguments import DEMO, INVENTORY_HELP, JSON_HELP, ROOT, en
     }
 )
 def gen_config(
-    _context: Context, inventory: str = DEMO, out: str = "", check: bool = False, diff: bool = False, json: bool = False
+    _context: Context,
+    inventory: str = INVENTORY,
+    out: str = "",
+    check: bool = False,
+    diff: bool = False,
+    json: bool = False,
 ) -> None:
     """Write server.toml, routes.json and one client file per member from the inventory.
 

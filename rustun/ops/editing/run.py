@@ -1,0 +1,203 @@
+"""`invoke add-member` and its kin: edit, read back, show what follows, write.
+
+Exit codes as in tasks.py. Facts go to standard output, problems and the question whether to go on to standard error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rustun.errors import ConfigError, RustunError
+from rustun.ops.editing import edits
+from rustun.ops.editing.changes import EditError
+from rustun.ops.editing.edits import Assignment, assignment
+from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
+from rustun.ops.fleet import Inventory
+from rustun.ops.keyfiles import keep_member_keys
+from rustun.ops.render import RenderPlan, plan_render
+
+OK: Final = 0
+BAD_INPUT: Final = 2
+ENVIRONMENT: Final = 4
+INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
+Edit = Callable[[InventoryFiles], InventoryFiles]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How an edit is carried out.
+
+    Attributes:
+        inventory: a file or a folder.
+        build: folder in which each fleet has its folder of generated files.
+        dry: write nothing.
+        as_json: print facts as JSON.
+    """
+
+    inventory: Path
+    build: Path
+    dry: bool = False
+    as_json: bool = False
+
+
+def add_cluster(order: Order, name: str, keys: Sequence[str]) -> int:
+    """Add a cluster with `KEY=VALUE` keys."""
+    return _guarded(
+        "add-cluster", lambda: _run("add-cluster", order, lambda f: edits.add_cluster(f, name, _sets(keys)))
+    )
+
+
+def add_member(order: Order, cluster: str, identity: str, keys: Sequence[str]) -> int:
+    """Add a member with `KEY=VALUE` keys."""
+
+    def edit(files: InventoryFiles) -> InventoryFiles:
+        return edits.add_member(files, cluster, identity, _sets(keys))
+
+    return _guarded("add-member", lambda: _run("add-member", order, edit))
+
+
+def edit_member(
+    order: Order,
+    identity: str,
+    keys: Sequence[str],
+    add: Sequence[str] = (),
+    remove: Sequence[str] = (),
+    unset: Sequence[str] = (),
+) -> int:
+    """Set keys of a member, add to and take from its lists, take keys out."""
+
+    def edit(files: InventoryFiles) -> InventoryFiles:
+        wished = [
+            *_sets(keys),
+            *(assignment(one, "add") for one in add),
+            *(assignment(one, "remove") for one in remove),
+        ]
+        if not wished and not unset:
+            raise EditError(f"nothing to change of {identity}", "as in --set mtu=1400, --add ciders=192.168.3.0/24")
+        return edits.edit_member(files, identity, wished, unset)
+
+    return _guarded("edit-member", lambda: _run("edit-member", order, edit))
+
+
+def enable_member(order: Order, identity: str, *, enabled: bool) -> int:
+    """Switch a member on or off; it stays in the inventory."""
+    keys = [Assignment("enabled", ("true" if enabled else "false",))]
+    name = "enable-member" if enabled else "disable-member"
+    return _guarded(name, lambda: _run(name, order, lambda files: edits.edit_member(files, identity, keys)))
+
+
+def remove_member(order: Order, identity: str, *, yes: bool) -> int:
+    """Take a member out, once that is confirmed."""
+    question = "" if yes else f"remove member {identity} from the inventory? its session ends with the next deploy"
+
+    def run() -> int:
+        return _run("remove-member", order, lambda files: edits.remove_member(files, identity), question)
+
+    return _guarded("remove-member", run)
+
+
+def rename_member(order: Order, identity: str, name: str) -> int:
+    """Give a member another identity; addresses and keys stay."""
+
+    def edit(files: InventoryFiles) -> InventoryFiles:
+        return edits.rename_member(files, identity, name)
+
+    return _guarded("rename-member", lambda: _run("rename-member", order, edit, renamed=(identity, name)))
+
+
+def _sets(keys: Sequence[str]) -> list[Assignment]:
+    return [assignment(one) for one in keys]
+
+
+def _guarded(name: str, run: Callable[[], int]) -> int:
+    try:
+        return run()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        print(f"{name}: nothing was written", file=sys.stderr)
+        return BAD_INPUT
+    except RustunError as error:
+        print(f"{name}: {error.message}" + (f"\n  {error.remedy}" if error.remedy else ""), file=sys.stderr)
+        return BAD_INPUT if isinstance(error, EditError) else ENVIRONMENT
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted; the inventory is as it was, or as asked for: git diff shows it", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(name: str, order: Order, edit: Edit, question: str = "", renamed: tuple[str, str] | None = None) -> int:
+    with editing(order.inventory):
+        present = read_files(order.inventory)
+        read_back(present)  # an inventory that is broken already is mended by hand first
+        wished = edit(present)
+        inventory = read_back(wished)
+        folder = order.build / inventory.name
+        plan = plan_render(inventory, folder)
+        kept = _keys_of(inventory, renamed[1]) if renamed else ()
+        if not order.as_json:
+            _print_diff(wished)
+            _print_consequences(plan, kept)
+        written = not order.dry and bool(wished.after)
+        if written and question and not _confirmed(question):
+            print(f"{name}: nothing was written", file=sys.stderr)
+            return BAD_INPUT
+        if written:
+            if renamed:  # before anybody knows the new name: without them new ones would be made
+                keep_member_keys(folder, *renamed, kept)
+            write_files(wished)
+    if order.as_json:
+        print(json.dumps(_facts(wished, plan, written=written), indent=2))
+    elif not wished.after:
+        print(f"{name}: nothing to change")
+    elif written:
+        print(f"{name}: written; next: ./invoke plan, then ./invoke deploy")
+    else:
+        print(f"{name}: nothing was written; leave --dry-run out to do it")
+    return OK
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        print(f"{question}\n  nobody can be asked here: write --yes", file=sys.stderr)
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _print_diff(files: InventoryFiles) -> None:
+    for file, text in files.after.items():
+        before = files.before.get(file, "").splitlines(keepends=True)
+        name = file.name
+        print("".join(difflib.unified_diff(before, text.splitlines(keepends=True), f"a/{name}", f"b/{name}")), end="")
+
+
+def _keys_of(inventory: Inventory, identity: str) -> tuple[int, ...]:
+    """Return the numbers of a member's generated key pairs."""
+    member = next(one for one in inventory.members if one.identity == identity)
+    return () if member.public_keys else member.settings.key or ()
+
+
+def _print_consequences(plan: RenderPlan, kept: Sequence[int]) -> None:
+    for name in plan.new_secrets if not kept else ():
+        print(f"  + {name}  will be generated")
+    for file in plan.changes:
+        print(f"  {'+' if file.kind == 'new' else '~'} {file.name}")
+    for name in plan.unknown:
+        print(f"  ? {name}  not generated from this inventory any more")
+
+
+def _facts(files: InventoryFiles, plan: RenderPlan, *, written: bool) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "inventory": str(files.path),
+        "changed": [str(file) for file in files.after],
+        "written": written,
+        "generated": [{"name": file.name, "kind": file.kind} for file in plan.changes],
+        "new_secrets": list(plan.new_secrets),
+        "unknown": list(plan.unknown),
+    }

@@ -1,0 +1,282 @@
+"""Editing an inventory: what is asked for happens whole or not at all, and what follows is shown."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustun.config.keys import new_private_key
+from rustun.ops.editing import files as editing_files
+from rustun.ops.editing import run
+from rustun.ops.editing.run import Order
+from rustun.ops.keyfiles import write_key
+
+ROOT = Path(__file__).resolve().parents[4]
+FLEET = """\
+[fleet]
+name = "acme"
+servers = [{ address = "198.18.0.1:8080" }]
+
+[cluster.red]
+network = "10.0.1.0/24"
+
+[cluster.red.member.alice]   # away on Fridays
+address = "10.0.1.2"
+ciders = ["192.168.1.0/24"]
+
+[cluster.red.member.bob]
+exit_node = "alice"
+
+[lab.host.printer]
+behind = "alice"
+address = "192.168.1.7"
+"""
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    """Return an order on a small inventory of one file."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    return Order(tmp_path / "acme.toml", tmp_path / "build")
+
+
+def values(order: Order) -> Any:
+    """Return what the inventory says."""
+    return tomllib.loads(order.inventory.read_text())
+
+
+EDITS: dict[str, tuple[Callable[[Order], int], Callable[[Any], object], object]] = {
+    "add a member": (
+        lambda order: run.add_member(order, "red", "carol", ["ciders=10.9.0.0/16,10.8.0.0/16", "mtu=1400", "name=C"]),
+        lambda found: found["cluster"]["red"]["member"]["carol"],
+        {"ciders": ["10.9.0.0/16", "10.8.0.0/16"], "mtu": 1400, "name": "C"},
+    ),
+    "add a mapping": (
+        lambda order: run.edit_member(order, "alice", ["cider_mapping=192.168.1.0/24=192.168.9.0/24"]),
+        lambda found: found["cluster"]["red"]["member"]["alice"]["cider_mapping"],
+        {"192.168.1.0/24": "192.168.9.0/24"},
+    ),
+    "more and less of a list": (
+        lambda order: run.edit_member(
+            order, "alice", [], ["ciders=10.9.0.0/16"], ["ciders=192.168.1.0/24"], ["address"]
+        ),
+        lambda found: found["cluster"]["red"]["member"]["alice"],
+        {"ciders": ["10.9.0.0/16"]},
+    ),
+    "switch off": (
+        lambda order: run.enable_member(order, "bob", enabled=False),
+        lambda found: found["cluster"]["red"]["member"]["bob"],
+        {"exit_node": "alice", "enabled": False},
+    ),
+    "remove": (
+        lambda order: run.remove_member(order, "bob", yes=True),
+        lambda found: list(found["cluster"]["red"]["member"]),
+        ["alice"],
+    ),
+    "a new cluster": (
+        lambda order: run.add_cluster(order, "blue", ["network=10.0.2.0/24", "network6=fd00:2::/64"]),
+        lambda found: found["cluster"]["blue"],
+        {"network": "10.0.2.0/24", "network6": "fd00:2::/64"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in EDITS if name != "more and less of a list"])
+def test_what_was_asked_for_is_what_the_inventory_says(order: Order, name: str) -> None:
+    """An operator would deploy something else than was typed."""
+    edit, look, expected = EDITS[name]
+    assert edit(order) == run.OK
+    assert look(values(order)) == expected
+    assert "[cluster.red.member.alice]   # away on Fridays" in order.inventory.read_text()
+
+
+def test_an_edit_that_breaks_the_inventory_is_refused_with_its_reason(
+    order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next gen-config, perhaps somebody else's, would find a broken inventory."""
+    edit, _, _ = EDITS["more and less of a list"]
+    assert edit(order) == run.BAD_INPUT  # the printer stands in the LAN that goes
+    assert order.inventory.read_text() == FLEET
+    said = capsys.readouterr().err
+    assert said.startswith(f"{order.inventory}:")
+    assert 'lab.host.printer.address: 192.168.1.7 is in no LAN of "alice"' in said
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """Looking first would be the same as doing."""
+    dry = Order(order.inventory, order.build, dry=True)
+    assert run.add_member(dry, "red", "carol", []) == run.OK
+    assert order.inventory.read_text() == FLEET
+    said = capsys.readouterr().out
+    assert "+[cluster.red.member.carol]" in said
+    assert "  + client-carol.toml" in said
+    assert "  + secrets/members/carol.key  will be generated" in said
+    assert not order.build.exists()
+
+
+def test_facts_for_machines(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script would have to read what is written for people."""
+    assert run.remove_member(Order(order.inventory, order.build, as_json=True), "bob", yes=True) == run.OK
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["written"], facts["changed"]) == (True, [str(order.inventory)])
+
+
+def test_removing_asks_and_takes_silence_for_no(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """A member would be cut off by a slip."""
+    assert run.remove_member(order, "bob", yes=False) == run.BAD_INPUT
+    assert order.inventory.read_text() == FLEET
+    assert "write --yes" in capsys.readouterr().err
+
+
+def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order) -> None:
+    """A rename would be a new member with another address and another key, and an exit node nobody has."""
+    keys = order.build / "acme" / "secrets" / "members"
+    keys.mkdir(parents=True)
+    write_key(keys / "alice.key", new_private_key())
+    assert run.rename_member(order, "alice", "al") == run.OK
+    assert (keys / "al.key").samefile(keys / "alice.key")
+    found = values(order)
+    assert found["lab"]["host"]["printer"]["behind"] == "al"
+    assert found["cluster"]["red"]["member"] == {
+        "al": {"address": "10.0.1.2", "ciders": ["192.168.1.0/24"]},
+        "bob": {"exit_node": "al"},
+    }
+
+
+def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
+    """Its host would get another address, or a key that nobody knows."""
+    first = Order(order.inventory, order.build)
+    lock = order.inventory.with_suffix(".lock")
+    lock.write_text('[given.red]\nbob = ["10.0.1.77"]\n')
+    assert run.rename_member(first, "bob", "bobby") == run.OK
+    assert tomllib.loads(lock.read_text())["given"]["red"] == {"bobby": ["10.0.1.77"]}
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda o: run.add_member(o, "red", "alice", []), 'member "alice" is there already'),
+        (lambda o: run.add_member(o, "rde", "carol", []), 'there is no cluster "rde"\n  did you mean red?'),
+        (lambda o: run.add_cluster(o, "red", []), 'cluster "red" is there already'),
+        (lambda o: run.edit_member(o, "alcie", ["mtu=1400"]), 'there is no member "alcie"\n  did you mean alice?'),
+        (lambda o: run.edit_member(o, "alice", []), "nothing to change of alice"),
+        (lambda o: run.edit_member(o, "alice", ["mtu"]), '"mtu" is not KEY=VALUE'),
+        (lambda o: run.edit_member(o, "alice", [], unset=["mtu"]), 'member "alice" has no mtu'),
+        (lambda o: run.edit_member(o, "alice", [], (), ["ciders=10.0.0.0/8"]), 'ciders does not hold "10.0.0.0/8"'),
+        (lambda o: run.edit_member(o, "alice", ["cider_mapping=10.0.0.0/8"]), "a mapping is SEEN=REAL"),
+        (lambda o: run.edit_member(o, "alice", ["mtuu=1400"]), "is not a known key\n  did you mean mtu?"),
+        (lambda o: run.edit_member(o, "alice", ["mtu=large"]), "mtu"),
+        (lambda o: run.rename_member(o, "alice", "bob"), 'member "bob" is there already'),
+    ],
+)
+def test_a_slip_is_named_and_nothing_is_written(
+    order: Order, capsys: pytest.CaptureFixture[str], edit: Callable[[Order], int], said: str
+) -> None:
+    """A typing error would end in a traceback, or in an inventory that says something else."""
+    assert edit(order) == run.BAD_INPUT
+    assert said in capsys.readouterr().err
+    assert order.inventory.read_text() == FLEET
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n" + FLEET, FLEET.replace('"10.0.1.2"', '"10.0.1.2')])
+def test_a_half_edited_inventory_is_mended_by_hand_first(
+    order: Order, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tool would write on top of somebody's unfinished merge."""
+    order.inventory.write_text(text)
+    assert run.add_member(order, "red", "carol", []) == run.BAD_INPUT
+    assert order.inventory.read_text() == text
+    assert capsys.readouterr().err.startswith(f"{order.inventory}:")
+
+
+def test_two_editors_at_once_do_not_lose_each_others_work(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second to write would take back what the first wrote."""
+    descriptor = os.open(order.inventory.parent, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        assert run.remove_member(order, "bob", yes=True) == run.ENVIRONMENT
+    finally:
+        os.close(descriptor)
+    assert "somebody else is editing here\n  run it again when they are done" in capsys.readouterr().err
+    assert order.inventory.read_text() == FLEET
+
+
+def test_a_change_made_in_an_editor_meanwhile_is_not_written_over(
+    order: Order, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who saves the file by hand between our reading and writing would lose the change."""
+    write = editing_files._write_draft
+
+    def save_first(file: Path, draft: Path, text: str) -> None:
+        order.inventory.write_text(FLEET + "# mine\n")
+        write(file, draft, text)
+
+    monkeypatch.setattr(editing_files, "_write_draft", save_first)
+    assert run.remove_member(order, "bob", yes=True) == run.BAD_INPUT
+    assert "somebody else changed it meanwhile" in capsys.readouterr().err
+    assert order.inventory.read_text() == FLEET + "# mine\n"
+
+
+def test_no_room_leaves_the_old_files_whole(
+    order: Order, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk would cut the inventory off in the middle."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(order.inventory))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run.remove_member(order, "bob", yes=True) == run.ENVIRONMENT
+    assert "No space left on device" in capsys.readouterr().err
+    assert order.inventory.read_text() == FLEET
+    assert sorted(path.name for path in order.inventory.parent.iterdir()) == ["acme.toml"]
+
+
+def test_ctrl_c_waits_for_the_last_file(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename would stand in one file and not in the other."""
+    lock = order.inventory.with_suffix(".lock")
+    lock.write_text('[given.red]\nbob = ["10.0.1.77"]\n')
+    replace, times = os.replace, []
+
+    def interrupted(draft: Path, file: Path) -> None:
+        replace(draft, file)
+        times.append(file)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    assert run.rename_member(order, "bob", "bobby") == run.INTERRUPTED
+    assert len(times) == 2
+    assert "bobby" in values(order)["cluster"]["red"]["member"]
+    assert tomllib.loads(lock.read_text())["given"]["red"] == {"bobby": ["10.0.1.77"]}
+
+
+def test_a_member_goes_where_its_cluster_stands_and_a_cluster_gets_a_file(tmp_path: Path) -> None:
+    """In a folder, the next reader would look for it in vain."""
+    (tmp_path / "fleet.toml").write_text(FLEET.partition("[cluster.red]")[0])
+    (tmp_path / "red.toml").write_text('[cluster.red]\nnetwork = "10.0.1.0/24"\n')
+    order = Order(tmp_path, tmp_path / "build")
+    assert run.add_member(order, "red", "alice", []) == run.OK
+    assert run.add_cluster(order, "blue", ["network=10.0.2.0/24"]) == run.OK
+    assert tomllib.loads((tmp_path / "red.toml").read_text())["cluster"]["red"]["member"] == {"alice": {}}
+    assert (tmp_path / "blue.toml").read_text() == '[cluster.blue]\nnetwork = "10.0.2.0/24"\n'
+
+
+def test_the_tasks_take_what_the_help_promises(tmp_path: Path) -> None:
+    """A command of the documents would not run."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "add-member", "red", "carol"]
+    command += ["--set", "ciders=10.9.0.0/16", "--set", "mtu=1400", "--dry-run", "--inventory", "acme.toml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "+mtu = 1400" in done.stdout
