@@ -103,7 +103,7 @@ class LinuxHostNetwork:
             ]
         elif present.kind != "tun":
             raise tun.name_error(wished.device)
-        elif present.held and wished.device != self._device:
+        elif wished.device != self._device:
             raise tun.held_error(wished.device)
         table = self._table if wished.device == self._device else HostTable(wished.device)
         facts = look(wished, snapshot, table, journal)

@@ -24,19 +24,13 @@ GATEWAYS: Final = frozenset({"RTA_GATEWAY", "RTA_VIA", "RTA_MULTIPATH", "RTA_NH_
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface.
-
-    Attributes:
-        kind: the driver's word ("tun", "veth", ...), empty for hardware.
-        held: whether it carries anything: a TUN device while a process holds it.
-    """
+    """A network interface; `kind` is the driver's word ("tun", "veth", ...), empty for hardware."""
 
     index: int
     name: str
     kind: str
     up: bool
     mtu: int
-    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

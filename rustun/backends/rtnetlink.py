@@ -207,8 +207,7 @@ def _errno(answer: Any) -> int:
 
 def _link(message: Any) -> Link:
     kind = message.get(("linkinfo", "kind")) or ""
-    up, held = bool(message["flags"] & IFF_UP), bool(message.get("carrier"))
-    return Link(message["index"], message.get("ifname"), kind, up, message.get("mtu"), held)
+    return Link(message["index"], message.get("ifname"), kind, bool(message["flags"] & IFF_UP), message.get("mtu"))
 
 
 def _address(message: Any) -> tuple[int, Interface] | None:

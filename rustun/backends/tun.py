@@ -6,7 +6,9 @@ Rules of this module
      "tso4", "tso6" and "uso" packets of up to 64 KB to be cut at gso_size. Kernels under 6.2 refuse "uso".
   3. A write that the kernel refuses is one packet lost, never an exception: a peer can provoke it. Only a device that
      is gone is an error.
-  4. The device lives as long as the descriptor: whatever happens to this process, it leaves no device behind.
+  4. The device lives as long as the descriptor: whatever happens to this process, it leaves no device behind. One that
+     is there already is somebody else's, also where nobody holds it.
+  5. A device that somebody gave another name or took to another namespace is gone: rules and routes go by its name.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import struct
 from typing import Final
 
@@ -30,9 +33,13 @@ TUNSETIFF: Final = 0x400454CA
 TUNSETOFFLOAD: Final = 0x400454D0
 TUNSETVNETHDRSZ: Final = 0x400454D8
 
+SIOCGIFHWADDR: Final = 0x8927
+ARPHRD_NONE: Final = 0xFFFE  # linux/if_arp.h
+
 IFF_TUN: Final = 0x0001
 IFF_NO_PI: Final = 0x1000
 IFF_VNET_HDR: Final = 0x4000
+IFF_TUN_EXCL: Final = 0x8000
 
 TUN_F_CSUM: Final = 0x01
 TUN_F_TSO4: Final = 0x02
@@ -61,6 +68,7 @@ class LinuxTun:
         self._fd = fd
         self._name = name
         self._offloads = offloads
+        self._index = _index_of(name)
 
     @property
     def name(self) -> str:
@@ -84,7 +92,7 @@ class LinuxTun:
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         events = sum(event for _, event in poll.poll(0))
-        if events & (select.POLLERR | select.POLLNVAL):
+        if events & (select.POLLERR | select.POLLNVAL) or _index_of(self._name) != self._index:
             raise HostError(f"TUN device {self._name} is gone")
         return bool(events & select.POLLOUT)  # tun_chr_poll: a device that is down takes nothing
 
@@ -126,7 +134,7 @@ class LinuxTun:
 
 
 def open_device(name: str, offload: bool) -> LinuxTun:
-    """Create a TUN device, or attach to a persistent one of that name that nobody holds.
+    """Create a TUN device.
 
     Args:
         name: up to 15 bytes; may hold one `%d` for the kernel to number.
@@ -140,7 +148,7 @@ def open_device(name: str, offload: bool) -> LinuxTun:
     except OSError as error:
         raise _open_error(error) from error
     try:
-        request = IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+        request = IFREQ.pack(name.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
         answer = fcntl.ioctl(fd, TUNSETIFF, request)
         fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", OFFLOAD_HEADER_BYTES))
         offloads = _set_offloads(fd, offload)
@@ -148,6 +156,24 @@ def open_device(name: str, offload: bool) -> LinuxTun:
         os.close(fd)
         raise _create_error(name, error) from error
     return LinuxTun(fd, IFREQ.unpack(answer)[0].rstrip(b"\0").decode(), offloads)
+
+
+def _index_of(name: str) -> int:
+    """Return the number of the interface that has a name now, 0 where none has."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def _has_no_link_layer(name: str) -> bool:
+    """Return whether an interface may be a TUN device."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+            answer = fcntl.ioctl(any_socket, SIOCGIFHWADDR, IFREQ.pack(name.encode(), 0))
+    except OSError:  # it has just gone
+        return True
+    return bool(IFREQ.unpack(answer)[1] == ARPHRD_NONE)
 
 
 def _set_offloads(fd: int, offload: bool) -> frozenset[str]:
@@ -177,16 +203,17 @@ def _create_error(name: str, error: OSError) -> HostError | RightsError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return RightsError("no permission to create a TUN device", RIGHTS_REMEDY)
     if error.errno == errno.EBUSY:
-        return held_error(name)
+        return held_error(name) if _has_no_link_layer(name) else name_error(name)
     if error.errno in (errno.EINVAL, errno.EEXIST):
         return name_error(name)
     return HostError(f'cannot make a TUN device named "{name}": {error.strerror}')
 
 
 def held_error(name: str) -> HostError:
-    """Return the error for a TUN device that another process has."""
-    remedy = f"choose another name (--tun), or find it: sudo grep -lsw {name} /proc/[0-9]*/fdinfo/* (the first number)"
-    return HostError(f"TUN device {name} is held by a running process", remedy)
+    """Return the error for a TUN device that another process has, or that somebody made to stay."""
+    find = f"sudo grep -lsw {name} /proc/[0-9]*/fdinfo/* (the first number)"
+    remedy = f"choose another name (--tun), or find it: {find}; none: ip tuntap del dev {name} mode tun"
+    return HostError(f"TUN device {name} is held by a running process, or was made to stay", remedy)
 
 
 def name_error(name: str) -> HostError:

@@ -68,12 +68,15 @@ def test_the_printed_commands_do_what_the_client_does() -> None:
 def test_nothing_is_planned_for_a_device_that_is_somebody_elses() -> None:
     """If this fails, `--dry-run` tells an administrator to take the addresses off a card, or off another tunnel."""
     with Host():
-        shell("ip tuntap add dev rustun0 mode tun", "ip link set rustun0 up")
-        assert LinuxHostNetwork(STATE).plan(WISH).commands
+        shell("ip tuntap add dev other0 mode tun")
         with closing(open_device("rustun0", offload=False)):
-            for name, reason in (("eth0", "of another kind"), ("rustun0", "is held by a running process")):
-                with pytest.raises(HostError, match=reason):
+            taken = (("eth0", "of another kind"), ("rustun0", "held by a running process"), ("other0", "made to stay"))
+            for name, reason in taken:
+                with pytest.raises(HostError, match=reason) as planned:
                     LinuxHostNetwork(STATE).plan(replace(WISH, device=name))
+                with pytest.raises(HostError) as tried:
+                    open_device(name, offload=False)
+                assert str(planned.value) == str(tried.value)
 
 
 @in_private_namespace

@@ -8,6 +8,7 @@ import socket
 import struct
 from ipaddress import ip_interface
 
+import pytest
 from pyroute2 import IPRoute
 
 from rustun.backends import tun
@@ -15,6 +16,7 @@ from rustun.backends.base import HostState
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.errors import HostError, RightsError
+from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 IPV4 = struct.Struct("!BBHHHBBH4s4s")
@@ -196,6 +198,33 @@ def test_down_is_a_drop_and_gone_is_an_error() -> None:
             assert device.name in error.message
         else:
             raise AssertionError("the device is gone and nobody says so")
+
+
+@in_private_namespace
+def test_a_device_with_another_name_is_gone() -> None:
+    """If this fails, a client whose device was renamed says that it is connected, and its own firewall drops all."""
+    device = up("rustun0")
+    with IPRoute() as ip:
+        [index] = ip.link_lookup(ifname="rustun0")
+        ip.link("set", index=index, state="down")
+        ip.link("set", index=index, ifname="other0")
+        ip.link("set", index=index, state="up")
+        ip.link("add", ifname="rustun0", kind="veth", peer="cable")
+    with pytest.raises(HostError, match="rustun0 is gone"):
+        device.is_up()
+
+
+@in_private_namespace
+def test_a_device_that_somebody_made_to_stay_is_not_taken() -> None:
+    """If this fails, a client takes the addresses off somebody else's device, and leaves it changed."""
+    with IPRoute() as ip:
+        ip.link("add", ifname="rustun0", kind="tuntap", mode="tun")
+        ip.addr("add", index=ip.link_lookup(ifname="rustun0")[0], address="10.77.0.1", prefixlen=24)
+        before = host_picture()
+        with pytest.raises(HostError, match="made to stay") as refused:
+            HOST.open_tun("rustun0", 1500, True)
+        assert "ip tuntap del dev rustun0" in refused.value.remedy
+        assert_same(before, host_picture())
 
 
 @in_private_namespace
