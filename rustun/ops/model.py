@@ -169,12 +169,12 @@ NameChoice = Annotated[str, _one_of(NAME_CHOICES), _choice(NAME_CHOICES)]
 
 def may(description: str, *examples: object, **more: Any) -> Any:
     """Return a key that may be left out; `more` as of pydantic's Field."""
-    return Field(more.pop("default", None), description=description, examples=list(examples), **more)
+    return Field(more.pop("default", None), description=description, examples=list(examples) or None, **more)
 
 
 def must(description: str, *examples: object, **more: Any) -> Any:
     """Return a key that has to be there; `more` as of pydantic's Field."""
-    return Field(description=description, examples=list(examples), **more)
+    return Field(description=description, examples=list(examples) or None, **more)
 
 
 class WrittenTable(BaseModel):

@@ -28,7 +28,7 @@ ALLOWED = {
     "relay": CORE,
     "client": CORE,
     "admin": BASICS | {"backends.base"},
-    "ops": {"errors", "printable", "protocol", "config", "backends.base"},
+    "ops": {"durable", "errors", "printable", "protocol", "config", "backends.base"},
     "cli": CORE | {"backends", "relay", "client", "admin"},
     "__main__": {"cli"},
     "": set(),

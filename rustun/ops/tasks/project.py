@@ -57,6 +57,19 @@ def soak(_context: Context, only: str = "", minutes: str = "60", again: bool = F
     end(soaking.run(ROOT, only, limit, again=again))
 
 
+@task(help={"check": "write nothing; exit 3 when the file is not current"})
+def schema(_context: Context, check: bool = False) -> None:
+    """Make inventory/inventory.schema.json, by which editors complete and check an inventory.
+
+    Examples:
+        ./invoke schema
+        ./invoke schema --check
+    """
+    from rustun.ops import schema as making
+
+    end(making.run(ROOT, check=check))
+
+
 @task(help={"upgrade": "take the newest versions instead of those pinned so far"})
 def lock(_context: Context, upgrade: bool = False) -> None:
     """Make requirements.lock anew from pyproject.toml (needs a package index).
