@@ -121,6 +121,7 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
     crypto = read_crypto(top, folder)
     security = top.table("security_config")
     tunnel = top.table("tunnel_config")
+    tunnel.known("mtu")
     config = ClientConfig(
         identity=top.text("identity", parse_name, ""),
         servers=tuple(_read_servers(top)),
@@ -137,7 +138,6 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         legacy=tunnel.flag("legacy"),
         host=read_consent(top.table("host_config")),
     )
-    tunnel.known("mtu")
     for table in (security, tunnel, top):
         table.close()
     return config

@@ -19,6 +19,7 @@ from typing import Final
 from rustun.errors import ConfigError, Level, Problem
 from rustun.printable import SHOWN_CHARACTERS, quoted
 
+MIN_BEGINNING: Final = 3  # characters that tell which word was begun
 MAX_PROBLEMS: Final = 1000  # per file and level: more than anybody reads, little enough to keep
 
 
@@ -90,9 +91,10 @@ def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return the remedy for an unknown word: the nearest known one, else all of them."""
+    """Return the remedy for an unknown word: the nearest known one, else the one that it begins, else all of them."""
     names = sorted(known)
-    close = nearest(word, names)
+    longer = [name for name in names if len(word) >= MIN_BEGINNING and name.startswith(word)]
+    close = nearest(word, names) or (longer[0] if len(longer) == 1 else None)
     return f"did you mean {close}?" if close else f"known here: {', '.join(names)}"
 
 

@@ -1,7 +1,7 @@
 """Read a TOML file through tables that know what they were asked for.
 
-Every key that is asked for becomes known; `Table.close` reports the others, with the nearest known one. So the code
-that reads a key is the only place that lists it.
+Every key that is asked for becomes known; `Table.close` reports the others, with the table that knows them, or the
+nearest known one. So the code that reads a key is the only place that lists it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Table:
         self.values = values or {}
         self._usable = values is not None
         self._in_list = False
+        self._outermost = [self]  # this table and those that stand beside it or in it, if it is the file itself
         self._lines = lines
         self._path = path
         self._known: set[str] = set()
@@ -90,7 +91,11 @@ class Table:
         if not isinstance(value, dict):
             self.report(key, f"is {describe(value)}, not a table", f"write [{_dotted((*self._path, key))}]")
             value = None
-        return Table(self.findings, self._lines, (*self._path, key), value)
+        table = Table(self.findings, self._lines, (*self._path, key), value)
+        if not self._path:
+            self._outermost.append(table)
+            table._outermost = self._outermost
+        return table
 
     def tables(self, key: str, example: str) -> list[Table]:
         """Return the tables of the list below `key`; `example` shows one of them, for the remedy."""
@@ -127,7 +132,7 @@ class Table:
 
     def _converted(self, key: str, value: object, convert: Callable[[str], T], default: T) -> T:
         if not isinstance(value, str):
-            self.report(key, f"is {describe(value)}, not a text", f'put it in quotes: {key} = "..."', value=value)
+            self.report(key, f"is {describe(value)}, not a text", f'write a text in quotes: {key} = "..."', value=value)
             return default
         try:
             return convert(value)
@@ -137,6 +142,10 @@ class Table:
 
     def choice(self, key: str, options: tuple[str, ...], default: str) -> str:
         """Return the text below `key`, one of `options`."""
+        if not isinstance(self.values.get(key, default), str):
+            self._known.add(key)
+            self.report(key, f"is {describe(self.values[key])}, not a text", f"one of {', '.join(options)}, in quotes")
+            return default
 
         def convert(text: str) -> str:
             if text in options:
@@ -179,8 +188,15 @@ class Table:
     def close(self) -> None:
         """Report every key that nobody asked for."""
         for key in [key for key in self.values if key not in self._known]:
-            remedy = "" if self.findings.full("error") else suggestion(key, self._known)
+            remedy = "" if self.findings.full("error") else self._place_of(key) or suggestion(key, self._known)
             self.report(key, "is not a known key", remedy)
+
+    def _place_of(self, key: str) -> str:
+        """Return where a key belongs that another table knows."""
+        table = next((table for table in self._outermost if table is not self and key in table._known), None)
+        if table is None:
+            return ""
+        return f"it belongs into [{_dotted(table._path)}]" if table._path else "it belongs above the first [table]"
 
 
 def _dotted(path: tuple[str, ...]) -> str:
@@ -229,6 +245,8 @@ def _syntax_words(words: str, found: str) -> tuple[str, str]:
         return "a text is not closed on its line", "close its quote"
     if re.match(r"[\w.-]+\s*:", found):
         return "a key is followed by a colon", 'TOML has = there, as in: name = "value"'
+    if re.search(r"(^|[{,])\s*[\w.:]+/\d+\s*=", found):
+        return "a prefix stands before = without quotes", 'write it as in: "192.168.11.0/24" = "192.168.10.0/24"'
     if re.match(r"[\w.-]+\s*=\s*[^\s\"'\[{]", found):
         return "is not TOML after the =", 'texts stand in quotes, as in: name = "value"'
     # The line has a number and is not shown: it may hold a key, and the = or quote that would tell is what is wrong.
