@@ -50,6 +50,7 @@ from rustun.backends.surroundings import survey
 from rustun.errors import HostError
 
 HOSTS_HINT: Final = 'names = "off" in client.toml does without'
+HOSTS_TRIES: Final = 3  # at a file that somebody else writes meanwhile
 Refusals = Mapping[Step, str]
 
 
@@ -271,10 +272,13 @@ def _hosts(wished: HostState, facts: Facts, kept: Kept, refused: Refusals) -> _H
     before = facts.hosts
     if kept.hosts_write is not None and torn(facts.hosts, *kept.hosts_write):
         before = kept.hosts_write[0]
-    step = WriteHosts(facts.hosts_path, before, with_block(before, wished.device, wished.names))
+    step = WriteHosts(facts.hosts_path, facts.hosts, before, with_block(before, wished.device, wished.names))
     if step.after == facts.hosts:
         return _Hosts((), (), True)
-    return _Hosts((), (refused[step],), False) if step in refused else _Hosts((step,), (), True)
+    reasons = [reason for other, reason in refused.items() if isinstance(other, WriteHosts)]
+    if step in refused or len(reasons) >= HOSTS_TRIES:
+        return _Hosts((), (reasons[-1],), False)
+    return _Hosts((step,), (), True)
 
 
 def torn(text: str, before: str, after: str) -> bool:

@@ -6,7 +6,8 @@ Rules of this module
      host refused something, and after an address went, the rest is planned anew, by a new look where anything was done.
   3. A refused address, route, rule, setting, table or name is a line in the report: a host without IPv6 has the rest.
      A refused device is an error.
-  4. Without a journal nothing is set whose earlier value nobody could restore: no setting, no name.
+  4. A hosts file that somebody wrote since it was looked at is looked at again.
+  5. Without a journal nothing is set whose earlier value nobody could restore: no setting, no name.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def bring_about(wished: HostState, hands: Hands, *, keep_table: bool = False, de
                 journal.put(changes.after)
                 return Outcome(changes.report, tuple(done))
             refused |= failed
-            if len(done) > before:
+            if len(done) > before or any(isinstance(step, WriteHosts) for step in failed):
                 facts = None
     raise HostError(f"somebody undoes what is set up at {wished.device}", "look who else configures its network")
 
@@ -222,6 +223,8 @@ def _remove(step: RemoveAddress | RemoveRule, netlink: RouteSocket) -> None:
 
 
 def _write_hosts(step: WriteHosts) -> None:
+    if hosts_file.read_hosts(hosts_file.HOSTS) != step.found:  # another client, an editor: that is not to be lost
+        raise HostError(f"{step.path} changes all the time", "look who writes it")
     try:
         hosts_file.write_in_place(step.after, hosts_file.HOSTS)
     except HostError:  # the disk is full, say: a part may be there

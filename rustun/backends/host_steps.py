@@ -151,9 +151,16 @@ class DeleteTable:
 
 @dataclass(frozen=True, slots=True)
 class WriteHosts:
-    """Write the file of host names, in place."""
+    """Write the file of host names, in place.
+
+    Attributes:
+        found: what it had when this was planned.
+        before: what it had before us; something else than `found` where the last write was cut off.
+        after: what it gets.
+    """
 
     path: str
+    found: str = field(repr=False)
     before: str = field(repr=False)
     after: str = field(repr=False)
 

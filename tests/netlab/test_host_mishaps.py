@@ -7,9 +7,12 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+from rustun.backends import host_executor, hosts_file
 from rustun.backends.base import Forwarding, HostState
+from rustun.backends.host_executor import Hands
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all
+from rustun.backends.host_steps import Step, WriteHosts
 from tests.netlab.bare_host import Host
 from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
@@ -96,3 +99,35 @@ def test_a_host_without_ipv6_has_the_rest() -> None:
         network.clear()
         device.close()
         assert_same(before, host_picture())
+
+
+@in_private_namespace
+def test_what_others_write_into_the_hosts_file_meanwhile_stays() -> None:
+    """If this fails, two clients that hear the same news lose each other's names, or an administrator's line."""
+    with Host():
+        network = LinuxHostNetwork(STATE)
+        device = network.open_tun("rustun0", 1500, True)
+        lines = iter([b"10.0.9.9 printer\n", b"10.0.9.8 scanner\n"])
+
+        def write_meanwhile(step: Step, hands: Hands) -> None:
+            line = next(lines, b"") if isinstance(step, WriteHosts) else b""
+            with hosts_file.HOSTS.open("ab") as file:
+                file.write(line)
+            do(step, hands)
+
+        do = host_executor._one
+        host_executor._one = write_meanwhile
+        before = hosts_file.HOSTS.read_bytes()
+        report = network.apply(WISH)
+        assert not any("hosts" in line for line in report.warnings), report.warnings
+        assert hosts_file.HOSTS.read_text().count("bj-dev.rustun") == 1
+        network.clear()
+        device.close()
+        assert hosts_file.HOSTS.read_bytes() == before + b"10.0.9.9 printer\n10.0.9.8 scanner\n"
+        lines = iter([b"10.0.9.7 ever new\n"] * 100)
+        device = network.open_tun("rustun0", 1500, True)
+        report = network.apply(WISH)
+        assert any("/etc/hosts changes all the time" in line for line in report.warnings), report.warnings
+        assert set(report.routed) >= set(WISH.routes)
+        network.clear()
+        device.close()

@@ -87,4 +87,4 @@ def test_exits_and_rules() -> None:
 )
 def test_the_hosts_file_grows_or_is_written_anew(before: str, after: str, command: str) -> None:
     """If this fails, a dry run prints ten thousand lines of a list of blocked names, or loses them."""
-    assert WriteHosts("/etc/hosts", before, after).command(NAMES) == command
+    assert WriteHosts("/etc/hosts", before, before, after).command(NAMES) == command

@@ -12,6 +12,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from rustun.backends import route_changes
 from rustun.backends.host_snapshot import Route
 from rustun.backends.route_changes import RTM_NEWROUTE
+from rustun.backends.route_dump import HEADER, NLMSG_ERROR
 
 OIF = ("RTA_OIF", (7).to_bytes(4, sys.byteorder))
 
@@ -50,8 +51,7 @@ def test_route_as_the_library_reads_it(text: str) -> None:
 
 def test_an_answer_that_is_none_is_an_error() -> None:
     """If this fails, a strange answer of some kernel counts as success."""
-    header = route_changes.HEADER
-    refused = header.pack(36, route_changes.NLMSG_ERROR, 0, 7, 0) + (-17).to_bytes(4, sys.byteorder, signed=True)
+    refused = HEADER.pack(36, NLMSG_ERROR, 0, 7, 0) + (-17).to_bytes(4, sys.byteorder, signed=True)
     assert route_changes._answer(refused) == (7, 17)
     with pytest.raises(OSError, match="type 3"):
-        route_changes._answer(header.pack(36, 3, 0, 7, 0) + bytes(4))
+        route_changes._answer(HEADER.pack(36, 3, 0, 7, 0) + bytes(4))
