@@ -144,7 +144,7 @@ def _write_down(changes: Changes, journal: HostJournal) -> dict[Step, str]:
         known = {change.name for change in journal.kept.settings}
         needing = [step for step in changes.steps if _needs_journal(step, known, journal.kept)]
         if needing:
-            return dict.fromkeys(needing, _reason(error))
+            return {step: f"{_left_out(step)}: {_reason(error)}" for step in needing}
         journal.kept = changes.during
     return {}
 
@@ -153,6 +153,10 @@ def _needs_journal(step: Step, known: set[str], kept: Kept) -> bool:
     if isinstance(step, SetSysctl):
         return step.change.name not in known
     return isinstance(step, WriteHosts) and not kept.hosts
+
+
+def _left_out(step: Step) -> str:
+    return f"{step.change.name} is left as it is" if isinstance(step, SetSysctl) else "no names are written"
 
 
 def _carry_out(steps: Sequence[Step], hands: Hands, done: list[Step]) -> dict[Step, str]:
