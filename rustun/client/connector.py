@@ -2,7 +2,7 @@
 
 Rules of this module
   1. Every try begins with the name: an address that changed is found. Where the resolver fails, or takes its time, the
-     addresses that it gave last are tried; what it still says later joins them.
+     addresses that it gave last are tried, round after round while it is silent; what it still says later joins them.
   2. Addresses race (RFC 8305): the resolver's order, its families in turn, the next one STEP_SECONDS after the one
      before or as soon as that fails. The first that connects wins, and the others are closed.
   3. A try ends in exactly one call of `on_outcome`, unless it is cancelled; then in none.
@@ -25,6 +25,7 @@ from rustun.errors import ProtocolError
 
 CONNECT_SECONDS: Final = 10.0  # for one address
 STEP_SECONDS: Final = 0.25  # between two addresses, and before known ones stand in for the resolver; RFC 8305, 8
+AGAIN_SECONDS: Final = 1.0  # between two rounds of known addresses: a resolver that hangs does so for half a minute
 MAX_CONNECTING: Final = 16  # a network that changes all the time adds no more; the oldest gives way
 
 BeginHandshake = Callable[[Stream, Callable[[Outcome], None]], ClientHandshake]
@@ -164,9 +165,17 @@ class Connector:
             if self._waiting:
                 self._step = self._in_a_step(self._connect_next)
             return
-        if not self._connecting and not self._resolving:
-            self._server = None
-            self._on_outcome(None, self._error)
+        if self._connecting:
+            return
+        if self._resolving:
+            self._step = self._reactor.call_at(self._reactor.now() + AGAIN_SECONDS, self._try_known_again)
+            return
+        self._server = None
+        self._on_outcome(None, self._error)
+
+    def _try_known_again(self) -> None:
+        self._waiting = list(self._found)
+        self._connect_next()
 
     def _await(self, stream: Stream) -> None:
         if len(self._connecting) >= MAX_CONNECTING:

@@ -11,7 +11,7 @@ import pytest
 
 from rustun.backends.base import Endpoint, Stream
 from rustun.backends.memory import MemoryListener, MemoryNetwork, MemoryStream, VirtualReactor
-from rustun.client.connector import CONNECT_SECONDS, MAX_CONNECTING, STEP_SECONDS, Connector
+from rustun.client.connector import AGAIN_SECONDS, CONNECT_SECONDS, MAX_CONNECTING, STEP_SECONDS, Connector
 from rustun.client.handshake import CLOSED_SILENTLY, ClientHandshake, Outcome, begin_handshake
 from rustun.errors import ProtocolError
 from rustun.link.buffers import Buffers
@@ -187,6 +187,41 @@ def test_known_addresses_that_refuse_wait_for_the_resolver() -> None:
     world.connector.begin(NAMED)
     world.reactor.run_for(3.0)
     assert world.told[1:] == [["192.0.2.9"], ["192.0.2.9", "192.0.2.2"], "192.0.2.2"]
+
+
+def test_known_addresses_are_tried_again_while_the_resolver_hangs() -> None:
+    """Row 32. If this fails, a server that restarts beside a dead resolver is missed for that one's half a minute."""
+    world = World()
+    world.network.faults.names["relay.example"] = ["192.0.2.2"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.resolver_takes(30.0)
+    world.told.clear()
+    dials = world.dials()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(STEP_SECONDS + 0.01)
+    world.network.listen(Endpoint("192.0.2.2", 8080))
+    world.reactor.run_for(AGAIN_SECONDS)
+    assert world.told[1:] == [["192.0.2.2"], "192.0.2.2"]
+    assert len(dials) == 2
+
+
+def test_an_end_of_the_hanging_resolver_ends_the_try() -> None:
+    """If this fails, a try goes on for ever beside a dead server and a dead resolver, or ends twice."""
+    world = World()
+    world.network.faults.names["relay.example"] = ["192.0.2.2"]
+    world.connector.begin(NAMED)
+    world.reactor.run_for(0.1)
+    world.network.faults.names["relay.example"] = []
+    world.resolver_takes(10.0)
+    world.told.clear()
+    dials = world.dials()
+    world.connector.begin(NAMED)
+    world.reactor.run_for(60.0)
+    assert len(dials) == 10, "once a second"
+    assert [told for told in world.told if isinstance(told, tuple)] == [
+        ("cannot connect to 192.0.2.2:8080: Connection refused",)
+    ]
 
 
 def test_an_answer_that_comes_after_the_race_is_kept_for_the_next() -> None:

@@ -1,0 +1,125 @@
+"""A server that is known by its name alone, and moves: real processes, both IP versions, a tap as witness.
+
+                   198.18.1.2            198.18.1.1
+      client eth0 ---------------------------------- eth0 world   203.0.113.7, .8; 2a00:8::8: the server at its time
+                   2a00:1::2             2a00:1::1                2a00:8::7: leads nowhere
+
+A member offers 203.0.113.0/24 and 2a00:8::/32, so that each of these addresses has to be kept outside of the tunnel.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.packet import Packet
+
+from netlab.namespaces import replace_hosts_file
+from tests.netlab.host_picture import assert_same, host_picture, settle
+from tests.netlab.own_world import in_own_world
+from tests.netlab.running import PORT, SERVER, SERVER_TOML, Running, write_client_toml
+from tests.netlab.site import Machine, Tap, cable
+
+NAME, HOSTS = "vpn.example", Path("/run/hosts")
+NOWHERE, SECOND4, SECOND6 = "2a00:8::7", "203.0.113.8", "2a00:8::8"
+COVERED = ["203.0.113.0/24", "2a00:8::/32"]
+COMMON = {"cluster": "acme", "mask": "255.255.255.0", "gateway": "10.0.1.254"}
+
+
+class World(ExitStack):
+    """The machines of the picture, and what runs there; use as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        replace_hosts_file({})
+        self.client, self.world = Machine("client"), Machine("world")
+        cable(self.client, "eth0", self.world, "eth0")
+        self.client.interface("eth0", "198.18.1.2/24", "2a00:1::2/64")
+        self.world.interface("eth0", "198.18.1.1/24", "2a00:1::1/64")
+        self.world.interface("lo", f"{SERVER}/32", f"{SECOND4}/32", f"{SECOND6}/128")
+        self.world.ip(f"route add blackhole {NOWHERE}")
+        self.client.routes(**{"default": "198.18.1.1", "::/0": "2a00:1::1"})
+        self.tap = self.enter_context(Tap(self.world, "eth0"))
+
+    def name(self, *addresses: str) -> None:
+        """Let the server's name lead to these addresses; with none, a resolver is asked that is out of reach."""
+        HOSTS.write_text("".join(f"{address} {NAME}\n" for address in addresses))
+
+    def serve(self, number: int, *addresses: str) -> Running:
+        """Start a server at these addresses; `number` is that of the client's tunnel addresses."""
+        entries = [
+            {**COMMON, "identity": "m0", "private_ip": f"10.0.1.{number}", "private_ip6": f"fd00:1::{number}/64"},
+            {**COMMON, "identity": "m1", "private_ip": "10.0.1.9", "ciders": COVERED},
+        ]
+        (self._folder / "routes.json").write_text(json.dumps(entries))
+        listening = json.dumps([f"[{one}]:{PORT}" if ":" in one else f"{one}:{PORT}" for one in addresses])
+        (self._folder / "server.toml").write_text(SERVER_TOML.replace(f'"{SERVER}:{PORT}"', listening))
+        return self._keep(Running("server", self._folder, ["serve"], self.world.namespace))
+
+    def connect(self) -> Running:
+        """Start the client, which knows the server's name."""
+        file = write_client_toml(self._folder, "m0", "")
+        file.write_text(file.read_text().replace(SERVER, NAME))
+        return self._keep(Running("client", self._folder, ["connect", "--config", file.name], self.client.namespace))
+
+    def is_set_up(self, client: Running, remote: str, number: int) -> None:
+        """Wait until a session with that address stands, and see that the host has what belongs to it."""
+        own = [f"10.0.1.{number}/24", f"fd00:1::{number}/64"]
+        client.until(lambda status: remote in status["remote"] and status["addresses"] == own)
+        client.until(lambda status: set(COVERED) <= set(status["routes"]))
+        addresses = self.client.run("ip", "-o", "address", "show", "rustun0")
+        assert addresses.count("inet ") == addresses.count("inet6 ") == 1, addresses
+        assert all(one in addresses for one in own), addresses
+        assert self.way(remote) == "eth0"
+        assert {self.way("203.0.113.99"), self.way("2a00:8::99")} == {"rustun0"}
+
+    def way(self, address: str) -> str:
+        """Return the interface that the client's host uses for an address."""
+        words = self.client.run("ip", "route", "get", address).split()
+        return words[words.index("dev") + 1]
+
+    def _keep(self, running: Running) -> Running:
+        self.callback(running.kill)
+        return running
+
+
+def begins(address: str, packet: Packet) -> bool:
+    """Return whether a connection to this address begins."""
+    network = packet.getlayer(IPv6 if ":" in address else IP)
+    return network is not None and network.dst == address and TCP in packet and packet[TCP].flags == "S"
+
+
+@in_own_world
+def test_a_server_that_moves_is_found_by_its_name(tmp_path: Path) -> None:
+    """Row 32. If this fails, a server that moved, an IPv6 address that is dead, or a dead resolver cuts members off."""
+    with World(tmp_path) as world:
+        world.name()
+        world.client.do(settle)
+        before = world.client.do(host_picture)
+        world.name(NOWHERE, SERVER)
+        server, client = world.serve(1, SERVER), world.connect()
+        world.is_set_up(client, SERVER, 1)
+        world.tap.until(partial(begins, SERVER))
+        asked = [to for packet in world.tap.seen for to in (NOWHERE, SERVER) if begins(to, packet)]
+        assert asked == [NOWHERE, SERVER], "side by side: before the kernel repeats the first, a second later"
+
+        server.end(signal.SIGKILL)
+        world.name(SECOND6, SECOND4)
+        server = world.serve(2, SECOND4, SECOND6)
+        world.is_set_up(client, SECOND6, 2)
+        world.name()
+        server.end(signal.SIGKILL)
+        client.until_logged("trying again")
+        world.tap.now().clear()
+        world.serve(3, SECOND4, SECOND6)
+        world.is_set_up(client, SECOND6, 3)
+        assert "trying the addresses known from earlier" in client.log
+        world.tap.until(partial(begins, SECOND6))
+        assert client.end(signal.SIGTERM) == 0, client.log
+        assert_same(before, world.client.do(host_picture), "the client's host")
