@@ -43,6 +43,9 @@ class TomlLines:
             first.setdefault(path, line)
         return first
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._first
+
     def line(self, path: Path, value: object = None) -> int:
         """Return the line, from 1, of the key at `path`; 0 when neither it nor a table around it is there.
 

@@ -38,3 +38,26 @@ def gen_config(
     from rustun.ops import generate
 
     end(generate.run(Path(inventory), Path(out) if out else None, ROOT, check=check, diff=diff, as_json=json))
+
+
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "strict": "warnings end with exit code 3",
+        "accept": "write all findings but errors into the baseline beside the inventory",
+        "json": JSON_HELP,
+    }
+)
+def lint(
+    _context: Context, inventory: str = INVENTORY, strict: bool = False, accept: bool = False, json: bool = False
+) -> None:
+    """Judge the inventory: what contradicts itself, what is legal and seldom meant, who comes in too easily.
+
+    Examples:
+        ./invoke lint
+        ./invoke lint --inventory inventory/acme --strict --json
+        ./invoke lint --accept
+    """
+    from rustun.ops.linting import run
+
+    end(run.run(Path(inventory), ROOT / "build", strict=strict, accepting=accept, as_json=json))
