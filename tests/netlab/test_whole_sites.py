@@ -1,9 +1,11 @@
-"""Whole rustun processes: two sites of one range, and a laptop that leaves by one of them behind a kill switch.
+"""Whole rustun processes: two sites of one range, an office that masquerades, a laptop with an exit and a kill switch.
 
       a 192.168.10.5 -- site-a ----+                        +---- site-b -- b 192.168.10.7
         seen as 192.168.11.5       |  198.18.N.2            |       seen as 192.168.12.7
                                    +------ internet --------+
                     laptop --------+       203.0.113.7 (server), 8.8.8.8, 2001:4860::8
+                                   |
+                                   +---- office -- desk 172.16.5.7
 """
 
 from __future__ import annotations
@@ -19,16 +21,26 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
+from netlab.namespaces import replace_hosts_file
+from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.own_world import in_own_world
 from tests.netlab.running import SERVER, SERVER_TOML, Running, write_client_toml
 from tests.netlab.site import Machine, Tap, cable, exchange, transfer
 
 EXITS = ["0.0.0.0/0", "::/0"]
+DESK = ["172.16.5.0/24", "fd77::/64"]
 MEMBERS = {
-    "site-a": (1, ["192.168.11.0/24", "fd11::/64"], "{}"),
+    "site-a": (1, ["192.168.11.0/24", "fd11::/64"], ""),
     "site-b": (2, ["192.168.12.0/24", "fd12::/64", *EXITS], "offer_exit = true"),
-    "laptop": (3, [], 'exit_node = "site-b"\nkill_switch = true'),
+    "laptop": (3, [], 'exit_node = "site-b"\nkill_switch = true\nnames = "hosts"'),
+    "office": (4, DESK, ""),
 }
+LANS = {  # the gateway's place and its host's
+    "site-a": (("192.168.10.1/24", "fd10::1/64"), ("192.168.10.5/24", "fd10::5/64")),
+    "site-b": (("192.168.10.1/24", "fd10::1/64"), ("192.168.10.7/24", "fd10::7/64")),
+    "office": (("172.16.5.1/24", "fd77::1/64"), ("172.16.5.7/24", "fd77::7/64")),
+}
+OPTIONS = {"office": [*(word for lan in DESK for word in ("--gateway", lan)), "--masq"]}  # in place of a [host_config]
 SITE = """
 gateway = ["192.168.10.0/24", "fd10::/64"]
 cider_mapping = {{ "192.168.1{number}.0/24" = "192.168.10.0/24", "fd1{number}::/64" = "fd10::/64" }}
@@ -54,14 +66,29 @@ class World(ExitStack):
             )
         (folder / "server.toml").write_text(SERVER_TOML)
         (folder / "routes.json").write_text(json.dumps(entries))
+        replace_hosts_file({})
         self._run("server", ["serve"], self.internet)
+        self._before = {identity: machine.do(self._picture) for identity, machine in self.machines.items()}
+
+    def end_all(self, *clients: Running) -> None:
+        """Stop these clients in order, and compare all hosts with what they were before them."""
+        for client in clients:
+            assert client.end(signal.SIGTERM) == 0, client.log
+        for identity, machine in self.machines.items():
+            assert_same(self._before[identity], machine.do(host_picture), identity)
+
+    @staticmethod
+    def _picture() -> list[str]:
+        settle()
+        return host_picture()
 
     def client(self, identity: str) -> Running:
         """Start a member's client, and wait until it has a session and the host is set up."""
         number, ciders, more = MEMBERS[identity]
-        host = (SITE.format(number=number) if ciders else "") + more.replace("{}", "")
-        file = write_client_toml(self._folder, identity, host)
-        running = self._run(identity, ["connect", "--config", file.name], self.machines[identity])
+        mapped = ciders and identity not in OPTIONS
+        file = write_client_toml(self._folder, identity, (SITE.format(number=number) if mapped else "") + more)
+        arguments = ["connect", "--config", file.name, *OPTIONS.get(identity, [])]
+        running = self._run(identity, arguments, self.machines[identity])
         running.until_online()
         return running
 
@@ -71,13 +98,13 @@ class World(ExitStack):
         machine.interface("eth0", f"198.18.{number}.2/24", f"2a00:{number}::2/64")
         self.internet.interface(identity, f"198.18.{number}.1/24", f"2a00:{number}::1/64")
         machine.routes(**{"default": f"198.18.{number}.1", "::/0": f"2a00:{number}::1"})
-        if MEMBERS[identity][1]:
+        if identity in LANS:
+            near, far = LANS[identity]
             host = self.hosts[identity] = Machine(f"host of {identity}")
             cable(machine, "eth1", host, "eth0")
-            machine.interface("eth1", "192.168.10.1/24", "fd10::1/64")
-            last = 5 if number == 1 else 7
-            host.interface("eth0", f"192.168.10.{last}/24", f"fd10::{last}/64")
-            host.routes(**{"default": "192.168.10.1", "::/0": "fd10::1"})
+            machine.interface("eth1", *near)
+            host.interface("eth0", *far)
+            host.routes(**dict(zip(("default", "::/0"), (one.partition("/")[0] for one in near), strict=True)))
 
     def _run(self, name: str, arguments: list[str], machine: Machine) -> Running:
         running = Running(name, self._folder, arguments, machine.namespace)
@@ -87,9 +114,10 @@ class World(ExitStack):
 
 @in_own_world
 def test_two_sites_of_one_range_and_a_way_out(tmp_path: Path) -> None:
-    """If this fails, the parts of a gateway work each for itself, and not together."""
+    """If this fails, the parts of a gateway work each for itself and not together, or leave something behind."""
     with World(tmp_path) as world:
         clients = {identity: world.client(identity) for identity in ("site-a", "site-b")}
+        masquerades(world, clients["site-a"])
         a, b = world.hosts["site-a"], world.hosts["site-b"]
         for client, far in zip(clients.values(), ("site-b", "site-a"), strict=True):
             client.until(partial(names, far))
@@ -113,9 +141,25 @@ def test_two_sites_of_one_range_and_a_way_out(tmp_path: Path) -> None:
                         program.sendto(b"in clear", (address, 53))
                     except OSError:
                         continue
-            world.client("laptop").until(has_exit)
+            laptop = world.client("laptop")
+            laptop.until(has_exit)
+            assert machine.run("getent", "hosts", "site-a.rustun").split() == ["fd00:1::1", "site-a.rustun"]
             assert transfer(machine, world.internet, "8.8.8.8")[0] == "198.18.2.2"
             assert {strange for strange in map(beside_the_tunnel, detector.now()) if strange} == set()
+        world.end_all(laptop, *clients.values())
+
+
+def masquerades(world: World, a_member: Running) -> None:
+    """See a member through the office's gateway, and end that one in order."""
+    office, member, desk = world.client("office"), world.machines["site-a"], world.hosts["office"]
+    a_member.until(lambda status: set(DESK) <= set(status["routes"]))
+    office.until(partial(names, "site-a"))
+    assert transfer(member, desk, "172.16.5.7") == ("172.16.5.1", "172.16.5.7")
+    assert exchange(member, desk, "fd77::7") == ("fd77::1", "fd77::7")
+    assert transfer(desk, member, "10.0.1.1") == ("172.16.5.7", "10.0.1.1"), "what the LAN sends stays as it is"
+    assert exchange(desk, member, "fd00:1::1") == ("fd77::7", "fd00:1::1")
+    assert office.status()["warnings"] == []
+    assert office.end(signal.SIGTERM) == 0, office.log
 
 
 def names(member: str, status: dict[str, Any]) -> bool:
