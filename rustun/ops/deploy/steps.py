@@ -26,18 +26,19 @@ SCRIPTS: Final = {"rustun": "rustun.cli:main"}  # as [project.scripts] has it
 OWNERSHIP: Final = ("mode", "owner", "group")
 
 
-def plan_host(facts: Json, wish: HostWish, release: Release, now: float) -> HostPlan:
+def plan_host(facts: Json, wish: HostWish, release: Release, now: float, number: int) -> HostPlan:
     """Return the steps from what a host is like to what it shall be like.
 
     Args:
         facts: as far/facts.py tells them.
         release: the one that the wish names, as this host would install it.
         now: unix seconds, to judge the host's clock by.
+        number: of the deployment that this is part of.
     """
     newest = max((entry["number"] for entry in facts["generations"]), default=0)
     last = next((entry["manifest"] for entry in facts["generations"] if entry["number"] == newest), None)
     changes = _Changes(facts, wish, last)
-    steps = tuple(changes.steps(release) if wish.services or wish.files else changes.leave())
+    steps = tuple(changes.steps(release, number) if wish.services or wish.files else changes.leave())
     problems = tuple(unfit(facts, wish, release)) if steps else ()
     notes = (*drift_notes(facts, wish, last), *clock_note(facts, now))
     return HostPlan(wish, newest, steps, problems, notes, tuple(changes.notices()))
@@ -64,15 +65,14 @@ class _Changes:
         known = self.before["files"].get(path)
         return known is None or known["digest"] != self.wish.files[path].digest
 
-    def steps(self, release: Release) -> Iterator[Json]:
+    def steps(self, release: Release, number: int) -> Iterator[Json]:
         """Yield all steps, in order."""
         body = [*self._prepare(release), *self._stop(), *self._change_files(), *self._start()]
         if not body and self.last == self.wish.manifest():
             return
         yield from body
-        number = max((entry["number"] for entry in self.facts["generations"]), default=0) + 1
         yield {"do": "record", "generation": number}
-        yield from self._prune()
+        yield from self._prune(number)
 
     def leave(self) -> Iterator[Json]:
         """Yield the steps that leave nothing of ours behind; none on a host where nothing of ours is."""
@@ -156,8 +156,8 @@ class _Changes:
         of_role = {"identity": service.identity} if service.identity else {"members": service.members}
         return {**step, **of_role, "seconds": VERIFY_SECONDS}
 
-    def _prune(self) -> Iterator[Json]:
-        entries = self.facts["generations"]
+    def _prune(self, number: int) -> Iterator[Json]:
+        entries = [entry for entry in self.facts["generations"] if entry["number"] != number]
         kept = entries[max(0, len(entries) - KEEP_GENERATIONS + 1) :]
         used = {self.wish.release, *(entry["manifest"]["release"] for entry in kept)}
         releases = [digest for digest in self.facts["releases"] if digest not in used]

@@ -20,7 +20,7 @@ from typing import Final
 
 from rustun import __version__
 from rustun.ops.deploy.far.system import CONFIG, STATE, UNITS
-from rustun.ops.deploy.records import HostWish, Json, WishedFile, WishedFolder, WishedService
+from rustun.ops.deploy.records import HostWish, WishedFile, WishedFolder, WishedService
 from rustun.ops.filenames import SECRETS, SHARED_KEY, client_file, server_file
 from rustun.ops.fleet import Member, Server
 from rustun.ops.render import RenderPlan
@@ -162,13 +162,29 @@ def _folders(paths: Iterable[str], *, serves: bool) -> Iterator[tuple[str, Wishe
     yield from ((folder, usual.get(folder, WishedFolder("0755"))) for folder in sorted(needed))
 
 
-def with_hosts(wish: HostWish, hosts: Mapping[str, Iterable[str]]) -> tuple[HostWish, bytes]:
-    """Return a server's wish with the list of the fleet's hosts, and that list's bytes.
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Which hosts a fleet has, as its servers keep it.
 
-    Args:
-        hosts: names on each host, by how it is reached.
+    Attributes:
+        hosts: names on each host, by how it is reached; those too that have left the inventory and are not cleared yet.
+        leaving: those that are being cleared.
     """
-    document: Json = {"schema": 1, "hosts": {ssh: sorted(names) for ssh, names in hosts.items()}}
-    data = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-    file = WishedFile(hashlib.sha256(data).hexdigest(), mode="0600")
-    return replace(wish, files={**wish.files, HOSTS_FILE: file}), data
+
+    hosts: Mapping[str, Iterable[str]]
+    leaving: frozenset[str] = frozenset()
+
+    def document(self, *, all_left: bool) -> bytes:
+        """Return the list as servers have it; when all of `leaving` have left, without them."""
+        hosts = {ssh: sorted(names) for ssh, names in self.hosts.items() if not (all_left and ssh in self.leaving)}
+        return (json.dumps({"schema": 1, "hosts": hosts}, indent=1, sort_keys=True) + "\n").encode()
+
+    def on(self, wish: HostWish, *, all_left: bool) -> HostWish:
+        """Return a server's wish with the list."""
+        file = WishedFile(hashlib.sha256(self.document(all_left=all_left)).hexdigest(), mode="0600")
+        return replace(wish, files={**wish.files, HOSTS_FILE: file})
+
+    def contents(self) -> dict[str, bytes]:
+        """Return the bytes of both lists, by digest."""
+        lists = (self.document(all_left=all_left) for all_left in (False, True))
+        return {hashlib.sha256(data).hexdigest(): data for data in lists}

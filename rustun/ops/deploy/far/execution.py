@@ -85,7 +85,7 @@ class Execution:
 
     def _take(self, step: Json) -> bool:
         path = step.get("path", "")
-        if path and (not path.startswith(OURS) and path != CONFIG or ".." in path.split("/")):
+        if path and (not f"{path}/".startswith(OURS) or ".." in path.split("/")):
             raise StepError(f"{path} is no place of ours")
         takers: dict[str, Callable[[Json], bool]] = {
             "user": self._user,
@@ -213,7 +213,7 @@ class Execution:
         return True
 
     def _record(self, step: Json) -> bool:
-        """Keep the manifest and a copy of every file as the next generation."""
+        """Keep the manifest and a copy of every file as a generation, in place of one of the same number."""
         place = self._system.at(f"{STATE}/{step['generation']}")
         draft = beside(place, NEW)
         self._undo.append(lambda: shutil.rmtree(draft, ignore_errors=True))
@@ -225,6 +225,11 @@ class Execution:
         with open(f"{draft}/manifest.json", "w") as file:
             json.dump(self._manifest, file, indent=1, sort_keys=True)
         os.sync()
+        if os.path.isdir(place):
+            old = beside(place, OLD)
+            os.rename(place, old)
+            self._undo.append(lambda: os.rename(old, place))
+            self._finish.append(lambda: shutil.rmtree(old, ignore_errors=True))
         os.rename(draft, place)
         self._undo.append(lambda: shutil.rmtree(place))
         return True
@@ -269,5 +274,5 @@ def sweep(system: System) -> None:
                 if name.startswith((NEW, OLD)):
                     os.unlink(os.path.join(folder, name))
     for name in names(system.at(STATE)):
-        if name.startswith(NEW):
+        if name.startswith((NEW, OLD)):
             shutil.rmtree(system.at(f"{STATE}/{name}"), ignore_errors=True)
