@@ -24,6 +24,7 @@ import os
 import re
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 SO_NETNS_COOKIE: Final = 71  # asm-generic/socket.h, kernel 5.14: unlike an inode, never given twice
 SETTING: Final = re.compile(r"net/ipv[46]/conf/(?!\.\.?/)[^/]+/[a-z_]+")
 MAX_BYTES: Final = 256 << 20  # two hosts files
+ALONE_SECONDS: Final = 2.0  # settings and a table take another client 0.1 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +133,16 @@ class HostJournal:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other clients on this host from changing what several of them may need."""
-        if self.problem is not None:
+        """Keep other clients on this host from changing what several of them may need, if that can be had soon."""
+        try:
+            lock = _open_lock(self._folder / "host.lock") if self.problem is None else -1
+        except HostError:  # a disk that filled up meanwhile
+            lock = -1
+        if lock < 0:
             yield
             return
-        lock = _open_lock(self._folder / "host.lock")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             yield
         finally:
             os.close(lock)
@@ -195,6 +200,18 @@ def _lock(state_dir: Path, device: str) -> int:
         message = f"a running client with a device named {device} holds its journal in {state_dir}"
         raise HeldError(message, "give each network namespace a folder of its own: --state-dir DIR") from error
     return lock
+
+
+def _wait_for(lock: int) -> None:
+    """Take a lock; whoever was stopped in the middle, or is somebody else, does not hold us up for long."""
+    deadline = time.monotonic() + ALONE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(ALONE_SECONDS / 100)
+        else:
+            return
 
 
 def _open_lock(file: Path) -> int:

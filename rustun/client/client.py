@@ -49,6 +49,7 @@ from rustun.logs import EventLog, describe_bug
 from rustun.protocol.control import DirectoryEntry
 
 HOST_SHARE: Final = 0.25  # of the time that news may take at the host: in it no packet moves
+TRY_AGAIN_SECONDS: Final = 60.0  # what a host refuses: somebody else's route may be gone by then, or nft be there
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -107,7 +108,7 @@ class TunnelClient:
         self._had_session = False
         self._stopped = False
         self._apply_planned = False
-        self._news_due_at = 0.0
+        self._news_due_at = self._applied_at = 0.0
         self._device_timer: Timer | None = None
         self._pace = RepairPace()
         self._repair_timer: Timer | None = None
@@ -259,8 +260,11 @@ class TunnelClient:
         except HostError as error:
             self._on_device_gone(error)
             return
+        report = self.host_report
         if not up:
             self._repair()
+        elif (report.refused or report.warnings) and self._reactor.now() >= self._applied_at + TRY_AGAIN_SECONDS:
+            self._apply_host()
 
     def _on_device_gone(self, error: HostError) -> None:
         """Somebody took the device away: end the sessions, and make it anew until that works; a kill switch stays."""
@@ -342,6 +346,7 @@ class TunnelClient:
 
     def _apply_host(self) -> int | None:
         """Have the host as it is wished now; return how many steps that took, None where it failed."""
+        self._applied_at = self._reactor.now()
         own = self._own.ask(self.links)
         tun = self.tun
         if tun is None or self._stopped:

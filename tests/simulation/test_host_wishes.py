@@ -6,6 +6,9 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from rustun.backends.base import Forwarding, HostState
+from rustun.backends.host_snapshot import device_route
+from rustun.backends.memory.host import ETHERNET, PLAIN_HOST
+from rustun.client.client import TRY_AGAIN_SECONDS
 from rustun.config import HostConsent
 from rustun.protocol.tiers import Tier
 from tests.simulation.conftest import MakeWorld
@@ -125,3 +128,17 @@ def test_until_there_is_an_exit_traffic_in_clear_is_shown(make_world: MakeWorld)
     world.stop_server()
     world.run(PATIENCE_S)
     assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), []), "it waits for the tunnel meanwhile"
+
+
+def test_what_a_host_refused_is_tried_again(make_world: MakeWorld) -> None:
+    """If this fails, a prefix stays out of the tunnel for good, though the route that stood in its way has gone."""
+    world = make_world([entry("m1", "10.0.1.2"), entry("gw", "10.0.1.1", ciders=["192.0.2.0/24"])], tier=Tier.KEY)
+    taken = replace(PLAIN_HOST, routes=(*PLAIN_HOST.routes, device_route(ip_network("192.0.2.0/24"), ETHERNET, 4)))
+    (host,) = world.online("m1")
+    host.host_network.host = taken
+    host.monitor.change()
+    world.run(1.0)
+    assert ip_network("192.0.2.0/24") in host.client.host_report.refused
+    host.host_network.host = PLAIN_HOST
+    world.run(TRY_AGAIN_SECONDS)
+    assert ip_network("192.0.2.0/24") in host.client.host_report.routed

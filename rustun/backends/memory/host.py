@@ -129,6 +129,7 @@ class MemoryHostNetwork:
         host: what the host has beside us.
 
     Attributes:
+        host: what the host has beside us.
         state: what is wished now, None after `clear`.
         tuns: every device that was opened, oldest first.
         may_open: False makes `open_tun` fail for want of rights.
@@ -138,6 +139,7 @@ class MemoryHostNetwork:
     """
 
     def __init__(self, reactor: VirtualReactor, host: Snapshot = PLAIN_HOST) -> None:
+        self.host = host
         self.state: HostState | None = None
         self.tuns: list[MemoryTun] = []
         self.may_open = True
@@ -145,7 +147,6 @@ class MemoryHostNetwork:
         self.left: tuple[str, ...] = ()
         self.flushed = False
         self._reactor = reactor
-        self._host = host
 
     def open_tun(self, name: str, mtu: int, offload: bool) -> MemoryTun:
         """Create a device. Raises: RightsError, HostError (name taken)."""
@@ -181,7 +182,7 @@ class MemoryHostNetwork:
 
     def _judged(self, wished: HostState) -> HostReport:
         link = Link(TUN, wished.device, "tun", True, wished.mtu)
-        snapshot = replace(self._host, links=(*self._host.links, link))
+        snapshot = replace(self.host, links=(*self.host.links, link))
         accepted, refused = accept_addresses(wished, snapshot, link)
         plan = plan_routes(accepted, snapshot, link)
         return HostReport(
@@ -189,7 +190,7 @@ class MemoryHostNetwork:
             {**dict(plan.refused), **refused},
             accepted.addresses,
             elsewhere=plan.elsewhere,
-            local=local_addresses(self._host, None),
+            local=local_addresses(self.host, None),
             offers_exit=wished.forwarding.offer_exit,
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -190,3 +192,24 @@ def test_another_users_journal_says_nothing_about_the_hosts_file(
         patch.setattr(os, "fstat", of_another)
         assert journal(tmp_path).kept == replace(KEPT, hosts_write=None)
     assert file.exists()
+
+
+def test_nobody_who_holds_the_common_lock_stops_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a client that was stopped in the middle, or a hostile service, hangs every other client."""
+    monkeypatch.setattr(host_journal, "ALONE_SECONDS", 0.05)
+    first, second = journal(tmp_path), journal(tmp_path, "rustun1")
+    entered = []
+    with first.alone(), second.alone():
+        entered.append("beside")
+    with second.alone():
+        lock = os.open(tmp_path / "host.lock", os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+    for one in (first, second):
+        one.close()
+    shutil.rmtree(tmp_path)
+    tmp_path.write_text("no folder any more")
+    with first.alone():
+        entered.append("without")
+    assert entered == ["beside", "without"]
