@@ -22,7 +22,7 @@ from time import monotonic
 from rustun.backends.base import Address
 from tests.netlab.crashes import World
 from tests.netlab.running import PORT, SERVER
-from tests.netlab.site import BUFFER_BYTES, ETH_P_ALL, PATIENCE_S
+from tests.netlab.site import BUFFER_BYTES, ETH_P_ALL, PACKET_OUTGOING, PATIENCE_S
 
 GLOBAL = ("8.8.8.8", "2001:4860::8")
 SOURCES = {4: "198.18.1.2", 6: "2a00:1::2"}
@@ -35,7 +35,7 @@ KINDS = {f"udp {target} {port}" for target in GLOBAL for port in PORT_OF.values(
 KINDS |= {f"tcp {target} {TCP_PORT}" for target in GLOBAL}  # all, as the detector tells them
 SO_BINDTODEVICE = 25  # Linux
 ETH_P_ARP = 0x0806  # linux/if_ether.h
-SOL_PACKET, PACKET_STATISTICS, PACKET_OUTGOING = 263, 6, 4  # linux/if_packet.h
+SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 TCP, UDP, HOP_BY_HOP, ICMP6 = 6, 17, 0, 58
 NAMES = {TCP: "tcp", UDP: "udp"}
 

@@ -34,9 +34,11 @@ from rustun.backends.surroundings import survey
 T = TypeVar("T")
 PATIENCE_S = 10.0  # only reached where something hangs
 ETH_P_ALL = 3
+PACKET_OUTGOING = 4  # linux/if_packet.h
 BUFFER_BYTES = 4 << 20
 TRANSFER_BYTES = 20_000
 DEVICE = "rustun0"
+UNWANTED = b"not for you"
 
 
 class Machine:
@@ -130,9 +132,9 @@ class Machine:
 
 
 class Tap:
-    """Sees every packet that comes in at an interface, or leaves by it."""
+    """Sees every packet that comes in at an interface, or leaves by it; `incoming` ones alone where that is said."""
 
-    def __init__(self, machine: Machine, interface: str) -> None:
+    def __init__(self, machine: Machine, interface: str, *, incoming: bool = False) -> None:
         def open_tap() -> socket.socket:
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
@@ -140,6 +142,7 @@ class Tap:
             return tap
 
         self._socket = machine.do(open_tap)
+        self._incoming = incoming
         self.seen: list[Packet] = []
 
     def until(self, holds: Callable[[Packet], bool]) -> Packet:
@@ -152,13 +155,18 @@ class Tap:
             checked = len(self.seen)
             ready, _, _ = select.select([self._socket], [], [], PATIENCE_S)
             assert ready, f"no such packet among {[packet.summary() for packet in self.seen]}"
-            self.seen.append(Ether(self._socket.recv(1 << 16)))
+            self._take()
 
     def now(self) -> list[Packet]:
         """Return all that was seen until now."""
         while select.select([self._socket], [], [], 0)[0]:
-            self.seen.append(Ether(self._socket.recv(1 << 16)))
+            self._take()
         return self.seen
+
+    def _take(self) -> None:
+        packet, (_, _, kind, *_) = self._socket.recvfrom(1 << 16)
+        if not (self._incoming and kind == PACKET_OUTGOING):
+            self.seen.append(Ether(packet))
 
     def __enter__(self) -> Tap:
         return self
@@ -207,10 +215,21 @@ def transfer(here: Machine, there: Machine, address: str, port: int = 9000, *, b
 
 
 def dropped(gateway: Machine, here: Machine, address: str, comment: str) -> None:
-    """Send a datagram that the gateway has to drop, and wait for the drop of that comment to count it."""
+    """Send a datagram that the gateway has to drop, and wait for the drop of that comment to count it.
+
+    That it went nowhere is told by taps (`arrived_nowhere`), after something that may pass has come by them.
+    """
     before = gateway.counted(comment)
     with here.udp("::" if ":" in address else "0.0.0.0") as sender:
-        sender.sendto(b"not for you", (address, 9000))
+        sender.sendto(UNWANTED, (address, 9000))
     limit = monotonic() + PATIENCE_S
     while gateway.counted(comment) == before:  # each look takes some milliseconds
         assert monotonic() < limit, f"nothing dropped: {address}, {comment}"
+
+
+def arrived_nowhere(*taps: Tap) -> None:
+    """Fail where something that was to be dropped has come by one of these taps, or where one has seen nothing."""
+    for tap in taps:
+        seen = tap.now()
+        assert seen, "this tap was shown nothing: its silence says nothing"
+        assert not [packet.summary() for packet in seen if UNWANTED in bytes(packet)]

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,7 @@ from scapy.packet import Packet
 
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from tests.netlab.own_world import in_own_world
-from tests.netlab.site import DEVICE, Machine, Tap, cable, dropped, exchange, transfer, tunnel
+from tests.netlab.site import DEVICE, Machine, Tap, arrived_nowhere, cable, dropped, exchange, transfer, tunnel
 
 SERVER4, SERVER6, PORT = "8.8.4.4", "2a00:8::4", 8080
 GLOBAL = ("8.8.8.8", "2001:4860::8")
@@ -33,6 +34,7 @@ EXIT = replace(WISH, forwarding=Forwarding(offer_exit=True))
 KILL_SWITCH = replace(WISH, kill_switch=True, outside=(Endpoint(SERVER4, PORT), Endpoint(SERVER6, PORT)))
 UNOFFERED = "not offered to members"
 NODE_MAC = "02:00:00:00:00:09"
+REPLACED = 20
 LINK_LAYERS = (ARP, ICMPv6ND_RS, ICMPv6ND_NS, ICMPv6ND_NA, ICMPv6MLReport2)
 
 
@@ -72,9 +74,12 @@ def test_an_exit_node_leads_to_the_internet_alone(tmp_path: Path) -> None:
     assert transfer(world.member, world.internet, "2001:4860::8") == ("2a00:9::2", "2001:4860::8")
     assert exchange(world.member, world.node, "10.0.1.2") == ("10.0.1.1", "10.0.1.2")
     connected = ("9.9.9.1", "9.9.9.2", "172.16.5.7", "172.16.5.1", "2a00:9::1", "2a00:9::2")
-    for address in (*NOT_GLOBAL, *connected):
-        dropped(world.node, world.member, address, UNOFFERED)
-    assert exchange(world.internet, world.node, "9.9.9.2")[0] == "9.9.9.1"
+    with Tap(world.internet, "eth0", incoming=True) as outside, Tap(world.guest, "eth0", incoming=True) as inside:
+        for address in (*NOT_GLOBAL, *connected):
+            dropped(world.node, world.member, address, UNOFFERED)
+        assert exchange(world.internet, world.node, "9.9.9.2")[0] == "9.9.9.1"
+        assert exchange(world.node, world.guest, "172.16.5.7")[0] == "172.16.5.1"
+        arrived_nowhere(outside, inside)
 
 
 @in_own_world
@@ -108,6 +113,36 @@ def test_nothing_leaves_beside_the_tunnel(tmp_path: Path) -> None:
             if device:
                 assert exchange(node, world.member, "10.0.1.1")[1] == "10.0.1.1"
                 node.ip(f"link del {DEVICE}")
+
+
+@in_own_world
+def test_a_kill_switch_that_is_replaced_has_no_gap(tmp_path: Path) -> None:
+    """If this fails, packets leave in clear at each change of what a host with a kill switch wishes."""
+    world = Internet()
+    node, internet, ended, sent = world.node, world.internet, threading.Event(), [0]
+    exchange(node, internet, "9.9.9.1")
+
+    def send() -> None:
+        while not ended.is_set():
+            send_datagram("9.9.9.1", 5353)
+            sent[0] += 1
+
+    with Tap(internet, "eth0") as detector:
+        sending = threading.Thread(target=node.do, args=(send,))
+        sending.start()
+        try:
+            detector.until(partial(is_kind, "udp 9.9.9.1 5353"))
+            node.wish(KILL_SWITCH)
+            detector.now().clear()
+            before = sent[0]
+            for turn in range(REPLACED):
+                node.wish(replace(KILL_SWITCH, outside=KILL_SWITCH.outside[turn % 2 :]))
+        finally:
+            ended.set()
+            sending.join()
+        assert sent[0] - before > 10 * REPLACED, "too little was sent for a gap to be seen"
+        assert transfer(node, internet, SERVER6, PORT)[1] == SERVER6
+        assert {kind_of(packet) for packet in detector.now()} == {""}
 
 
 @in_own_world

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from ipaddress import ip_interface, ip_network
@@ -33,7 +34,18 @@ from rustun.errors import HostError, RightsError
 from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.own_world import in_own_world
 from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
-from tests.netlab.site import DEVICE, PATIENCE_S, Machine, Tap, cable, dropped, exchange, transfer, tunnel
+from tests.netlab.site import (
+    DEVICE,
+    PATIENCE_S,
+    Machine,
+    Tap,
+    arrived_nowhere,
+    cable,
+    dropped,
+    exchange,
+    transfer,
+    tunnel,
+)
 
 LANS = (ip_network("192.168.1.0/24"), ip_network("fd77::/64"))
 WISH = HostState(DEVICE, 1500, (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")))
@@ -105,18 +117,26 @@ def test_nothing_else_gets_through(tmp_path: Path) -> None:
     """If this fails, a member reaches networks that are not offered, or the LAN's neighbour the tunnel."""
     site = Site()
     site.gateway.wish(GATEWAY)
-    for address in ("172.16.5.7", "172.16.5.1", "fd88::7", "fd88::1"):
-        dropped(site.gateway, site.member, address, UNOFFERED)
-    for here, address in ((site.lan, "10.0.1.2"), (site.other, "fd00:1::2")):
-        dropped(site.gateway, here, address, BESIDE)
-    for address in ("172.16.5.7", "fd88::7"):
-        dropped(site.gateway, site.lan, address, NO_ROUTER)
-    site.gateway.set(**{"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"})
-    for address in ("10.0.1.1", "fd00:1::1"):
-        dropped(site.gateway, site.other, address, UNASKED)
-    site.gateway.wish(GATEWAY)  # the same wish, now that others made it a router
-    assert exchange(site.lan, site.other, "172.16.5.7") == ("192.168.1.7", "172.16.5.7")
-    assert exchange(site.member, site.lan, "192.168.1.7") == ("10.0.1.1", "192.168.1.7")
+    ends = ((site.member, DEVICE), (site.lan, "eth0"), (site.other, "eth0"))
+    with ExitStack() as stack:
+        taps = [stack.enter_context(Tap(machine, name, incoming=True)) for machine, name in ends]
+        itself = stack.enter_context(site.gateway.udp("::", 9000))
+        for address in ("172.16.5.7", "172.16.5.1", "fd88::7", "fd88::1"):
+            dropped(site.gateway, site.member, address, UNOFFERED)
+        for here, address in ((site.lan, "10.0.1.2"), (site.other, "fd00:1::2")):
+            dropped(site.gateway, here, address, BESIDE)
+        for address in ("172.16.5.7", "fd88::7"):
+            dropped(site.gateway, site.lan, address, NO_ROUTER)
+        site.gateway.set(**{"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"})
+        for address in ("10.0.1.1", "fd00:1::1"):
+            dropped(site.gateway, site.other, address, UNASKED)
+        site.gateway.wish(GATEWAY)  # the same wish, now that others made it a router
+        assert exchange(site.lan, site.other, "172.16.5.7") == ("192.168.1.7", "172.16.5.7")
+        assert exchange(site.member, site.lan, "192.168.1.7") == ("10.0.1.1", "192.168.1.7")
+        with site.member.udp() as sender:
+            sender.sendto(b"for you", ("10.0.1.2", 9000))
+        assert itself.recv(100) == b"for you", "the first that the gateway itself was given"
+        arrived_nowhere(*taps)
 
 
 @in_own_world
