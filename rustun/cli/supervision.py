@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from rustun.backends.base import Reactor, Timer
 from rustun.printable import printable
 
-TICK_SECONDS: Final = 5.0  # between looks at the status line, at most
+STATUS_SECONDS: Final = 2.0  # between looks at the status line
 SIGNS_PER_INTERVAL: Final = 3
 LOOK_SECONDS: Final = 0.05  # between looks whether a reload is over, and between tries to tell
 STATUS_CHARACTERS: Final = 300  # `systemctl status` shows one line
@@ -66,13 +66,12 @@ class Supervision:
         self._untold: deque[str] = deque()
         self._status = ""
         self._timers: dict[Callable[[], None], Timer] = {}
-        watchdog_s = manager.watchdog_s
-        self._tick_s = min(TICK_SECONDS, watchdog_s / SIGNS_PER_INTERVAL) if watchdog_s else TICK_SECONDS
 
     def ready(self) -> None:
         """Tell that it serves, and from now on that it lives."""
         self._tell(f"READY=1{self._new_status(self._vitals.headline())}")
-        self._tick()
+        self._live()
+        self._plan(STATUS_SECONDS, self._tell_status)
 
     def reloading(self) -> None:
         """Tell that the configuration is being read again, and when that is over."""
@@ -90,10 +89,13 @@ class Supervision:
             self._cancel(callback)
         self._manager.close()
 
-    def _tick(self) -> None:
-        self._plan(self._tick_s, self._tick)  # first of all: what fails below is no reason to be silent
+    def _live(self) -> None:
         if self._manager.watchdog_s:
             self._manager.send("WATCHDOG=1")
+            self._plan(self._manager.watchdog_s / SIGNS_PER_INTERVAL, self._live)
+
+    def _tell_status(self) -> None:
+        self._plan(STATUS_SECONDS, self._tell_status)
         if status := self._new_status(self._vitals.headline()):
             self._tell(status.lstrip())
 

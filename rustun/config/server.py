@@ -23,7 +23,7 @@ from rustun.printable import printable, quoted
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
-STATE_FOLDER: Final = Path("/var/lib/rustun")
+STATE_FOLDER: Final = Path("/var/lib/rustun/server")  # its user may write there, and not beside it
 DEFAULT_SOCKET: Final = "/run/rustun/server.sock"
 MAX_SOCKET_BYTES: Final = 107  # sun_path without its final zero byte
 CIPHERS: Final = ("auto", "aes256", "chacha20")

@@ -7,7 +7,8 @@
 
 Rules of this module
   1. Names are the same in build/FLEET/units/ and in /etc/systemd/system/; a host gets those that are its own.
-  2. A unit depends on the fleet's minimum_tier alone, so that no member's change touches the unit of all others.
+  2. A unit depends on the fleet's minimum_tier and on what servers bind, so that no member's change touches the unit
+     of all others.
   3. A client's keys come to it as credentials (systemd.exec(5), LoadCredential=) under the names that their files have.
   4. The name of a file may hold % and ~, that of a unit may not: an instance has : and @ there.
 """
@@ -27,6 +28,7 @@ SERVER_UNIT: Final = "rustun-server.service"
 CLIENT_UNIT: Final = "rustun-client@.service"
 PROGRAM: Final = "/opt/rustun/current/bin/rustun"
 CONFIG: Final = "/etc/rustun"
+FIRST_FREE_PORT: Final = 1024  # ip_unprivileged_port_start of a host that nobody changed
 _FILE_TO_UNIT: Final = str.maketrans("%~", ":@")
 
 
@@ -62,7 +64,10 @@ def instance(identity: str) -> str:
 
 
 def _server_units(fleet: Inventory) -> Iterator[tuple[str, str]]:
-    yield SERVER_UNIT, render(SERVER_UNIT, fleet=fleet, program=PROGRAM, folder=CONFIG)
+    bound = (endpoint for server in fleet.servers for endpoint in fleet.listen_of(server))
+    low = any(0 < endpoint.port < FIRST_FREE_PORT for endpoint in bound)
+    capability = "CAP_NET_BIND_SERVICE" if low else ""
+    yield SERVER_UNIT, render(SERVER_UNIT, fleet=fleet, program=PROGRAM, folder=CONFIG, capability=capability)
 
 
 def _client_units(fleet: Inventory) -> Iterator[tuple[str, str]]:

@@ -30,15 +30,16 @@ CLIENTS = [client_unit(identity) for identity in ("plain", "turning", "50% / é"
 FILES = {unit: unit.replace(":", "-") for unit in CLIENTS}
 PROGRAMS = (PROGRAM, "/usr/bin/install", "/bin/kill", "/bin/mkdir")
 UNITS = "etc/systemd/system"
+LOW_PORT = FLEET.replace("a.example.org:9000", "a.example.org:443")
 LIMIT_S = 60
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[FLEET, LOW_PORT], ids=["usual", "low-port"])
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the units of a fleet, systemd's own, and programs where the units want them."""
     folder = tmp_path_factory.mktemp("units")
     inventory, root = folder / "fleet.toml", folder / "root"
-    inventory.write_text(FLEET)
+    inventory.write_text(request.param)
     for name, text in units(gather(load_inventory(inventory), folder / "build")).items():
         place = root / UNITS / name
         place.parent.mkdir(parents=True, exist_ok=True)

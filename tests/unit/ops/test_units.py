@@ -96,6 +96,14 @@ def test_on_the_shared_tier_the_shared_key_is_the_usual_one(tmp_path: Path) -> N
     assert "rustun-client@turning.service.d/rustun.conf" not in units(keyring)
 
 
+@pytest.mark.parametrize(("port", "right"), [(9000, ""), (1024, ""), (1023, "CAP_NET_BIND_SERVICE")])
+def test_a_low_port_is_the_only_right_of_a_server(tmp_path: Path, port: int, right: str) -> None:
+    """A server on port 443 does not start, or every server has a right that it does not need."""
+    keyring = made(tmp_path, KEYED.replace(":9000", f":{port}"))
+    server = units(keyring)["rustun-server.service"]
+    assert settings(server, "AmbientCapabilities") == settings(server, "CapabilityBoundingSet") == [right]
+
+
 def test_a_host_gets_what_is_its_own(keyring: Keyring) -> None:
     """One server's drop-in lies on another's host, and starts the wrong configuration there."""
     first, second = keyring.inventory.servers
