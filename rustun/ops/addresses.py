@@ -4,20 +4,78 @@ Rules of this module
   1. What is written is taken as written. What was recorded earlier is kept while it fits and is free.
   2. Everybody else gets the lowest free address, in the order of writing. The network's own address, its broadcast
      address and its gateway (the last usable one, as routes.json names it) are nobody's.
-  3. The IPv6 address follows the IPv4 one: the same number within its network, or the lowest free where that is taken.
+  3. The address of a member that is gone, or that has another one now, is released: until a day that is recorded with
+     it nobody else gets it. Who comes back before gets it again. Time alone changes no record: one whose day has come
+     goes when something else changes.
+  4. The IPv6 address follows the IPv4 one: the same number within its network, or the lowest free where that is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import datetime as dt
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from rustun.backends.base import Address, Prefix
 
+Given = Mapping[str, Mapping[str, tuple[Address, ...]]]  # by cluster and identity
 Allocation = dict[str, Address | None]
 
 MAX_SEARCH: Final = 1 << 20  # addresses looked at before a network counts as full; a /12 of IPv4
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Who had an address; until that day nobody else gets it."""
+
+    identity: str
+    until: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Addresses that were given out: those in use by cluster and identity, released ones by cluster and address."""
+
+    given: Given = field(default_factory=dict)
+    released: Mapping[str, Mapping[Address, Released]] = field(default_factory=dict)
+
+    def liked(self, cluster: str, version: int) -> dict[str, Address]:
+        """Return the address of that IP version that each identity has, or had before it was released."""
+        held = self.released.get(cluster, {})
+        had = {one.identity: address for address, one in held.items() if address.version == version}
+        has = self.given.get(cluster, {}).items()
+        return had | {who: address for who, known in has for address in known if address.version == version}
+
+    def held(self, cluster: str, version: int, today: dt.date) -> list[Address]:
+        """Return the addresses of that IP version that today only those get who had them."""
+        held = self.released.get(cluster, {}).items()
+        return [address for address, one in held if address.version == version and one.until > today]
+
+    def gone(self, cluster: str, version: int, present: Container[str]) -> list[Address]:
+        """Return the addresses of that IP version that are about to be released, as their owners are gone."""
+        has = self.given.get(cluster, {}).items()
+        return [at for who, known in has for at in known if who not in present and at.version == version]
+
+    def after(self, given: Given, in_use: Container[tuple[str, Address]], today: dt.date, hold_days: int) -> Recorded:
+        """Return the record once other addresses are given out.
+
+        Args:
+            given: addresses given out now.
+            in_use: cluster and address of every member, also where they are written.
+            hold_days: how long an address is held that is not in use any more.
+        """
+        if given == self.given:
+            return self
+        until = today + dt.timedelta(days=hold_days)
+        gone = [(name, at, Released(who, until)) for name, had in self.given.items() for who in had for at in had[who]]
+        held = [(name, at, one) for name, known in self.released.items() for at, one in known.items()]
+        released: dict[str, dict[Address, Released]] = {}
+        for cluster, address, one in (*held, *gone):
+            if (cluster, address) not in in_use and one.until > today:
+                released.setdefault(cluster, {})[address] = one
+        return Recorded(given, released)
 
 
 def gateway_of(network: IPv4Network) -> IPv4Address:

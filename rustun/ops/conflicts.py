@@ -11,7 +11,6 @@ Rules of this module
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from rustun.backends.base import Address, Prefix
 from rustun.ops.addresses import free_addresses, usable
@@ -101,14 +100,14 @@ def _report_addresses(cluster: Cluster, sources: Sources) -> None:
 
 
 def _free(cluster: Cluster, network: Prefix) -> str:
-    taken = [address for member in cluster.members for address in (member.address, member.address6) if address]
+    taken = [address for member in cluster.members for address in member.addresses]
     free = next(free_addresses(network, taken), None)
     return f"{network} is full" if free is None else f"{free} is free"
 
 
 def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
     owners: dict[Prefix, Member] = {}
-    hosts = {address: member for member in cluster.members for address in _addresses(member)}
+    hosts = {address: member for member in cluster.members for address in member.addresses}
     for member in cluster.members:
         table = _entry(sources, member).table
         for prefix in member.ciders:
@@ -126,10 +125,6 @@ def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
                 table.report("cider_mapping", f"{seen} is not among the ciders", f'add "{seen}" to ciders')
             if (seen.version, seen.prefixlen) != (real.version, real.prefixlen):
                 table.report("cider_mapping", f"{seen} and {real} differ in size", "both sides need the same length")
-
-
-def _addresses(member: Member) -> Iterable[Address]:
-    return (address for address in (member.address, member.address6) if address is not None)
 
 
 def _report_lab_hosts(inventory: Inventory, sources: Sources) -> None:

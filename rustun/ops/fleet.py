@@ -11,12 +11,12 @@ Rules of this module
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from rustun.backends.base import Address, Endpoint, Prefix
 from rustun.errors import Problem
+from rustun.ops.addresses import Recorded
 from rustun.protocol.tiers import Tier
 
 
@@ -110,6 +110,11 @@ class Member:
     settings: Settings
 
     @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Its tunnel addresses."""
+        return (self.address,) if self.address6 is None else (self.address, self.address6)
+
+    @property
     def interface(self) -> IPv4Interface:
         """Its tunnel address with the cluster's prefix length."""
         return IPv4Interface((self.address, self.network.prefixlen))
@@ -155,8 +160,8 @@ class Inventory:
         minimum_tier: what the relays serve at least: key, shared or legacy.
         server_key: number of each relay's key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
-        allocated: the addresses that the inventory leaves to us, by cluster and identity; recorded.py keeps them.
-        address_hold_days: for so long a released address is given to nobody else.
+        recorded: the addresses that its lock file records.
+        to_record: those that it has to record now; the same where nothing is to be done.
         lab_hosts: in the order of writing.
         notes: warnings and notes; errors never get this far.
     """
@@ -168,8 +173,8 @@ class Inventory:
     minimum_tier: Tier
     server_key: tuple[int, ...]
     clusters: tuple[Cluster, ...]
-    allocated: Mapping[str, Mapping[str, tuple[Address, ...]]] = field(default_factory=dict, compare=False)
-    address_hold_days: int = 30
+    recorded: Recorded = field(default=Recorded(), compare=False)
+    to_record: Recorded = field(default=Recorded(), compare=False)
     lab_hosts: tuple[LabHost, ...] = ()
     notes: tuple[Problem, ...] = field(default=(), compare=False)
 

@@ -1,5 +1,8 @@
 """`invoke gen-config`: load, plan, write, and say what happened.
 
+The inventory's lock file is written before the files that have its addresses: where a run is cut off in between, the
+next one goes on with the same addresses.
+
 Facts go to standard output (text, diffs or JSON), problems to standard error. Exit codes as in tasks.py.
 """
 
@@ -13,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from rustun.errors import ConfigError, Problem, RustunError
+from rustun.ops.editing.files import InventoryFiles, editing, write_files
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
-from rustun.ops.render import RenderPlan, plan_render, write_plan
+from rustun.ops.recorded import lock_file, lock_text
+from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -28,8 +33,11 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
     started = time.monotonic()
     try:
         fleet = load_inventory(inventory)
+        lock = _changed_lock(inventory, fleet)
         plan = plan_render(fleet, out or checkout / "build" / fleet.name)
         if not check:
+            if lock:
+                _write_lock(inventory, lock)
             write_plan(plan)
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -41,13 +49,29 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
     _print_notes(fleet.notes)
     try:
         if as_json:
-            print(json.dumps(_facts(inventory, fleet, plan, written=not check), indent=2))
+            print(json.dumps(_facts(inventory, fleet, plan, lock, written=not check), indent=2))
         else:
-            _print_text(inventory, fleet, plan, time.monotonic() - started, check=check, diff=diff)
+            _print_text(inventory, fleet, plan, lock, time.monotonic() - started, check=check, diff=diff)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; what is left to flush goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return NOT_CURRENT if check and not plan.current else OK
+    return NOT_CURRENT if check and (lock or not plan.current) else OK
+
+
+def _changed_lock(inventory: Path, fleet: Inventory) -> PlannedFile | None:
+    """Return the inventory's lock file where it has to change; its name is where it is."""
+    if fleet.to_record == fleet.recorded:
+        return None
+    file = lock_file(inventory)
+    return PlannedFile(str(file), file.read_bytes() if file.exists() else None, lock_text(fleet.to_record).encode())
+
+
+def _write_lock(inventory: Path, lock: PlannedFile) -> None:
+    """Put the lock file in place. Raises: RustunError: somebody else changed it, or it cannot be written."""
+    file = Path(lock.name)
+    before = {} if lock.present is None else {file: lock.present.decode()}
+    with editing(inventory):
+        write_files(InventoryFiles(inventory, before, {file: lock.wished.decode()}))
 
 
 def _print_notes(notes: tuple[Problem, ...]) -> None:
@@ -56,24 +80,35 @@ def _print_notes(notes: tuple[Problem, ...]) -> None:
 
 
 def _print_text(
-    inventory: Path, fleet: Inventory, plan: RenderPlan, seconds: float, *, check: bool, diff: bool
+    inventory: Path,
+    fleet: Inventory,
+    plan: RenderPlan,
+    lock: PlannedFile | None,
+    seconds: float,
+    *,
+    check: bool,
+    diff: bool,
 ) -> None:
     clusters, members = _count(len(fleet.clusters), "cluster"), _count(len(fleet.members), "member")
     print(f"inventory   {_short(inventory)}: {clusters}, {members}")
+    changes = (lock, *plan.changes) if lock else plan.changes
     if diff:
-        print("".join(file.diff() for file in plan.changes), end="")
+        print("".join(file.diff() for file in changes), end="")
     for name in plan.new_secrets:
         print(f"  + {name}  {'missing' if check else 'generated, mode 0600'}")
-    for file in plan.changes:
+    for file in changes:
         print(f"  {'+' if file.kind == 'new' else '~'} {file.name}")
     for name in plan.unknown:
         print(f"  ? {name}  not generated from this inventory; left alone")
-    verdict = "nothing to change" if plan.current else f"{len(plan.changes)} to write" if check else "written"
+    current = plan.current and not lock
+    verdict = "nothing to change" if current else f"{len(changes)} to write" if check else "written"
     files = _count(len(plan.files), "file")
-    print(f"gen-config  {_short(plan.folder)}: {files}, {len(plan.changes)} changed, {seconds:.1f} s; {verdict}")
+    print(f"gen-config  {_short(plan.folder)}: {files}, {len(changes)} changed, {seconds:.1f} s; {verdict}")
 
 
-def _facts(inventory: Path, fleet: Inventory, plan: RenderPlan, *, written: bool) -> dict[str, object]:
+def _facts(
+    inventory: Path, fleet: Inventory, plan: RenderPlan, lock: PlannedFile | None, *, written: bool
+) -> dict[str, object]:
     return {
         "schema": 1,
         "inventory": str(inventory),
@@ -81,8 +116,9 @@ def _facts(inventory: Path, fleet: Inventory, plan: RenderPlan, *, written: bool
         "clusters": len(fleet.clusters),
         "members": len(fleet.members),
         "folder": str(plan.folder),
-        "current": plan.current,
+        "current": plan.current and not lock,
         "written": written,
+        "lock": {"name": str(lock_file(inventory)), "kind": lock.kind if lock else "same"},
         "files": [{"name": file.name, "kind": file.kind} for file in plan.files],
         "new_secrets": list(plan.new_secrets),
         "unknown": list(plan.unknown),

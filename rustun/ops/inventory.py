@@ -16,13 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from rustun.backends.base import Address, Prefix
 from rustun.config.findings import Complaint
 from rustun.config.names import parse_name
-from rustun.ops.addresses import allocate, gateway_of, same_number
+from rustun.ops.addresses import Allocation, Recorded, allocate, gateway_of, same_number
 from rustun.ops.conflicts import report_conflicts
 from rustun.ops.consent import report_consent
 from rustun.ops.filenames import FIRST_SERVER
@@ -39,7 +38,7 @@ from rustun.ops.fleet import (
     settled,
 )
 from rustun.ops.model import ClusterTable, FleetTable, LabHostTable, MemberTable, SettingsTable, TagTable
-from rustun.ops.recorded import Recorded, lock_file, read_recorded
+from rustun.ops.recorded import lock_file, read_recorded
 from rustun.ops.sources import Entry, Sources, read_sources
 from rustun.ops.validation import read_table
 from rustun.printable import quoted
@@ -47,7 +46,6 @@ from rustun.printable import quoted
 __all__ = ["Cluster", "Inventory", "LabHost", "Member", "Server", "Settings", "load_inventory"]
 
 NO_NETWORK: Final = IPv4Network("0.0.0.0/0")  # stands for a network that cannot be read, until the problems are raised
-NOBODY: Final[Mapping[str, Address]] = MappingProxyType({})
 UNREAD: Final = {"name": "unread", "servers": [{"address": "unread.invalid:1"}]}  # likewise of a fleet
 
 
@@ -67,8 +65,12 @@ def load_inventory(path: Path, recorded: Recorded | None = None, today: dt.date 
         sources.finish()
         raise AssertionError("a missing fleet is reported as an error")
     fleet = read_table(entry.table, FleetTable, instead=UNREAD) or FleetTable.model_validate(UNREAD)
-    earlier = sources.take(lambda: read_recorded(lock_file(path)), Recorded()) if recorded is None else recorded
-    reader = _Reader(sources, earlier, today or dt.datetime.now(dt.UTC).date(), settled(BUILT_IN, _settings(fleet)))
+    if recorded is None:
+        recorded = sources.take(lambda: read_recorded(lock_file(path)), Recorded())
+    today = today or dt.datetime.now(dt.UTC).date()
+    reader = _Reader(sources, recorded, today, fleet)
+    clusters = tuple(reader.clusters())
+    in_use = {(member.cluster, at) for one in clusters for member in one.members for at in member.addresses}
     inventory = Inventory(
         name=fleet.name,
         servers=tuple(_servers(fleet)),
@@ -76,9 +78,9 @@ def load_inventory(path: Path, recorded: Recorded | None = None, today: dt.date 
         cipher=fleet.cipher,
         minimum_tier=fleet.minimum_tier,
         server_key=fleet.server_key,
-        clusters=tuple(reader.clusters()),
-        allocated=reader.allocated,
-        address_hold_days=fleet.address_hold_days,
+        clusters=clusters,
+        recorded=recorded,
+        to_record=recorded.after(reader.allocated, in_use, today, fleet.address_hold_days),
         lab_hosts=tuple(_lab_hosts(sources)),
     )
     if entry.table.values.get("servers") == []:
@@ -116,18 +118,15 @@ class _Draft:
 
 
 class _Reader:
-    """Turns the tables of clusters and members into records; `allocated` grows with each cluster.
+    """Turns the tables of clusters and members into records; `allocated` grows with each cluster."""
 
-    Args:
-        fleet: settings that hold in the fleet.
-    """
-
-    def __init__(self, sources: Sources, recorded: Recorded, today: dt.date, fleet: Settings) -> None:
+    def __init__(self, sources: Sources, recorded: Recorded, today: dt.date, fleet: FleetTable) -> None:
         self.allocated: dict[str, dict[str, tuple[Address, ...]]] = {}
         self._sources = sources
         self._recorded = recorded
         self._today = today
         self._fleet = fleet
+        self._level = settled(BUILT_IN, _settings(fleet))
         self._tags = {entry.name: _settings(read_table(entry.table, TagTable)) for entry in sources.of_kind("tag")}
 
     def clusters(self) -> Iterator[Cluster]:
@@ -140,11 +139,11 @@ class _Reader:
             cluster = self._sources.entries.get(("cluster", name))
             if cluster is not None:
                 table = read_table(cluster.table, ClusterTable, "member") or ClusterTable()
-                level = settled(self._fleet, _settings(table))
+                level = settled(self._level, _settings(table))
                 yield self._cluster(cluster, table, list(self._drafts(entries, level)))
                 continue
             entries[0].table.report("", f"is in cluster {quoted(name)}, which has no table", f"write [cluster.{name}]")
-            for _ in self._drafts(entries, self._fleet):  # for their own problems
+            for _ in self._drafts(entries, self._level):  # for their own problems
                 pass
 
     def _drafts(self, entries: list[Entry], level: Settings) -> Iterator[_Draft]:
@@ -163,31 +162,37 @@ class _Reader:
             entry.table.report("network", "is missing", 'add network = "10.0.1.0/24"')
         name, network, network6 = entry.name, table.network or NO_NETWORK, table.network6
         addresses = self._allocate(name, network, {draft.entry.name: draft.table.address for draft in drafts})
-        addresses6: Mapping[str, Address | None] = {}
+        addresses6: Allocation = {}
+        twins: dict[str, Address] = {}
         if network6 is not None:
             twins = {who: same_number(network6, address, network) for who, address in addresses.items() if address}
             wished6 = {draft.entry.name: draft.table.address6 for draft in drafts}
             addresses6 = self._allocate(name, network6, wished6, twins)
         cluster = Cluster(name, network, network6, gateway_of(network), ())
         members = tuple(_member(draft, cluster, addresses, addresses6) for draft in drafts)
+        if given := {draft.entry.name: at for draft in drafts if (at := _given(draft, addresses, addresses6, twins))}:
+            self.allocated[name] = given
         return replace(cluster, members=members)
 
     def _allocate(
-        self,
-        cluster: str,
-        network: Prefix,
-        wished: Mapping[str, Address | None],
-        twins: Mapping[str, Address] = NOBODY,
-    ) -> Mapping[str, Address | None]:
-        """Return everybody's addresses in a network, and remember those that are not written."""
-        liked = self._recorded.liked(cluster, network.version)
-        held = self._recorded.held(cluster, network.version, self._today)
-        given = allocate(network, wished, liked, twins, held=held)
-        for who, address in given.items():
-            if address is not None and wished[who] is None:
-                known = self.allocated.setdefault(cluster, {})
-                known[who] = (*known.get(who, ()), address)
-        return given
+        self, cluster: str, network: Prefix, wished: Mapping[str, Address | None], *twins: Mapping[str, Address]
+    ) -> Allocation:
+        version = network.version
+        held = self._recorded.held(cluster, version, self._today)
+        if self._fleet.address_hold_days:
+            held += self._recorded.gone(cluster, version, wished)
+        return allocate(network, wished, self._recorded.liked(cluster, version), *twins, held=held)
+
+
+def _given(
+    draft: _Draft, addresses: Allocation, addresses6: Allocation, twins: Mapping[str, Address]
+) -> tuple[Address, ...]:
+    """Return the addresses to be recorded of a member: those that follow from nothing that is written."""
+    table, who = draft.table, draft.entry.name
+    given = [] if table.address else [addresses[who]]
+    if not table.address6 and (given or addresses6.get(who) != twins.get(who)):
+        given.append(addresses6.get(who))
+    return tuple(address for address in given if address is not None)
 
 
 def _report_name(entry: Entry) -> None:
@@ -198,9 +203,7 @@ def _report_name(entry: Entry) -> None:
         entry.table.report("", f"{what} {complaint.reason}", complaint.remedy)
 
 
-def _member(
-    draft: _Draft, cluster: Cluster, addresses: Mapping[str, Address | None], addresses6: Mapping[str, Address | None]
-) -> Member:
+def _member(draft: _Draft, cluster: Cluster, addresses: Allocation, addresses6: Allocation) -> Member:
     table, identity = draft.table, draft.entry.name
     address, address6 = addresses[identity], addresses6.get(identity)
     if address is None or (address6 is None and cluster.network6 is not None):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rustun.ops import generate
+from rustun.ops.editing.files import editing
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 
@@ -47,6 +48,60 @@ def test_diffs_show_lines_and_no_key(tmp_path: Path, capsys: pytest.CaptureFixtu
     keys = [path.read_text().strip() for path in (tmp_path / "build" / "demo" / "secrets").rglob("*.key")]
     assert len(keys) == 5
     assert not any(key in out for key in keys)
+
+
+def test_the_lock_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A member added in front would take the address of the next one, on every host but the one where it was added."""
+    fleet = '[fleet]\nname = "f"\nservers = [{ address = "a.example:1" }]\n[cluster.c]\nnetwork = "10.0.0.0/24"\n'
+    source, lock = tmp_path / "f.toml", tmp_path / "f.lock"
+
+    def said(text: str, *, check: bool = False) -> tuple[int, dict[str, object]]:
+        source.write_text(fleet + text)
+        code = generate.run(source, None, tmp_path, check=check, diff=False, as_json=True)
+        return code, json.loads(capsys.readouterr().out)
+
+    def routes() -> dict[str, str]:
+        entries = json.loads((tmp_path / "build" / "f" / "routes.json").read_text())
+        return {entry["identity"]: entry["private_ip"] for entry in entries}
+
+    code, facts = said("[cluster.c.member.m]\n", check=True)
+    assert (code, facts["lock"], lock.exists()) == (3, {"name": str(lock), "kind": "new"}, False)
+    assert said("[cluster.c.member.m]\n")[0] == 0
+    assert said("[cluster.c.member.m]\n", check=True)[0] == 0
+    two = "[cluster.c.member.a]\n[cluster.c.member.m]\n"
+    lost = lock.read_bytes()
+    code, facts = said(two)
+    assert (code, facts["lock"]) == (0, {"name": str(lock), "kind": "changed"})
+    assert routes() == {"a": "10.0.0.2", "m": "10.0.0.1"}
+    lock.write_bytes(lost)
+    code, facts = said(two, check=True)
+    assert (code, facts["current"]) == (3, False), "the lock alone is not current"
+    assert said(two)[0] == 0
+    said("[cluster.c.member.n]\n[cluster.c.member.a]\n")
+    assert routes() == {"n": "10.0.0.3", "a": "10.0.0.2"}
+    assert "[released.c]\n\"10.0.0.1\"" in lock.read_text()
+
+
+def test_a_fleet_whose_addresses_are_written_needs_no_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every inventory would get a file that says nothing."""
+    (tmp_path / "f.toml").write_text(DEMO.read_text())
+    assert generate.run(tmp_path / "f.toml", None, tmp_path, check=False, diff=False, as_json=False) == 0
+    assert not (tmp_path / "f.lock").exists(), "its IPv6 addresses follow from the written ones"
+    (tmp_path / "f.toml").write_text(DEMO.read_text().replace('address = "10.0.1.2"', 'address6 = "fd00:1::1"'))
+    assert generate.run(tmp_path / "f.toml", None, tmp_path, check=False, diff=True, as_json=False) == 0
+    assert f'+++ b/{tmp_path}/f.lock\n' in capsys.readouterr().out
+    assert (tmp_path / "f.lock").read_text().splitlines()[2:] == [
+        "[given.beijing]", 'bj-dev = ["10.0.1.2"]', 'bj-office-gw = ["fd00:1::2"]',
+    ]  # fmt: skip
+
+
+def test_an_editor_at_work_is_not_overtaken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two runs at once would each keep half of the addresses."""
+    (tmp_path / "f.toml").write_text(DEMO.read_text().replace('address = "10.0.1.2"', ""))
+    with editing(tmp_path / "f.toml"):
+        assert generate.run(tmp_path / "f.toml", None, tmp_path, check=False, diff=False, as_json=False) == 4
+    assert "somebody else is editing here" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["f.toml"]
 
 
 def test_a_broken_inventory_ends_with_two_and_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from rustun.backends.base import Endpoint
 from rustun.errors import ConfigError
+from rustun.ops.addresses import Recorded
 from rustun.ops.inventory import Inventory, load_inventory
-from rustun.ops.recorded import Recorded
 from rustun.protocol.tiers import Tier
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
