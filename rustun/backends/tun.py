@@ -22,6 +22,7 @@ import struct
 from typing import Final
 
 from rustun.backends.base import OFFLOAD_HEADER_BYTES, Buffer
+from rustun.backends.capabilities import CAP_NET_ADMIN, permitted_capabilities
 from rustun.errors import HostError, RightsError
 
 DEVICE_FILE: Final = "/dev/net/tun"
@@ -195,7 +196,13 @@ def _open_error(error: OSError) -> HostError | RightsError:
             "load the module (modprobe tun); in a container pass the device in (--device /dev/net/tun)",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return RightsError("no permission to create a TUN device", RIGHTS_REMEDY)
+        if CAP_NET_ADMIN not in permitted_capabilities():
+            return RightsError("no permission to create a TUN device", RIGHTS_REMEDY)
+        return RightsError(
+            f"{DEVICE_FILE} may not be opened: {error.strerror}",
+            f"chmod 0666 {DEVICE_FILE} is usual, since a capability guards it, or SupplementaryGroups= with its group; "
+            f"in a container pass the device in (--device {DEVICE_FILE})",
+        )
     return HostError(f"cannot open {DEVICE_FILE}: {error.strerror}")
 
 

@@ -59,10 +59,11 @@ def hide_journals() -> None:
     kernel.mount("tmpfs", str(folder), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
 
 
-def drop_capabilities() -> None:
-    """Give up every right of root, for good (capset(2), version 3, all sets empty)."""
+def drop_capabilities(kept: int = 0) -> None:
+    """Give up every right of root but those whose bits `kept` has, for good (capset(2), version 3)."""
     libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0, os.strerror(ctypes.get_errno())
+    sets = struct.pack("6I", kept, kept, 0, 0, 0, 0)
+    assert libc.capset(struct.pack("Ii", 0x20080522, 0), sets) == 0, os.strerror(ctypes.get_errno())
 
 
 def main(file: str, name: str) -> None:

@@ -13,6 +13,7 @@ from pyroute2 import IPRoute
 
 from rustun.backends import tun
 from rustun.backends.base import HostState
+from rustun.backends.capabilities import CAP_NET_ADMIN
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.errors import HostError, RightsError
@@ -89,6 +90,18 @@ def test_missing_rights_name_the_remedy() -> None:
             assert error.remedy
         else:
             raise AssertionError("opened without rights")
+
+
+@in_private_namespace
+def test_a_device_file_that_may_not_be_opened_is_named() -> None:
+    """If this fails, a service that has the capability is told to get it, and not what its device file lacks."""
+    file = STATE / "tun"
+    file.touch(mode=0)
+    tun.DEVICE_FILE = str(file)  # type: ignore[misc]
+    drop_capabilities(1 << CAP_NET_ADMIN)
+    with pytest.raises(RightsError, match="/tun may not be opened: Permission denied") as refused:
+        open_device("rustun0", True)
+    assert "SupplementaryGroups" in refused.value.remedy
 
 
 @in_private_namespace
