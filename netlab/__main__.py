@@ -43,7 +43,7 @@ def _policy(arguments: argparse.Namespace) -> int:
 def _up(arguments: argparse.Namespace) -> int:
     from netlab import commands
 
-    return commands.up(arguments.inventory, arguments.name, arguments.build)
+    return commands.up(arguments.inventory, arguments.name, arguments.build, machines=arguments.machines)
 
 
 def _keep(arguments: argparse.Namespace) -> int:
@@ -51,17 +51,21 @@ def _keep(arguments: argparse.Namespace) -> int:
 
     from netlab import keeper, runfolder
     from netlab.configuration import configure, load
+    from netlab.machines import rehearsal
     from netlab.namespaces import enter_own_world
 
     control = socket.socket(fileno=arguments.control)
     events = os.fdopen(arguments.events, "w")
     folder = runfolder.RunFolder(arguments.folder)
     inventory = load(arguments.inventory)
-    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
     logs = fresh_logs(arguments.build, folder.name)
     folder.claim(arguments.inventory, logs)
+    if arguments.machines:
+        return enter_own_world(_guarded(partial(rehearsal.keep, inventory, logs, control, events)))
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
     as_user = os.geteuid() != 0
-    return enter_own_world(_guarded(partial(keeper.keep, configured, logs, control, events, as_user=as_user)))
+    kept = partial(keeper.keep_laboratory, configured, logs, control, events, as_user=as_user)
+    return enter_own_world(_guarded(kept))
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -140,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     for printing in (demo, policy):
         printing.add_argument("--json", action="store_true")
     up.add_argument("--name", default="")
+    for staying in (up, keep):
+        staying.add_argument("--machines", action="store_true")
     keep.add_argument("--folder", type=Path, required=True)
     keep.add_argument("--control", type=int, required=True)
     keep.add_argument("--events", type=int, required=True)

@@ -24,9 +24,9 @@ def policy(inventory: Path, *, as_json: bool = False) -> int:
     return _netlab("policy", "--inventory", str(inventory), *["--json"] * as_json)
 
 
-def up(inventory: Path, *, name: str = "") -> int:
-    """Bring up a laboratory that stays until `down`; `name` tells several from one fleet apart."""
-    return _netlab("up", "--inventory", str(inventory), "--name", name)
+def up(inventory: Path, *, name: str = "", machines: bool = False) -> int:
+    """Bring up a laboratory, or real machines, until `down`; `name` tells several from one fleet apart."""
+    return _netlab("up", "--inventory", str(inventory), "--name", name, *["--machines"] * machines)
 
 
 def status(*, name: str = "", as_json: bool = False) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,36 +22,48 @@ from netlab.machines import groups
 from netlab.namespaces import need_tun_device
 from netlab.processes import CHECKOUT, environment
 from netlab.runfolder import CONTROL, KEEPER_LOG, RunFolder
+from rustun.ops.fleet import Inventory
 
 DOWN_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 10.0
 MOST_NAMESPACES: Final = 8
 
 
-def up(inventory: Path, name: str, build: Path) -> int:
-    """Start a keeper and follow it until its laboratory is up."""
+def up(inventory: Path, name: str, build: Path, *, machines: bool) -> int:
+    """Start a keeper and follow it until its laboratory is up, one of namespaces or one of real machines."""
     need_tun_device()
     fleet = load(inventory)
+    if machines:
+        _prepare_machines(fleet)
     folder = RunFolder(runfolder.root() / (name or fleet.name))
     owner = folder.owner()
     if owner is not None and owner.alive:
         raise BadInput(f'laboratory "{folder.name}" is up already', "./invoke lab-down, or give another --name")
     folder.remove()
     folder.path.mkdir(mode=0o700)
-    if not _follow(_start_keeper(inventory, folder, build), folder):
+    if not _follow(_start_keeper(inventory, folder, build, machines), folder):
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
     print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
     return EXIT_OK
 
 
-def _start_keeper(inventory: Path, folder: RunFolder, build: Path) -> int:
+def _prepare_machines(fleet: Inventory) -> None:
+    """See that real machines can be made from a fleet; make what is made once."""
+    from netlab.machines import image, network, rehearsal, tools
+
+    network.plan(rehearsal.machines_of(fleet))
+    tools.require()
+    image.prepare()
+
+
+def _start_keeper(inventory: Path, folder: RunFolder, build: Path, machines: bool) -> int:
     """Start the keeper and return the reading end of its events."""
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
         control.bind(str(folder.path / CONTROL))
         control.listen()
         command = [sys.executable, "-m", "netlab", "keep", "--inventory", str(inventory.absolute())]
-        command += ["--build", str(build.absolute())]
+        command += ["--build", str(build.absolute()), *["--machines"] * machines]
         command += ["--folder", str(folder.path), "--control", str(control.fileno()), "--events", str(writing)]
         subprocess.Popen(
             command,
@@ -90,6 +103,8 @@ def status(name: str, as_json: bool) -> int:
 
 
 def _state(node: dict[str, Any]) -> str:
+    if "state" in node:  # a real machine's
+        return str(node["state"])
     if node["pid"] is None:
         return "-"
     if node["ended"] is not None:
@@ -119,6 +134,8 @@ def execute(name: str, node: str, command: Sequence[str]) -> int:
     except OSError as error:
         raise EnvironmentLacks(f"cannot enter {node}: {error.strerror}", "run it as the user who ran lab-up") from error
     os.chdir(where if Path(where).is_dir() else "/")
+    if reply["through"]:
+        command = [*reply["through"], *["-t"] * sys.stdin.isatty(), "--", shlex.join(command)]
     return _run_here(command)
 
 

@@ -2,7 +2,9 @@
 
 Control socket: one connection, one line of JSON, one answer.
     {"do": "status"}               the laboratory's status document
-    {"do": "enter", "node": NAME}  {"flags": [...]} with as many namespace descriptors, in the order to enter them
+    {"do": "enter", "node": NAME}  {"flags": [...], "through": [...]} with as many namespace descriptors as flags, in
+                                   the order to enter them; `through` are the words that run a command line in the
+                                   node from there, none where that is the node itself
     {"do": "down"}                 takes all down, answers {"left": [...]}, ends
 While it starts it writes events as lines of JSON to `lab-up`: {"event": ..., "text": ...}.
 """
@@ -12,16 +14,19 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from netlab import kernel
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, LabError
 from netlab.lab import Files, Laboratory
-from netlab.namespaces import replace_hosts_file
+from netlab.namespaces import NetworkNamespace, replace_hosts_file
 
 SOCKETS: Final = Path("/run/rustun")
 REQUEST_BYTES: Final = 4096
@@ -29,29 +34,67 @@ REQUEST_SECONDS: Final = 2.0
 Request = dict[str, Any]
 
 
-def keep(configured: Configured, logs: Path, control: socket.socket, events: IO[str], *, as_user: bool) -> int:
-    """Bring the laboratory up, then answer requests until one says "down"; return the exit code.
+class Lab(Protocol):
+    """What can be kept: brought up once, taken down once."""
+
+    def start(self) -> None:
+        """Bring it up. Raises LabError; it has to be taken down then, too."""
+
+    def close(self) -> list[str]:
+        """Take it down and return what was left over, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where a node is entered, and the words that run a command line in it from there."""
+
+    namespace: NetworkNamespace
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A laboratory as its keeper needs it: what it is, and what to answer for it."""
+
+    lab: Lab
+    entrances: Mapping[str, Entrance]
+    status: Callable[[], Request]
+    wired: str
+    up: str
+
+
+def keep_laboratory(
+    configured: Configured, logs: Path, control: socket.socket, events: IO[str], *, as_user: bool
+) -> int:
+    """Keep a laboratory of namespaces; return the exit code. Its arguments are those of `keep`, and what to build."""
+    lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
+    replace_hosts_file(dict(lab.topology.names))
+    entrances = {name: Entrance(namespace) for name, namespace in lab.namespaces.items()}
+    wired, up = f"{len(lab.namespaces)} namespaces", "all sessions up, an echo through each"
+    return keep(Kept(lab, entrances, partial(status_document, lab), wired, up), control, events, as_user=as_user)
+
+
+def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) -> int:
+    """Bring a laboratory up, then answer requests until one says "down"; return the exit code.
 
     Args:
         control: listening socket, made outside, where people can reach it.
         events: pipe to `lab-up`; closed once the laboratory is up or has failed.
         as_user: the laboratory has a user namespace of its own, to be entered first.
     """
-    lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
-    replace_hosts_file(dict(lab.topology.names))
     began = monotonic()
     try:
         with closing(events):
-            _tell(events, "wired", f"{len(lab.namespaces)} namespaces")
-            lab.start()
-            _tell(events, "up", f"all sessions up, an echo through each, {monotonic() - began:.1f} s")
-        _serve(lab, control, as_user)
+            _tell(events, "wired", kept.wired)
+            kept.lab.start()
+            _tell(events, "up", f"{kept.up}, {monotonic() - began:.1f} s")
+        _serve(kept, control, as_user)
     except LabError as error:
         print(error, flush=True)
-        lab.close()
+        kept.lab.close()
         return error.exit_code
     except KeyboardInterrupt:
-        lab.close()
+        kept.lab.close()
     return EXIT_OK
 
 
@@ -60,7 +103,7 @@ def _tell(events: IO[str], event: str, text: str) -> None:
     events.flush()
 
 
-def _serve(lab: Laboratory, control: socket.socket, as_user: bool) -> None:
+def _serve(kept: Kept, control: socket.socket, as_user: bool) -> None:
     while True:
         connection, _ = control.accept()
         with connection:
@@ -68,27 +111,28 @@ def _serve(lab: Laboratory, control: socket.socket, as_user: bool) -> None:
             try:
                 request: Request = json.loads(connection.recv(REQUEST_BYTES))
                 if request.get("do") == "down":
-                    connection.sendall(json.dumps({"left": lab.close()}).encode())
+                    connection.sendall(json.dumps({"left": kept.lab.close()}).encode())
                     return
-                _answer(lab, connection, request, as_user)
+                _answer(kept, connection, request, as_user)
             except (OSError, ValueError):  # whoever asked went away or sent no JSON: nobody is left to be told
                 continue
 
 
-def _answer(lab: Laboratory, connection: socket.socket, request: Request, as_user: bool) -> None:
+def _answer(kept: Kept, connection: socket.socket, request: Request, as_user: bool) -> None:
     if request.get("do") == "status":
-        connection.sendall(json.dumps(status_document(lab)).encode())
-    elif request.get("do") == "enter" and request.get("node") in lab.namespaces:
-        _send_namespaces(connection, lab.namespaces[request["node"]].fileno(), as_user)
+        connection.sendall(json.dumps(kept.status()).encode())
+    elif request.get("do") == "enter" and request.get("node") in kept.entrances:
+        _send_namespaces(connection, kept.entrances[request["node"]], as_user)
     else:
-        connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(lab.namespaces)}"}).encode())
+        connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(kept.entrances)}"}).encode())
 
 
-def _send_namespaces(connection: socket.socket, network: int, as_user: bool) -> None:
+def _send_namespaces(connection: socket.socket, entrance: Entrance, as_user: bool) -> None:
     kinds = [("user", kernel.CLONE_NEWUSER)] * as_user + [("mnt", kernel.CLONE_NEWNS), ("pid", kernel.CLONE_NEWPID)]
     opened = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
     flags = [*(flag for _, flag in kinds), kernel.CLONE_NEWNET]
-    socket.send_fds(connection, [json.dumps({"flags": flags}).encode()], [*opened, network])
+    reply = json.dumps({"flags": flags, "through": entrance.through}).encode()
+    socket.send_fds(connection, [reply], [*opened, entrance.namespace.fileno()])
     for descriptor in opened:
         os.close(descriptor)
 

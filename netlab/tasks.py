@@ -56,17 +56,21 @@ def policy_test(_context: Context, inventory: str = INVENTORY, live: bool = Fals
     end(api.policy(Path(inventory), as_json=json))
 
 
-@task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP})
-def lab_up(_context: Context, inventory: str = INVENTORY, name: str = "") -> None:
+@task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP, "machines": "real Debian systems, with SSH; as root"})
+def lab_up(_context: Context, inventory: str = INVENTORY, name: str = "", machines: bool = False) -> None:
     """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.
+
+    With --machines: a real Debian for each host that the inventory's `ssh` names, booted and empty, to rehearse on what
+    will be done to the real ones. They have no way out of this machine, and `ssh` reaches them from the node "control".
 
     Examples:
         ./invoke lab-up
         ./invoke lab-up --inventory my-fleet.toml --name rehearsal
+        ./invoke lab-up --inventory my-fleet.toml --machines
     """
     from netlab import api
 
-    end(api.up(Path(inventory), name=name))
+    end(api.up(Path(inventory), name=name, machines=machines))
 
 
 @task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})
@@ -89,6 +93,7 @@ def lab_exec(_context: Context, node: str, name: str = "") -> None:
     Examples:
         ./invoke lab-exec bj-dev -- ping -c 3 10.0.1.1
         ./invoke lab-exec sh-office-gw -- sh
+        ./invoke lab-exec control -- ssh root@gw.example.com     (of machines)
     """
     command = after_dashes()
     if not command:

@@ -214,7 +214,7 @@ def _site(
     for number, (networks, hosts) in enumerate(_lans(spec, member)):
         index = LAN_INDEX + number * LAN_INDEX_STEP
         taken = {address for host in hosts for address in host.addresses}
-        gateway = tuple(_lowest_free(network, taken) for network in networks)
+        gateway = tuple(lowest_free(network, taken) for network in networks)
         bridges.append(Port(member.identity, f"lan{number}", index, next(iter(macs)), gateway))
         for place, host in enumerate(hosts, start=1):
             port = Port(member.identity, f"lan{number}p{place}", index + place, next(iter(macs)), bridge=index)
@@ -245,7 +245,8 @@ def lan_of(member: MemberSpec, address: Address) -> Prefix:
     return ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False)
 
 
-def _lowest_free(network: Prefix, taken: set[Address]) -> Interface:
+def lowest_free(network: Prefix, taken: set[Address]) -> Interface:
+    """Return the lowest host address of a network that is not taken, with its length. Raises BadInput when none is."""
     for address in islice(network.hosts(), len(taken) + 1):
         if address not in taken:
             return ip_interface(f"{address}/{network.prefixlen}")

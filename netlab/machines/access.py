@@ -53,24 +53,31 @@ def make_key() -> KeyPair:
     return KeyPair(private.decode(), key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
 
 
-def write_files(folder: Path, operator: KeyPair, hosts: Mapping[str, tuple[str, KeyPair]]) -> dict[str, Access]:
-    """Write key, known_hosts and config into `folder`; return how each machine is reached.
+@dataclass(frozen=True, slots=True)
+class SshHost:
+    """What is known of a machine before the first connection: further names, control address, host key."""
 
-    Args:
-        hosts: name -> control address and host key.
-    """
+    names: tuple[str, ...]
+    address: str
+    key: KeyPair
+
+
+def write_files(folder: Path, operator: KeyPair, hosts: Mapping[str, SshHost]) -> dict[str, Access]:
+    """Write key, known_hosts and config into `folder`; return how each machine is reached, by its name."""
     key, known_hosts, config = folder / "id_ed25519", folder / "known_hosts", folder / "config"
     key.touch(0o600)
     key.write_text(operator.private)
-    known_hosts.write_text("".join(f"{name},{address} {pair.public}\n" for name, (address, pair) in hosts.items()))
+    known_hosts.write_text("".join(f"{name},{host.address} {host.key.public}\n" for name, host in hosts.items()))
+    words = {name: " ".join((name, *host.names)) for name, host in hosts.items()}
+    own = [f"Host {words[name]}\n    HostName {host.address}\n" for name, host in hosts.items()]
     every = f"""
-Host {" ".join(hosts)}
+Host {" ".join(words.values())}
     User root
     IdentityFile {key}
     IdentitiesOnly yes
     UserKnownHostsFile {known_hosts}
     StrictHostKeyChecking yes
 """
-    config.write_text("".join(f"Host {name}\n    HostName {hosts[name][0]}\n" for name in hosts) + every)
+    config.write_text("".join(own) + every)
     config.chmod(0o644)
-    return {name: Access(name, address, PORT, key, known_hosts, config) for name, (address, _) in hosts.items()}
+    return {name: Access(name, host.address, PORT, key, known_hosts, config) for name, host in hosts.items()}

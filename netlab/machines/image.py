@@ -53,7 +53,6 @@ REMOVED: Final = ("etc/ssh/ssh_host_*", "var/cache/apt/archives/*.deb", "var/cac
 RECIPE: Final = 1  # one more whenever `_finish` or `_debootstrap` does something else
 CACHE: Final = Path("/var/cache/rustun")
 KEEP_DAYS: Final = 14  # other checkouts may use other trees
-MAKING_SECONDS: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def _debootstrap(source: Source, making: Path) -> None:
     with log.open("wb") as output:
         done = subprocess.run(
             [*alone, *command, source.suite, str(making), source.mirror],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=MAKING_SECONDS, umask=0o022, check=False,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, umask=0o022, check=False,
         )  # fmt: skip
     if done.returncode:
         words = log.read_text(errors="replace").strip()[-tools.LOG_TAIL_CHARACTERS :]

@@ -102,8 +102,6 @@ class Plug:
 class Machine:
     """A machine that can be booted, spoken to, stopped, and booted again.
 
-    `state` is "off", "booting", "running", or one line for each of its units that failed.
-
     Args:
         spec: what it is.
         ssh: how it is reached.
@@ -131,7 +129,7 @@ class Machine:
         self.namespace = namespace
         self.disk = disk
         self.log = log
-        self.state = "off"
+        self._state = "booting"
         self._spec = spec
         self._outside = outside
         self._group = group
@@ -139,9 +137,16 @@ class Machine:
         self._process: NodeProcess | None = None
         self._notices: socket.socket | None = None
 
+    @property
+    def state(self) -> str:
+        """Return off, booting, running, or "degraded: " and the units that had failed when it came up."""
+        ended = self._process is None or self._process.ended() is not None
+        return "off" if ended else self._state
+
     def start(self) -> None:
-        """Begin to boot; `wait_ready` tells when it is up."""
-        self.state = "booting"
+        """Begin to boot, also after it turned itself off; `wait_ready` tells when it is up."""
+        self.stop()
+        self._state = "booting"
         self._plug(up=True)
         self._group.mkdir()
         notices = self.disk.folder / "notify"
@@ -174,7 +179,8 @@ class Machine:
                 what = "ended while it booted" if ready else f"was not up within {seconds:.0f} s"
                 raise ExpectationFailed(f"machine {self.name} {what}", self._process.last_words())
             notice = self._notices.recv(4096)
-        self.state = self.run(_STATE).strip()
+        state, *failed = self.run(_STATE).splitlines()
+        self._state = state + ": " * bool(failed) + ", ".join(line.split()[0] for line in failed)
 
     def run(self, command: str, *, text: str = "", seconds: float = RUN_SECONDS) -> str:
         """Run a command there over SSH, by root's shell, and return what it printed.
@@ -210,7 +216,6 @@ class Machine:
         self._process.reap(monotonic() + seconds)
         self._notices.close()
         self._process = self._notices = None
-        self.state = "off"
         stayed = groups.empty(self._group)
         self._plug(up=False)
         if stayed:

@@ -20,7 +20,7 @@ from typing import Final
 from netlab import kernel, wiring
 from netlab.errors import EnvironmentLacks, ExpectationFailed
 from netlab.machines import access, groups, image, network
-from netlab.machines.access import KeyPair
+from netlab.machines.access import KeyPair, SshHost
 from netlab.machines.machine import BOOT_SECONDS, Disk, Machine, Plug
 from netlab.machines.network import CONTROL, OUTSIDE, MachineSpec
 from netlab.namespaces import NetworkNamespace
@@ -52,7 +52,7 @@ def machines(specs: Sequence[MachineSpec], logs: Path) -> Iterator[Machines]:
 
 
 class Machines:
-    """Machines of one laboratory by name, made but not booted; `lan` holds the namespaces of LAN hosts by name."""
+    """Machines of one laboratory, made but not booted; `namespaces` holds those of machines, LAN hosts and switches."""
 
     def __init__(self, specs: Sequence[MachineSpec], logs: Path) -> None:
         self.topology = network.plan(specs)
@@ -67,10 +67,9 @@ class Machines:
         shared.mkdir(parents=True)
         kernel.mount(str(tree), str(shared), "", kernel.MS_BIND)
         self._mounted = [shared]
-        self._spaces = {node.name: NetworkNamespace() for node in self.topology.nodes if node.name != CONTROL}
-        self._spaces[CONTROL] = NetworkNamespace(os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
-        wiring.build(self.topology, self._spaces)
-        self.lan = {host.name: self._spaces[host.name] for spec in specs for host in spec.lan_hosts}
+        self.namespaces = {node.name: NetworkNamespace() for node in self.topology.nodes if node.name != CONTROL}
+        self.namespaces[CONTROL] = NetworkNamespace(os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        wiring.build(self.topology, self.namespaces)
         self._machines = self._made(specs, shared, logs)
         kernel.mount(str(FOLDER / "config"), str(SSH_CONFIG), "", kernel.MS_BIND)
         self._mounted.append(SSH_CONFIG)
@@ -86,15 +85,16 @@ class Machines:
     def _made(self, specs: Sequence[MachineSpec], tree: Path, logs: Path) -> dict[str, Machine]:
         operator = access.make_key()
         keys = {spec.name: access.make_key() for spec in specs}
-        hosts = {s.name: (str(network.address(CONTROL, n)), keys[s.name]) for n, s in enumerate(specs, start=1)}
+        at = {spec.name: str(network.address(CONTROL, position)) for position, spec in enumerate(specs, start=1)}
+        hosts = {spec.name: SshHost(spec.names, at[spec.name], keys[spec.name]) for spec in specs}
         reached = access.write_files(FOLDER, operator, hosts)
         made = {}
         for position, spec in enumerate(specs, start=1):
             disk = Disk(FOLDER / spec.name)
             disk.mount(tree, spec.disk_bytes)
             self._furnish(disk, spec.name, operator, keys[spec.name])
-            plugs = [Plug(self._spaces[OUTSIDE], f"o{position}"), Plug(self._spaces[CONTROL], f"c{position}")]
-            place = (self._spaces[spec.name], self._spaces[CONTROL], disk, self.group.path / spec.name)
+            plugs = [Plug(self.namespaces[OUTSIDE], f"o{position}"), Plug(self.namespaces[CONTROL], f"c{position}")]
+            place = (self.namespaces[spec.name], self.namespaces[CONTROL], disk, self.group.path / spec.name)
             made[spec.name] = Machine(spec, reached[spec.name], *place, plugs, logs / f"{spec.name}.console")
         return made
 
@@ -130,7 +130,7 @@ class Machines:
         for mounted in reversed(self._mounted):
             kernel.unmount(str(mounted))
         left += [f"mount {line.split()[1]}" for line in _mounts() if line.split()[1].startswith(f"{FOLDER}/")]
-        for namespace in self._spaces.values():
+        for namespace in self.namespaces.values():
             namespace.close()
         kernel.unmount(str(groups.ROOT))
         return left

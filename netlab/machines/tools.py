@@ -26,7 +26,9 @@ PACKAGES: Final = {
 }
 ADMIN_FOLDERS: Final = ":/usr/local/sbin:/usr/sbin:/sbin"  # not in every PATH, and debootstrap is there
 LOG_TAIL_CHARACTERS: Final = 400
-_FILE_SYSTEMS: Final = {"overlay": "modprobe overlay", "cgroup2": "a kernel with control groups, version 2"}
+_FILE_SYSTEMS: Final = {"overlay": "modprobe overlay", "cgroup2": "boot a kernel with CONFIG_CGROUPS"}
+# What a run does first, tried in a mount namespace that ends with the trial: a container may not be allowed to.
+_TRIAL: Final = 'cd /sys/fs/cgroup && mount -t cgroup2 none . && cd "$PWD" && mkdir "$0" && rmdir "$0"'
 
 
 def require() -> None:
@@ -50,6 +52,14 @@ def require() -> None:
         _install(missing)
     if missing := _missing():
         raise EnvironmentLacks("real machines need: " + ", ".join(missing), f"apt-get install {' '.join(missing)}")
+    trial = ["unshare", "--mount", "sh", "-c", _TRIAL, f"rustun-trial-{os.getpid()}"]
+    tried = subprocess.run(trial, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        why = tried.stderr.strip().splitlines()[-1:] or ["not allowed"]
+        raise EnvironmentLacks(
+            f"real machines need control groups of their own: {why[0]}",
+            "run it on the host; in a container, start that with --privileged",
+        )
 
 
 def _missing() -> list[str]:

@@ -22,7 +22,7 @@ from tests.netlab.child import ROOT
 PATIENCE_S = 60.0  # only reached where something hangs
 MIB = 1 << 20
 LAN = (ip_interface("192.168.10.1/24"), ip_interface("fd00:10::1/64"))
-PRINTER = LanHost("printer", ip_interface("192.168.10.7/24"))
+PRINTER = LanHost("printer", (ip_interface("192.168.10.7/24"),))
 RULES = """
 add table inet t
 add chain inet t c { type filter hook input priority 0; }
@@ -33,7 +33,12 @@ add rule inet t c tcp dport 9 drop
 @on_machines
 def test_four_machines(tmp_path: Path) -> None:
     """Without this no test of a deployment says anything about real hosts."""
-    specs = [MachineSpec("server"), MachineSpec("gateway", LAN, (PRINTER,)), MachineSpec("laptop"), MachineSpec("nas")]
+    specs = [
+        MachineSpec("server"),
+        MachineSpec("gateway", lan=LAN, lan_hosts=(PRINTER,)),
+        MachineSpec("laptop"),
+        MachineSpec("nas"),
+    ]
     with machines(specs, tmp_path) as running:
         assert {machine.name: machine.state for machine in running} == {spec.name: "running" for spec in specs}
         assert [machine.run("hostname") for machine in running] == [f"{spec.name}\n" for spec in specs]
