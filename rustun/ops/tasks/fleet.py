@@ -61,3 +61,43 @@ def lint(
     from rustun.ops.linting import run
 
     end(run.run(Path(inventory), ROOT / "build", strict=strict, accepting=accept, as_json=json))
+
+
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "passphrase_file": "file whose first line is the passphrase (default: ask)",
+    }
+)
+def secrets_seal(_context: Context, inventory: str = INVENTORY, passphrase_file: str = "") -> None:
+    """Put the fleet's keys into one encrypted file (age) that may go under version control.
+
+    Where a file of recipients stands beside the inventory, each of them can open it; else who has the passphrase.
+
+    Examples:
+        ./invoke secrets-seal
+        ./invoke secrets-seal --inventory inventory/acme --passphrase-file /root/passphrase
+    """
+    from rustun.ops import sealing
+
+    end(sealing.run_seal(Path(inventory), ROOT / "build", Path(passphrase_file) if passphrase_file else None))
+
+
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "identity": "file with the private key of a recipient: of age, or OpenSSH's",
+        "passphrase_file": "file whose first line is the passphrase (default: ask)",
+    }
+)
+def secrets_open(_context: Context, inventory: str = INVENTORY, identity: str = "", passphrase_file: str = "") -> None:
+    """Write the fleet's keys that are missing here from the encrypted file; what is there stays.
+
+    Examples:
+        ./invoke secrets-open
+        ./invoke secrets-open --identity ~/.ssh/id_ed25519
+    """
+    from rustun.ops import sealing
+
+    files = [Path(file) if file else None for file in (identity, passphrase_file)]
+    end(sealing.run_open(Path(inventory), ROOT / "build", *files))

@@ -1,0 +1,139 @@
+"""Sealed keys: what comes back, for whom, and what is never overwritten or shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from rustun.config.keys import Secret, new_private_key
+from rustun.ops import sealing
+from rustun.ops.keyfiles import write_key_files
+from rustun.ops.sealing import SealError
+
+NAMES = ("secrets/server.key", "secrets/shared.key", "secrets/members/alice.key", "secrets/members/%c3%a9@2.key")
+FLEET = '[fleet]\nname = "acme"\nservers = [{ address = "198.18.0.1:8080" }]\n'
+
+
+@pytest.fixture
+def keys() -> dict[str, Secret]:
+    """Return a fleet's keys."""
+    return {name: new_private_key() for name in NAMES}
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    """Write a recipient's private key and the recipients file that names it."""
+    found = pyrage.x25519.Identity.generate()
+    (tmp_path / "acme.recipients").write_text(f"# the operators\n{found.to_public()}  # alice\n")
+    (tmp_path / "identity").write_text(f"# created: today\n{found}\n")
+    return tmp_path / "identity"
+
+
+def test_who_is_named_can_open(tmp_path: Path, keys: dict[str, Secret], identity: Path) -> None:
+    """The only copy of the keys would be lost with the machine that made them."""
+    sealed = sealing.seal(keys, tmp_path / "acme.recipients", None)
+    assert sealing.unseal(sealed, identity, None) == keys
+    assert not any(key.reveal().encode() in sealed for key in keys.values())
+
+
+def test_a_passphrase_opens_and_another_does_not(tmp_path: Path, keys: dict[str, Secret]) -> None:
+    """A fleet without recipients could not keep its keys in git, or anybody could open them."""
+    sealed = sealing.seal(keys, tmp_path / "none", Secret("a long passphrase"))
+    assert sealing.unseal(sealed, None, Secret("a long passphrase")) == keys
+    with pytest.raises(SealError, match="cannot be opened"):
+        sealing.unseal(sealed, None, Secret("another"))
+
+
+def test_a_stranger_cannot_open(tmp_path: Path, keys: dict[str, Secret], identity: Path) -> None:
+    """Who reads the repository would read the keys."""
+    sealed = sealing.seal(keys, tmp_path / "acme.recipients", None)
+    identity.write_text(str(pyrage.x25519.Identity.generate()))
+    with pytest.raises(SealError, match="cannot be opened"):
+        sealing.unseal(sealed, identity, None)
+
+
+def test_opening_writes_what_is_missing_with_its_modes(tmp_path: Path, keys: dict[str, Secret]) -> None:
+    """A fresh checkout could not deploy, or its keys would be open to all."""
+    some = dict(list(keys.items())[:2])
+    (tmp_path / "build").mkdir()
+    write_key_files(tmp_path / "build", some)
+    assert sealing.restore(tmp_path / "build", keys) == list(NAMES[2:])
+    assert sealing.read_keys(tmp_path / "build") == keys
+    assert (tmp_path / "build" / NAMES[2]).stat().st_mode & 0o777 == 0o600
+    assert sealing.restore(tmp_path / "build", keys) == []
+
+
+def test_a_key_that_differs_is_named_and_nothing_is_written(tmp_path: Path, keys: dict[str, Secret]) -> None:
+    """An old sealed file would put the keys of last year in place of those in use."""
+    (tmp_path / "build").mkdir()
+    other = new_private_key()
+    write_key_files(tmp_path / "build", {NAMES[0]: other})
+    with pytest.raises(SealError, match="differ from the sealed ones") as caught:
+        sealing.restore(tmp_path / "build", keys)
+    assert sealing.read_keys(tmp_path / "build") == {NAMES[0]: other}
+    assert keys[NAMES[0]].reveal() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b"nothing",
+        b'{"secrets/a.key": 5}',
+        b'{"/etc/passwd": "x"}',
+        b'{"secrets/../../x.key": "x"}',
+        b'{"secrets/members/../../x.key": "x"}',
+        b'{"secrets/a.toml": "x"}',
+    ],
+)
+def test_a_sealed_file_writes_keys_and_nothing_else(tmp_path: Path, data: bytes, identity: Path) -> None:
+    """Who may change a file in the repository could write any file of the operator's machine."""
+    recipients = sealing._recipients(tmp_path / "acme.recipients")
+    with pytest.raises(SealError, match="is not a fleet's keys"):
+        sealing.unseal(bytes(pyrage.encrypt(data, recipients)), identity, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age1nonsense\n", "acme.recipients:1: is no recipient"),
+        ("# nobody\n", "names nobody"),
+        ("ssh-x y\n", "is no recipient"),
+    ],
+)
+def test_a_slip_among_recipients_is_named(tmp_path: Path, keys: dict[str, Secret], text: str, said: str) -> None:
+    """The keys would be sealed for fewer people than their owner believes."""
+    (tmp_path / "acme.recipients").write_text(text)
+    with pytest.raises(SealError, match=said):
+        sealing.seal(keys, tmp_path / "acme.recipients", None)
+
+
+def test_the_tasks_seal_and_open_beside_the_inventory(
+    tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the documents promise would not work end to end, or would print a key."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    (tmp_path / "build" / "acme").mkdir(parents=True)
+    write_key_files(tmp_path / "build" / "acme", keys)
+    assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == 0
+    assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "elsewhere", identity, None) == 0
+    assert sealing.read_keys(tmp_path / "elsewhere" / "acme") == keys
+    said = "".join(capsys.readouterr())
+    assert "4 keys sealed for" in said
+    assert "4 of 4 keys written" in said
+    assert not any(key.reveal() in said for key in keys.values())
+
+
+def test_without_recipients_and_terminal_it_is_said_what_to_give(
+    tmp_path: Path, keys: dict[str, Secret], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task in CI would wait for a passphrase for ever."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    (tmp_path / "build" / "acme").mkdir(parents=True)
+    write_key_files(tmp_path / "build" / "acme", keys)
+    assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == sealing.BAD_INPUT
+    assert "nobody can be asked for a passphrase here" in capsys.readouterr().err
+    assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "build", None, None) == sealing.BAD_INPUT
+    assert "acme.keys.age: there is no such file" in capsys.readouterr().err
