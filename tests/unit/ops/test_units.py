@@ -136,3 +136,13 @@ def test_two_identities_never_share_a_unit() -> None:
     """Starting one member starts another one."""
     identities = ["a%b", "a:b", "a%3ab", "a~b", "a@b", "a b", "a/b"]
     assert len({client_unit(identity) for identity in identities}) == len(identities)
+
+
+def test_the_document_shows_the_units_as_they_are(tmp_path: Path) -> None:
+    """Whoever copies a unit out of docs/systemd.md gets an older one."""
+    text = (Path(__file__).resolve().parents[3] / "docs" / "systemd.md").read_text()
+    shown = dict(re.findall(r"^```ini (\S+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    plain = made(tmp_path, KEYED.split("[cluster.a.member.turning]")[0])
+    for name in ("rustun-server.service", "rustun-client@.service"):
+        lines = units(plain)[name].splitlines(keepends=True)
+        assert shown[name] == "".join(line for line in lines if not line.startswith("#"))
