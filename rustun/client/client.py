@@ -301,6 +301,15 @@ class TunnelClient:
             self.on_failure(error)
         return goes_on
 
+    def has_session_beside(self, link: ServerLink) -> bool:
+        """Tell whether another link has a session."""
+        return any(one.session is not None for one in self.links if one is not link)
+
+    def session_ended(self) -> None:
+        """Let those try that wait for a place."""
+        for link in self.links:
+            link.place_freed()
+
     def ways_changed(self) -> None:
         """Let packets take the sessions that there are now."""
         self._leaving = tuple(link for link in self._leaving if link.session is not None)
@@ -347,8 +356,7 @@ class TunnelClient:
     def _apply_host(self) -> int | None:
         """Have the host as it is wished now; return how many steps that took, None where it failed."""
         self._applied_at = self._reactor.now()
-        own = self._own.ask(self.links)
-        tun = self.tun
+        own, tun = self._own.ask(self.links), self.tun
         if tun is None or self._stopped:
             return 0
         stands = self.host_state

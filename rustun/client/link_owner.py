@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rustun.backends.base import Network, Reactor, TunDevice
 from rustun.client.session import Tools
@@ -12,6 +12,9 @@ from rustun.client.settings import Settings
 from rustun.errors import RefusedError
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog
+
+if TYPE_CHECKING:
+    from rustun.client.server_link import ServerLink
 
 
 class LinkOwner(Protocol):
@@ -36,6 +39,12 @@ class LinkOwner(Protocol):
 
     def ways_changed(self) -> None:
         """Sessions have begun or ended."""
+
+    def has_session_beside(self, link: ServerLink) -> bool:
+        """Tell whether another link has a session, maybe with the same server."""
+
+    def session_ended(self) -> None:
+        """A session that was in use has ended, and its place at the server may be free for another link."""
 
     def link_news(self) -> None:
         """What is known of this member or of the cluster has changed."""

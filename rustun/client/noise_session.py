@@ -181,6 +181,7 @@ class ClientNoiseSession(ClientSession):
     def _on_goodbye(self, message: Goodbye) -> None:
         wait = message.window_seconds * int.from_bytes(self.tools.random_bytes(4), "big") / 2**32
         if message.code in PLACE_LOST:
+            self.place_lost = True
             wait = SUPERSEDED_WAIT_SECONDS
         self.close(f"the server said goodbye: {message.reason}", wait_seconds=wait)
 

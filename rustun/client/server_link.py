@@ -28,6 +28,7 @@ from rustun.client.narrow_paths import SMALL_SEGMENT_BYTES
 from rustun.client.noise_session import ClientNoiseSession
 from rustun.client.path_watch import Doubt, PathWatch
 from rustun.client.peers import OwnEntry, Peers
+from rustun.client.place import OURS, Place
 from rustun.client.seed_session import ClientSeedSession
 from rustun.client.session import ClientSession, Owner
 from rustun.client.welcome import open_session
@@ -86,6 +87,7 @@ class ServerLink:
         self._timer: Timer | None = None
         self._firm = False  # whether the wait is not ours to end
         self._stopped = False
+        self._place = Place()
 
     @property
     def server(self) -> Endpoint:
@@ -130,6 +132,11 @@ class ServerLink:
             self._connector.network_changed()
         elif not self._firm:
             self.begin()
+
+    def place_freed(self) -> None:
+        """A session elsewhere has ended: try soon, if it may have been what kept this link out."""
+        if self._place.free() and self._timer is not None and self._owner.tun is not None:
+            self._wait(NEXT_SECONDS, self.last_error, level="debug")
 
     def stop(self, reason: str, say: str) -> None:
         """End the session with a word to the server, and try no more."""
@@ -266,18 +273,23 @@ class ServerLink:
         self.session, self._successor = session, None
         self.state = "online"
         self.last_error = ""
-        self._around.log.event(
-            "info", "online", f"connected to {stream.remote}", tier=session.tier.value, cipher=session.cipher_name,
-            public_key=session.public_key,
-        )  # fmt: skip
         self._look_after(session)
         self.peers.own = own
         self.outside = (stream.remote,)
         self.configured = isinstance(session, ClientSeedSession)
+        if self.configured:
+            self._log_online(session)
         self._owner.link_online()
         if self.session is session:
             session.begin()
         self._owner.ways_changed()
+
+    def _log_online(self, session: ClientSession) -> None:
+        """Say that there is a session, once the server has given it this member's place, where it tells that."""
+        self._around.log.event(
+            "info", "online", f"connected to {session.stream.remote}", tier=session.tier.value,
+            cipher=session.cipher_name, public_key=session.public_key,
+        )  # fmt: skip
 
     def _on_session_closed(self, session: ClientSession, reason: str, wait_seconds: float) -> None:
         """The session in use has ended, or the one that was about to follow it; of others nobody needs to hear."""
@@ -291,15 +303,21 @@ class ServerLink:
             if one is not None:
                 one.close(reason)  # the one in use has handed over already: nothing is sent on it any more
         self.reconnects += 1
-        if not self._stopped:
+        ours = session.tier is Tier.SHARED and self._owner.has_session_beside(self)
+        if session.place_lost and ours and not self._stopped:
+            seconds, level = self._place.next_wait(wait_seconds)
+            self._wait(seconds, f"{reason}: {OURS}", firm=True, level=level)
+        elif not self._stopped:
             self._wait(wait_seconds or self._backoff.next_wait(), reason, firm=wait_seconds > 0)
         self._owner.ways_changed()
+        if not session.place_lost:
+            self._owner.session_ended()
 
     def _failed(self, reason: str) -> None:
         self._connector.narrow.acquit()
         self._wait(NEXT_SECONDS if self.attempts.next() else self._backoff.next_wait(), reason)
 
-    def _wait(self, seconds: float, reason: str, *, firm: bool = False) -> None:
+    def _wait(self, seconds: float, reason: str, *, firm: bool = False, level: str = "warning") -> None:
         self._cancel_try()
         self._firm = firm
         self._show("waiting")
@@ -309,7 +327,7 @@ class ServerLink:
         self._timer = reactor.call_at(self.next_try_at, self.begin)
         event = "not-connected" if self.session is None else "not-changed-over"
         text = f"{reason}; trying again in {seconds:.1f} s"
-        self._around.log.event("warning", event, text, server=str(self.server))
+        self._around.log.event(level, event, text, server=str(self.server))
 
     # --- a session in doubt ------------------------------------------------------------------------------------------
 
@@ -371,8 +389,12 @@ class ServerLink:
             session.close(reason)
             self.reconnects += 1
         self._owner.ways_changed()
+        self._owner.session_ended()
 
     def _on_config(self, own: OwnEntry) -> None:
+        if not self.configured and self.session is not None:
+            self._place.free()
+            self._log_online(self.session)
         if own != self.peers.own or not self.configured:
             self.peers.own, self.configured = own, True
             self._owner.link_news()

@@ -79,12 +79,14 @@ class ClientSession(ABC):
         asked_at: when the oldest proof of life was sent that the server owes an answer, None where it owes none.
         proved_at: when the server last answered us, which proves both directions.
         rtt_ms: of the last answered keepalive, None before the first.
+        place_lost: whether it ended because another session of this identity has the place at the server.
     """
 
     tier: Tier
     cipher_name: str
     takes_offloads: bool
     public_key = server_public_key = ""
+    place_lost = False
 
     def __init__(
         self,
