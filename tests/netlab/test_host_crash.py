@@ -49,6 +49,17 @@ WISH = HostState(
     names=(("bj-dev", (ip_address("10.0.1.7"),)),),
 )
 
+CHANGED = replace(
+    WISH,
+    mtu=1400,
+    addresses=(ip_interface("10.0.1.3/24"), ip_interface("fd00:1::3/64")),
+    routes=tuple(ip_network(text) for text in ("10.0.3.0/24", "198.51.100.0/24", "fd00:3::/64")),
+    outside=(Endpoint("198.51.100.7", 8080), WISH.outside[1]),
+    exits=WISH.exits[1:],
+    forwarding=Forwarding(lans=(ip_network("172.16.5.0/24"),)),
+    names=(("bj-dev", (ip_address("10.0.1.8"),)),),
+)
+
 
 class Death:
     """Ends this process after its n-th change of the outside world; counts them until then."""
@@ -92,11 +103,18 @@ class Death:
         hosts_file.write_in_place = torn
 
 
-def in_child(work: Callable[[], None], dies_after: int = 0) -> bool:
-    """Do the work in a process of its own; return whether it got through, False where it died on the way."""
+def in_child(work: Callable[[], None], dies_after: int = 0, prepare: Callable[[], None] | None = None) -> bool:
+    """Do the work in a process of its own; return whether it got through, False where it died on the way.
+
+    Args:
+        dies_after: changes of the work.
+        prepare: done there first, without dying.
+    """
     child = os.fork()
     if child == 0:
         try:
+            if prepare is not None:
+                prepare()
             if dies_after:
                 Death(dies_after).watch_all()
             work()
@@ -111,10 +129,15 @@ def in_child(work: Callable[[], None], dies_after: int = 0) -> bool:
 
 
 def start(wish: HostState = WISH) -> None:
+    started(wish)
+
+
+def started(wish: HostState = WISH) -> LinuxHostNetwork:
     network = LinuxHostNetwork(STATE)
     network.open_tun("rustun0", 1500, True)
     report = network.apply(wish)
     assert (report.refused, report.warnings) == ({}, ()), report
+    return network
 
 
 def start_and_tell() -> None:
@@ -123,10 +146,7 @@ def start_and_tell() -> None:
 
 
 def start_and_stop() -> None:
-    network = LinuxHostNetwork(STATE)
-    network.open_tun("rustun0", 1500, True)
-    network.apply(WISH)
-    network.clear()
+    started().clear()
 
 
 def clean_up() -> None:
@@ -139,14 +159,17 @@ def told() -> list[str]:
     return found
 
 
-def died_at_every_step(work: Callable[[], None], then: Callable[[int], None], first: int = 1) -> int:
+def died_at_every_step(
+    work: Callable[[], None], then: Callable[[int], None], first: int = 1, prepare: Callable[[], None] | None = None
+) -> int:
     """Let the work die after one change, after more, and so on, each time followed by `then`; return how many it makes.
 
     Args:
         first: the change that it dies after first.
+        prepare: as for `in_child`.
     """
     for step in range(first, 1000, STRIDE):
-        if in_child(work, dies_after=step):
+        if in_child(work, step, prepare):
             return step
         then(step)
     raise AssertionError("a thousand steps")
@@ -167,6 +190,27 @@ def test_a_clean_up_restores_the_host_wherever_a_client_died() -> None:
         steps = died_at_every_step(start_and_stop, take_off)
         assert steps > 40, steps
         assert_same(before, host_picture(), "the host after an orderly end")
+
+
+@in_private_namespace
+def test_a_clean_up_restores_the_host_wherever_a_client_died_amid_a_change() -> None:
+    """Row 30. If this fails, news from the server and a crash at once leave behind what no journal knows."""
+    with Host():
+        settle()
+        before = host_picture()
+        living: list[LinuxHostNetwork] = []
+
+        def change() -> None:
+            report = living[0].apply(CHANGED)
+            assert (report.refused, list(report.addresses)) == ({}, list(CHANGED.addresses)), report
+
+        def take_off(step: int) -> None:
+            clean_up()
+            assert_same(before, host_picture(), f"the host after step {step} of a change")
+            assert not list(STATE.glob("*.json"))
+
+        steps = died_at_every_step(change, take_off, prepare=lambda: living.append(started()))
+        assert steps > 20, steps
 
 
 @in_private_namespace
