@@ -19,11 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rustun.backends import tun
+from rustun.backends import nft, tun
 from rustun.backends.base import HostPlan, HostReport, HostState
-from rustun.backends.host_changes import plan_changes
-from rustun.backends.host_journal import STATE_DIR, HostJournal, devices
+from rustun.backends.host_changes import Changes, Facts, plan_changes
+from rustun.backends.host_journal import STATE_DIR, HostJournal, Kept, devices
 from rustun.backends.host_snapshot import Link
+from rustun.backends.host_steps import LoadTable, Step
 from rustun.backends.host_table import HostTable
 from rustun.errors import HostError, RightsError
 
@@ -108,7 +109,7 @@ class LinuxHostNetwork:
         table = self._table if wished.device == self._device else HostTable(wished.device)
         facts = look(wished, snapshot, table, journal)
         names = {link.index: link.name for link in snapshot.links}
-        changes = plan_changes(wished, facts, journal.kept, {})
+        changes = _foreseen(wished, facts, journal.kept)
         commands += [step.command(names) for step in changes.steps]
         return HostPlan(tuple(commands), changes.report)
 
@@ -151,6 +152,19 @@ class LinuxHostNetwork:
         others = [other for other in devices(self._state_dir) if other != device]
         found = [recover(self._state_dir, other, keep_kill_switch=True) for other in others]
         return tuple(line for one in found if not one.running for line in one.left)
+
+
+def _foreseen(wished: HostState, facts: Facts, kept: Kept) -> Changes:
+    """Return the plan; without a firewall table where no program could load it."""
+    changes = plan_changes(wished, facts, kept, {})
+    try:
+        nft.find()
+    except HostError as error:
+        refused: dict[Step, str] = {}
+        while loads := [step for step in changes.steps if isinstance(step, LoadTable)]:
+            refused |= dict.fromkeys(loads, f"{error.message}; {error.remedy}")
+            changes = plan_changes(wished, facts, kept, refused)
+    return changes
 
 
 def _check_there(device: str) -> int:

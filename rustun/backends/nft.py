@@ -68,11 +68,20 @@ def tables() -> str:
     return _nft("list", "tables", "inet").stdout
 
 
-def _nft(*arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
-    path = f"{os.environ.get('PATH', '')}:{ADMIN_FOLDERS}"
-    program = shutil.which("nft", path=path)
+def find() -> str:
+    """Return the path of the program. Raises: HostError: it is not installed."""
+    program = shutil.which("nft", path=_path())
     if program is None:
         raise HostError("nft is not installed", INSTALL)
+    return program
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:{ADMIN_FOLDERS}"
+
+
+def _nft(*arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
+    program = find()
     try:
         return subprocess.run(
             [program, *arguments],
@@ -81,7 +90,7 @@ def _nft(*arguments: str, script: str = "") -> subprocess.CompletedProcess[str]:
             text=True,
             errors="replace",
             timeout=LIMIT_S,
-            env={"PATH": path, "LC_ALL": "C"},
+            env={"PATH": _path(), "LC_ALL": "C"},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -81,7 +81,8 @@ class DryRun:
         Raises: HostError: stopped before it was known.
         """
         if self.plan is None:
-            raise HostError("stopped before a server told its part", "let it run for a few seconds")
+            why = f": {self._client.last_error}" if self._client.last_error else ""
+            raise HostError(f"stopped before a server told its part{why}", "let it run for a few seconds")
         refused = {str(prefix): reason for prefix, reason in self.plan.report.refused.items()}
         warnings = list(dict.fromkeys((*self._client.host_warnings, *self.plan.report.warnings)))
         if as_json:

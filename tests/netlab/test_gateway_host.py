@@ -82,15 +82,18 @@ def test_an_older_kernel_stays_a_host_and_comes_back(tmp_path: Path) -> None:
 
 @in_own_world
 def test_without_nft_the_rest_goes_on(tmp_path: Path) -> None:
-    """If this fails, a host without nftables has no tunnel at all, or forwards without any rules."""
+    """If this fails, a host without nftables has no tunnel at all, forwards without any rules, or was not told."""
 
     def work() -> None:
         with mock.patch.object(nft, "ADMIN_FOLDERS", ""), mock.patch.dict("os.environ", {"PATH": str(tmp_path)}):
             network = LinuxHostNetwork(tmp_path / "state")
+            wish = replace(GATEWAY, kill_switch=True, outside=(Endpoint("9.9.9.9", 8080),))
+            plan = network.plan(wish)
             device = network.open_tun(DEVICE, 1500, True)
             before = forwarding.read_settings()
-            wish = replace(GATEWAY, kill_switch=True, outside=(Endpoint("9.9.9.9", 8080),))
             report = network.apply(wish)
+            assert plan.report.warnings == report.warnings
+            assert not [command for command in plan.commands if "nft" in command or "sysctl" in command]
             assert PEER in report.routed
             assert forwarding.read_settings() == before
             for words in ("nothing is forwarded", "the kill switch is not in force", "every interface"):
