@@ -72,7 +72,7 @@ def edit_member(
     files: InventoryFiles, identity: str, keys: Sequence[Assignment], unset: Sequence[str] = ()
 ) -> InventoryFiles:
     """Change keys of a member; those in `unset` are taken out."""
-    file, path = _found(files, identity)
+    file, path = find_member(files, identity)
     present = _at(files.values(file), path)
     changes: list[Change] = []
     for key in unset:
@@ -86,13 +86,13 @@ def edit_member(
 
 def remove_member(files: InventoryFiles, identity: str) -> InventoryFiles:
     """Take a member out."""
-    file, path = _found(files, identity)
+    file, path = find_member(files, identity)
     return files.changed(file, [Drop(path)])
 
 
 def rename_member(files: InventoryFiles, identity: str, name: str) -> InventoryFiles:
     """Give a member another identity; the lock file keeps its addresses under the new one."""
-    file, path = _found(files, identity)
+    file, path = find_member(files, identity)
     if found := _find(files, name):
         raise EditError(f"member {quoted(name)} is there already, in {found[0]}", "choose another identity")
     files = files.changed(file, [Rename(path, name)])
@@ -128,7 +128,8 @@ def _find(files: InventoryFiles, identity: str) -> tuple[Path, tuple[str, ...]] 
     return None
 
 
-def _found(files: InventoryFiles, identity: str) -> tuple[Path, tuple[str, ...]]:
+def find_member(files: InventoryFiles, identity: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the file and the path of a member's table. Raises: EditError: there is no such member."""
     found = _find(files, identity)
     if found is None:
         clusters = [table for file in files.tables() for table in files.values(file).get("cluster", {}).values()]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import difflib
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rustun.errors import ConfigError, RustunError
-from rustun.ops.editing import edits
+from rustun.ops.editing import edits, rotation
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
+from rustun.ops.editing.rotation import Stand
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import keep_member_keys
 from rustun.ops.render import RenderPlan, plan_render
@@ -25,6 +27,7 @@ from rustun.ops.render import RenderPlan, plan_render
 OK: Final = 0
 BAD_INPUT: Final = 2
 ENVIRONMENT: Final = 4
+SHOWN: Final = 5
 INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 Edit = Callable[[InventoryFiles], InventoryFiles]
 
@@ -109,6 +112,48 @@ def rename_member(order: Order, identity: str, name: str) -> int:
         return edits.rename_member(files, identity, name)
 
     return _guarded("rename-member", lambda: _run("rename-member", order, edit, renamed=(identity, name)))
+
+
+def rotate_keys(order: Order, members: Sequence[str], *, show: bool, yes: bool) -> int:
+    """Show where everybody stands in a rotation of keys, and take the next step once that is confirmed.
+
+    Args:
+        members: whose keys; empty: everybody's, and the servers'.
+        show: show alone.
+    """
+
+    def run() -> int:
+        files = read_files(order.inventory)
+        found = rotation.chosen(read_back(files), members)
+        if show and order.as_json:
+            owners = [{"owner": one.owner, "keys": list(one.keys), "stage": one.stage or "own key"} for one in found]
+            print(json.dumps({"schema": 1, "owners": owners}, indent=2))
+            return OK
+        if not order.as_json:
+            _print_stands(found)
+        if show:
+            return OK
+        stage = rotation.due(found)
+        question = "" if yes or order.dry or stage is None else f"{rotation.STEPS[stage]}?"
+
+        def edit(present: InventoryFiles) -> InventoryFiles:
+            return rotation.step(present, read_back(present), members)
+
+        return _run("rotate-keys", order, edit, question)
+
+    return _guarded("rotate-keys", run)
+
+
+def _print_stands(found: Sequence[Stand]) -> None:
+    count = Counter((one.stage, one.keys) for one in found)
+    for (stage, keys), number in sorted(count.items(), key=lambda item: str(item[0])):
+        names = [one.owner for one in found if (one.stage, one.keys) == (stage, keys)]
+        shown = ", ".join(names[:SHOWN]) + (f" and {number - SHOWN} more" if number > SHOWN else "")
+        if stage is None:
+            print(f"  own key    {shown}: their owners exchange them")
+            continue
+        pairs = f"key pair {keys[0]}" if len(keys) == 1 else f"key pair {keys[0]} in use, {keys[1]} valid too"
+        print(f"  {stage:<9}  {shown}: {pairs}; next: {rotation.STEPS[stage]}")
 
 
 def _sets(keys: Sequence[str]) -> list[Assignment]:

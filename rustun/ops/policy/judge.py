@@ -94,9 +94,7 @@ def cases_of(assertion: Assertion, sender: Node, reach: Reach, *, across: bool =
                 yield from _cluster_cases(reach.clusters.get(name, ()), sender, reach, wanted=wanted)
 
 
-def _prefix_cases(
-    prefix: Prefix, sender: Node, reach: Reach, meant: frozenset[str], *, wanted: bool
-) -> Iterator[Case]:
+def _prefix_cases(prefix: Prefix, sender: Node, reach: Reach, meant: frozenset[str], *, wanted: bool) -> Iterator[Case]:
     for address, version in reach.parts(sender, prefix):
         if not (wanted and reach.is_own(sender, address, version)):
             yield Case(address, version, meant)

@@ -200,6 +200,40 @@ def enable_member(
     end(run.enable_member(_order(inventory, dry_run, json), identity, enabled=True))
 
 
+@task(
+    iterable=["member"],
+    help={
+        "member": "whose keys, as often as needed (default: everybody's, and the servers')",
+        "show": "show where everybody stands, and change nothing",
+        "yes": "do not ask",
+        "inventory": INVENTORY_HELP,
+        "dry_run": DRY_HELP,
+        "json": JSON_HELP,
+    },
+)
+def rotate_keys(
+    _context: Context,
+    member: list[str] | None = None,
+    show: bool = False,
+    yes: bool = False,
+    inventory: str = INVENTORY,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Exchange key pairs without cutting anybody off: take the next of three steps, prepare, switch, retire.
+
+    Each step changes the inventory; deploy it everywhere before you call this again for the next one.
+
+    Examples:
+        ./invoke rotate-keys --show
+        ./invoke rotate-keys --member bj-dev --yes
+        ./invoke rotate-keys
+    """
+    from rustun.ops.editing import run
+
+    end(run.rotate_keys(_order(inventory, dry_run, json), member or [], show=show, yes=yes))
+
+
 def _order(inventory: str, dry: bool, as_json: bool) -> Order:
     from rustun.ops.editing.run import Order
 
