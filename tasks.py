@@ -14,10 +14,17 @@ from invoke import Collection, Task
 import netlab.tasks
 import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
+import rustun.ops.tasks.hosts
 import rustun.ops.tasks.project
 
 namespace = Collection()
-for module in (rustun.ops.tasks.fleet, rustun.ops.tasks.editing, netlab.tasks, rustun.ops.tasks.project):
+for module in (
+    rustun.ops.tasks.fleet,
+    rustun.ops.tasks.editing,
+    rustun.ops.tasks.hosts,
+    netlab.tasks,
+    rustun.ops.tasks.project,
+):
     for found in vars(module).values():
         if isinstance(found, Task):
             namespace.add_task(found)

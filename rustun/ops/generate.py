@@ -1,8 +1,5 @@
 """`invoke gen-config`: load, plan, write, and say what happened.
 
-The inventory's lock file is written before the files that have its addresses: where a run is cut off in between, the
-next one goes on with the same addresses.
-
 Facts go to standard output (text, diffs or JSON), problems to standard error. Exit codes as in tasks.py.
 """
 
@@ -16,11 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from rustun.errors import ConfigError, Problem, RustunError
-from rustun.ops.editing.files import InventoryFiles, editing, write_files
 from rustun.ops.fleet import Inventory
-from rustun.ops.inventory import load_inventory
-from rustun.ops.recorded import lock_file, lock_text
-from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
+from rustun.ops.generation import prepare
+from rustun.ops.recorded import lock_file
+from rustun.ops.render import PlannedFile, RenderPlan
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -32,13 +28,10 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
     """Generate the files of an inventory, or with `check` only say whether they are current; return the exit code."""
     started = time.monotonic()
     try:
-        fleet = load_inventory(inventory)
-        lock = _changed_lock(inventory, fleet)
-        plan = plan_render(fleet, out or checkout / "build" / fleet.name)
+        prepared = prepare(inventory, out, checkout)
+        fleet, lock, plan = prepared.fleet, prepared.lock, prepared.plan
         if not check:
-            if lock:
-                _write_lock(inventory, lock)
-            write_plan(plan)
+            prepared.write()
     except ConfigError as error:
         print(error, file=sys.stderr)
         print(f"{_count(len(error.problems), 'problem')}; nothing was written", file=sys.stderr)
@@ -55,23 +48,7 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; what is left to flush goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return NOT_CURRENT if check and (lock or not plan.current) else OK
-
-
-def _changed_lock(inventory: Path, fleet: Inventory) -> PlannedFile | None:
-    """Return the inventory's lock file where it has to change; its name is where it is."""
-    if fleet.to_record == fleet.recorded:
-        return None
-    file = lock_file(inventory)
-    return PlannedFile(str(file), file.read_bytes() if file.exists() else None, lock_text(fleet.to_record).encode())
-
-
-def _write_lock(inventory: Path, lock: PlannedFile) -> None:
-    """Put the lock file in place. Raises: RustunError: somebody else changed it, or it cannot be written."""
-    file = Path(lock.name)
-    before = {} if lock.present is None else {file: lock.present.decode()}
-    with editing(inventory):
-        write_files(InventoryFiles(inventory, before, {file: lock.wished.decode()}))
+    return NOT_CURRENT if check and not prepared.current else OK
 
 
 def _print_notes(notes: tuple[Problem, ...]) -> None:

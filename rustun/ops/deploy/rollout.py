@@ -3,8 +3,8 @@
 Rules of this module
   1. What is done is what was shown: each host is asked again before it is touched, and where the steps would be others
      by now it is left alone.
-  2. A server that cannot be as wished ends it before anybody else is touched. Of the others `max_failures` may fail; then nobody new
-     is begun. Hosts that did not answer from the start count for nothing: they were not touched.
+  2. A server that cannot be as wished ends it before anybody else is touched. Of the others `max_failures` may fail;
+     then nobody new is begun. Hosts that did not answer from the start count for nothing: they were not touched.
   3. A host that fails puts itself back (far/execution.py). Its reason and the last lines of its log are kept.
   4. A server's last visit (a new release) is left out once a host has failed.
   5. Interrupted, it begins with nobody new and waits for those under way; interrupted again it leaves them to

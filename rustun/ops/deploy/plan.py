@@ -1,0 +1,126 @@
+"""`invoke plan`: what differs between the inventory, build/ and the hosts, and who will notice. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from rustun.ops.deploy.document import plan_document
+from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, show
+from rustun.ops.deploy.records import Json
+
+MAX_FILES_NAMED = 2  # in a line; of more only how many
+
+
+def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool) -> int:
+    """Show a plan; return 0, with `check` 3 where something differs, 5 where hosts did not answer."""
+
+    def work() -> int:
+        prepared = target.prepare()
+        if offline:
+            document = plan_document(prepared, None, diff=diff)
+        else:
+            found = look(target, prepared, target.connect, target.wheels())
+            try:
+                document = plan_document(prepared, found, diff=diff)
+            finally:
+                found.close()
+        show(document, as_json, show_plan)
+        if not all(host["reachable"] for host in document["hosts"]):
+            return FAILED
+        return NOT_DONE if check and not document["current"] else OK
+
+    return guarded("plan", work)
+
+
+def show_plan(document: Json) -> None:
+    """Print a plan for people."""
+    hosts = document["hosts"]
+    and_hosts = f" and {_count(len(hosts), 'host')}" if hosts else ""
+    print(f"inventory -> {_short(document['folder'])}{and_hosts}")
+    rows = [*_file_rows(document), *_member_rows(document), *_host_rows(hosts)]
+    print(*columns(rows, most={2: 30, 3: 36}), sep="\n", end="\n" if rows else "")
+    unchanged = sum(host["reachable"] and not host["visits"] for host in hosts)
+    if unchanged or not rows:
+        print(f"  = {_count(unchanged, 'host')} unchanged" if hosts else "  = nothing to change")
+    for text in _texts(document):
+        print(text, end="")
+    if document["by_hand"]:
+        note(f"{_count(len(document['by_hand']), 'name')} without ssh, deployed by hand")
+    if rows:
+        print(f"who notices: {', '.join(_who_notices(document)) or 'nobody'}")
+        details = "" if any("diff" in host for host in hosts) else "        details: ./invoke plan --diff"
+        print(f"apply with: ./invoke deploy{details}")
+
+
+def _file_rows(document: Json) -> Iterator[tuple[str, ...]]:
+    names = [file["name"] for file in document["files"]]
+    if names:
+        yield "~ files", _short(document["folder"]), _some(names), "written by deploy and gen-config"
+    if document["new_secrets"]:
+        yield "+ keys", f"{document['folder'].rpartition('/')[2]}", _some(document["new_secrets"]), "made once"
+
+
+def _member_rows(document: Json) -> Iterator[tuple[str, ...]]:
+    for change in document["members"]:
+        name = f"{change['cluster']}/{change['identity']}"
+        yield f"{change['kind']} member", name, change["what"], change["effect"]
+
+
+def _host_rows(hosts: list[Json]) -> Iterator[tuple[str, ...]]:
+    for host in hosts:
+        name = ", ".join(host["names"]) or host["ssh"]
+        if not host["reachable"]:
+            yield "! host", name, f"unreachable: {host['reason']}", host["remedy"]
+        for visit in host["visits"]:
+            for problem in visit["problems"]:
+                yield "! host", name, "cannot be as wished", problem
+            for text in visit["notes"]:
+                yield "! host", name, text, ""
+            if not visit["problems"]:
+                kind = "-" if host["role"] == "leaving" else "~" if host["generation"] else "+"
+                yield f"{kind} host", name, what_changes(visit["steps"]), "; ".join(visit["notices"])
+
+
+def what_changes(steps: list[Json]) -> str:
+    """Return in a few words what steps change on a host."""
+    puts = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "put"]
+    removed = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "remove"]
+    parts = [f"release {step['release']}" for step in steps if step["do"] == "switch"]
+    parts += [_some(puts)] if puts else []
+    parts += [f"without {_some(removed)}"] if removed else []
+    if any(step["do"] == "remove-folder" for step in steps):
+        parts = ["nothing of ours stays"]
+    return ", ".join(parts) or ", ".join(f"{step['do']}" for step in steps[:1])
+
+
+def _some(names: list[str]) -> str:
+    return " ".join(names) if len(names) <= MAX_FILES_NAMED else f"{len(names)} files"
+
+
+def _texts(document: Json) -> Iterator[str]:
+    yield from (file["diff"] for file in document["files"] if "diff" in file)
+    yield from (host["diff"] for host in document["hosts"] if host.get("diff"))
+
+
+def _who_notices(document: Json) -> Iterator[str]:
+    for change in document["members"]:
+        if change["kind"] == "-" or "session ends" in change["effect"]:
+            yield f"{change['identity']} (cut off)"
+        elif "route" in change["effect"]:
+            yield f"{change['cluster']} ({change['effect'].rpartition('; ')[2]})"
+    for host in document["hosts"]:
+        told = [text for visit in host["visits"] for text in visit["notices"]]
+        if any("restarts" in text for text in told):
+            yield f"{', '.join(host['names'])} (restarts)"
+        elif any(" starts" in text for text in told):
+            yield f"{', '.join(host['names'])} (starts)"
+
+
+def _short(path: str) -> str:
+    """Return a path as seen from here, where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

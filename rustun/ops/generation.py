@@ -1,0 +1,72 @@
+"""What the inventory generates, compared with what is there: the lock file of addresses, and the files of a folder.
+
+The lock file is written before the files that have its addresses: where a run is cut off in between, the next one goes
+on with the same addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rustun.ops.editing.files import InventoryFiles, editing, write_files
+from rustun.ops.fleet import Inventory
+from rustun.ops.inventory import load_inventory
+from rustun.ops.recorded import lock_file, lock_text
+from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An inventory and what it generates.
+
+    Attributes:
+        inventory: file or folder.
+        lock: the inventory's lock file where it has to change; its name is where it is.
+        plan: of the other files.
+    """
+
+    inventory: Path
+    fleet: Inventory
+    lock: PlannedFile | None
+    plan: RenderPlan
+
+    @property
+    def current(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.plan.current and not self.lock
+
+    @property
+    def changes(self) -> tuple[PlannedFile, ...]:
+        """The files that differ from what is there."""
+        return (self.lock, *self.plan.changes) if self.lock else self.plan.changes
+
+    def write(self) -> None:
+        """Put everything in place. Raises: ConfigError, HostError as `write_plan` does; the same for the lock file."""
+        if self.lock:
+            file = Path(self.lock.name)
+            before = {} if self.lock.present is None else {file: self.lock.present.decode()}
+            with editing(self.inventory):
+                write_files(InventoryFiles(self.inventory, before, {file: self.lock.wished.decode()}))
+        write_plan(self.plan)
+
+
+def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
+    """Load an inventory and compare what it generates with what is there; nothing is written.
+
+    Args:
+        inventory: a file or a folder.
+        out: folder of the generated files; None for the usual one, build/NAME of the checkout.
+    Raises: ConfigError, HostError as `load_inventory` and `plan_render` do.
+    """
+    fleet = load_inventory(inventory)
+    return Prepared(
+        inventory, fleet, _changed_lock(inventory, fleet), plan_render(fleet, out or checkout / "build" / fleet.name)
+    )
+
+
+def _changed_lock(inventory: Path, fleet: Inventory) -> PlannedFile | None:
+    if fleet.to_record == fleet.recorded:
+        return None
+    file = lock_file(inventory)
+    return PlannedFile(str(file), file.read_bytes() if file.exists() else None, lock_text(fleet.to_record).encode())
