@@ -1,9 +1,10 @@
 """Whether the way that a session's packets take still works, noticed long before the server has been silent for long.
 
 Rules of this module
-  1. Where this host's network changed, a session has a few round trips, PROBE_SECONDS at most, to show that it lives:
-     by anything that it hears, or by an acknowledgement of the server's kernel. One whose own address has left the host
-     is not even asked.
+  1. Where this host's network changed, a session has a few round trips to show that it lives, PROBE_SECONDS at most, or
+     one and a half where that is more (a satellite's takes 0.6 s, and a container that starts is news as well): by
+     anything that it hears, or by an acknowledgement of the server's kernel. One whose own address has left the host is
+     not even asked.
   2. A session stands still when STALL_SECONDS pass in which
        nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
        forgot the connection, or full segments that vanish on the way to the server), or
@@ -31,6 +32,7 @@ from rustun.client.session import ClientSession
 PROBE_SECONDS: Final = 0.5  # a round trip around the world, and a busy relay
 LEAST_PROBE_SECONDS: Final = 0.2  # a busy relay
 PROBE_ROUND_TRIPS: Final = 4
+LEAST_ROUND_TRIPS: Final = 1.5  # that any session has
 STALL_SECONDS: Final = 2.5  # what is over sooner the kernel mends by itself
 STALL_TIMEOUTS: Final = 2
 LOOK_SECONDS: Final = 1.0
@@ -107,8 +109,9 @@ class PathWatch:
             acked_bytes = path.acked_bytes if path is not None else None
             reason = "no answer after a change of this host's network"
             missing = Doubt(reason, at_once=True, acked_bytes=acked_bytes, heard_at=now)
-            patience = LEAST_PROBE_SECONDS + PROBE_ROUND_TRIPS * (session.rtt_ms or 0.0) / 1e3
-            when = now + min(patience, PROBE_SECONDS)
+            rtt = (session.rtt_ms or 0.0) / 1e3
+            patience = min(LEAST_PROBE_SECONDS + PROBE_ROUND_TRIPS * rtt, PROBE_SECONDS)
+            when = now + max(patience, LEAST_PROBE_SECONDS + LEAST_ROUND_TRIPS * rtt)
             self._probe = self._reactor.call_at(when, lambda: self._judge_probe(missing))
 
     def _judge_probe(self, missing: Doubt) -> None:
