@@ -50,7 +50,7 @@ MASKED: Final = (  # they want the internet, and would start in the middle of a 
     "fstrim.timer",
 )
 REMOVED: Final = ("etc/ssh/ssh_host_*", "var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*_*")
-RECIPE: Final = 1  # one more whenever `_finish` or `_debootstrap` does something else
+RECIPE: Final = 2  # one more whenever `_finish` or `_debootstrap` does something else
 CACHE: Final = Path("/var/cache/rustun")
 KEEP_DAYS: Final = 14  # other checkouts may use other trees
 
@@ -168,6 +168,7 @@ def _finish(making: Path) -> None:
     for pattern in REMOVED:
         for path in making.glob(pattern):
             path.unlink()
-    (making / "etc/machine-id").write_text("")
+    for name in ("etc/machine-id", "etc/resolv.conf"):  # the host's: nobody answers there, and each lookup would wait
+        (making / name).write_text("")
     for unit in MASKED:
         (making / "etc/systemd/system" / unit).symlink_to("/dev/null")
