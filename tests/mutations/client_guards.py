@@ -24,7 +24,7 @@ CLIENT_GUARDS: Final = (
     Guard(
         "a kill switch does not wait for a first session",
         "client/client.py",
-        "own is None and self.host_state is not None and not self.config.host.kill_switch",
+        "own is None and stands is not None and not (stands.kill_switch or self.config.host.kill_switch)",
         "own is None",
         f"{SIMULATION}/test_host_wishes.py::test_a_kill_switch_stands_from_the_start_to_the_end",
     ),
