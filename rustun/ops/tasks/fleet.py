@@ -101,3 +101,25 @@ def secrets_open(_context: Context, inventory: str = INVENTORY, identity: str = 
 
     files = [Path(file) if file else None for file in (identity, passphrase_file)]
     end(sealing.run_open(Path(inventory), ROOT / "build", *files))
+
+
+@task(
+    positional=["routes"],
+    help={
+        "routes": "the routes.json of the deployment",
+        "address": "where clients find its server, HOST:PORT",
+        "server_toml": "its server.toml: for the shared key, the cipher and the addresses it listens on",
+        "out": "inventory to write (default: inventory/imported.toml); its name becomes the fleet's",
+    },
+)
+def inventory_import(_context: Context, routes: str, address: str, server_toml: str = "", out: str = "") -> None:
+    """Turn an existing deployment, the seed's too, into an inventory that generates an equal routes.json.
+
+    Examples:
+        ./invoke inventory-import /etc/rustun/routes.json --address vpn.example.org:8080
+        ./invoke inventory-import routes.json --server-toml server.toml --address 192.0.2.9:8080 --out acme.toml
+    """
+    from rustun.ops import importing
+
+    target = Path(out) if out else ROOT / "inventory" / "imported.toml"
+    end(importing.run(Path(routes), Path(server_toml) if server_toml else None, address, target, ROOT / "build"))

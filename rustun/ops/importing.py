@@ -1,0 +1,249 @@
+"""`invoke inventory-import`: an existing routes.json, with or without its server.toml, becomes an inventory.
+
+Rules of this module
+  1. What the inventory generates is compared with what was imported, member by member. Where anything that decides
+     about a packet would differ nothing is written; what nobody uses (the gateway, a name for people) may differ, and
+     that is said.
+  2. Who has no key pair yet keeps coming in as before: the tier of its entry, or legacy, since it may be the seed's own
+     program. The server serves that tier until `tier` is taken out.
+  3. The shared key moves from server.toml into secrets/, and is never printed. Methods that protect nothing (xor,
+     plain) are not carried over.
+  4. Nothing that is there is overwritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rustun.config.keys import Secret
+from rustun.config.member import Member
+from rustun.config.routes import read_routes
+from rustun.config.server import ServerConfig, load_server_config
+from rustun.errors import ConfigError, HostError, RustunError
+from rustun.ops.filenames import SHARED_KEY
+from rustun.ops.inventory import load_inventory
+from rustun.ops.keyfiles import write_key_files
+from rustun.ops.templating import render_routes, toml_value
+from rustun.protocol.ciphers import SeedMethod
+from rustun.protocol.tiers import Tier
+
+OK: Final = 0
+BAD_INPUT: Final = 2
+ENVIRONMENT: Final = 4
+CIPHERS: Final = {SeedMethod.AES256: "aes256", SeedMethod.CHACHA20POLY1305: "chacha20"}
+# What decides about a packet, as routes.json has it.
+DECIDING: Final = (
+    "private_ip",
+    "mask",
+    "ciders",
+    "cider_mapping",
+    "private_ip6",
+    "public_key",
+    "enabled",
+    "expires_at",
+)
+
+
+class ImportRefused(RustunError):
+    """The deployment cannot be said in an inventory; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is imported.
+
+    Attributes:
+        name: of the fleet.
+        address: where clients find the server, host:port.
+        members: of routes.json.
+        server: its server.toml, where one was given.
+    """
+
+    name: str
+    address: str
+    members: tuple[Member, ...]
+    server: ServerConfig | None = None
+
+    @property
+    def method(self) -> SeedMethod | None:
+        """The method of the shared key, where there is one."""
+        return self.server.method if self.server is not None else None
+
+
+def inventory_text(source: Source) -> str:
+    """Return the inventory of a deployment. Raises: ImportRefused: it cannot be said in one."""
+    lines = [f"# Imported from a routes.json with {len(source.members)} members. docs/inventory.md describes the form."]
+    lines += ["", "[fleet]", *_assignments(_fleet(source))]
+    clusters: dict[str, list[Member]] = {}
+    for member in source.members:
+        clusters.setdefault(member.cluster, []).append(member)
+    for name, members in clusters.items():
+        lines += ["", f"[cluster.{toml_value(name)}]", *_assignments(_cluster(name, members))]
+        for member in members:
+            lines += ["", f"[cluster.{toml_value(name)}.member.{toml_value(member.identity)}]"]
+            lines += _assignments(_member(member))
+    return "\n".join(lines) + "\n"
+
+
+def _assignments(values: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{key} = {value if key == 'expires_at' else toml_value(value)}" for key, value in values.items())
+
+
+def _fleet(source: Source) -> dict[str, Any]:
+    fleet: dict[str, Any] = {"name": source.name, "servers": [{"address": source.address}]}
+    if source.server is not None:
+        fleet["listen"] = [str(endpoint) for endpoint in source.server.listen]
+    if source.method is not None:
+        if source.method not in CIPHERS:
+            remedy = "choose aes256 or chacha20poly1305 there, deploy that, and import again"
+            raise ImportRefused(f"server.toml uses {source.method}, which protects nothing", remedy)
+        fleet["cipher"] = CIPHERS[source.method]
+    tiers = {_tier(member) for member in source.members}
+    if (lowest := min(tiers, default=Tier.KEY)) < Tier.KEY:
+        fleet["minimum_tier"] = lowest
+    return fleet
+
+
+def _tier(member: Member) -> Tier:
+    return Tier.KEY if member.public_keys else member.tier or Tier.LEGACY
+
+
+def _cluster(name: str, members: list[Member]) -> dict[str, Any]:
+    networks = {member.interface.network for member in members}
+    if len(networks) > 1:
+        shown = ", ".join(map(str, sorted(networks)))
+        remedy = "give its members one mask and one network, deploy that, and import again"
+        raise ImportRefused(f"cluster {name} has members in several networks: {shown}", remedy)
+    cluster: dict[str, Any] = {"network": networks.pop()}
+    networks6 = {member.private_ip6.network for member in members if member.private_ip6 is not None}
+    if len(networks6) > 1 or (networks6 and not all(member.private_ip6 for member in members)):
+        remedy = "give all of its members an address in one IPv6 network, or none, deploy that, and import again"
+        raise ImportRefused(
+            f"cluster {name} has IPv6 addresses for some of its members, or in several networks", remedy
+        )
+    return cluster | ({"network6": networks6.pop()} if networks6 else {})
+
+
+def _member(member: Member) -> dict[str, Any]:
+    if member.psk_file:
+        remedy = "take psk_file out of its entry and its client.toml, and import again"
+        raise ImportRefused(f"{member.label} has a psk_file, which an imported inventory cannot hold", remedy)
+    values: dict[str, Any] = {"name": member.name} if member.name else {}
+    values["address"] = member.private_ip
+    if member.private_ip6 is not None:
+        values["address6"] = member.private_ip6.ip
+    if member.ciders:
+        values["ciders"] = member.ciders
+    if member.cider_mapping:
+        values["cider_mapping"] = dict(member.cider_mapping)
+    if member.public_keys:
+        keys = [base64.b64encode(key).decode() for key in member.public_keys]
+        values["public_key"] = keys[0] if len(keys) == 1 else keys
+    else:
+        values["tier"] = _tier(member)
+    if not member.enabled:
+        values["enabled"] = False
+    if member.expires_at is not None:
+        values["expires_at"] = member.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return values
+
+
+def differences(source: Source, inventory: Path) -> Iterator[str]:
+    """Yield what an inventory would generate otherwise than it was, a line each. Raises: ConfigError."""
+    generated = {entry["identity"]: entry for entry in json.loads(render_routes(load_inventory(inventory)))}
+    for member in source.members:
+        entry = generated.pop(member.identity, None)
+        if entry is None or entry["cluster"] != member.cluster:
+            yield f"{member.label} is missing"
+            continue
+        wished = _entry(member)
+        for key in DECIDING:
+            if _plain(entry.get(key)) != _plain(wished.get(key)):
+                yield f"{member.label}: {key} would be {entry.get(key)}, not {wished.get(key)}"
+    yield from (f"{identity} would be new" for identity in generated)
+
+
+def _entry(member: Member) -> dict[str, Any]:
+    """Return the keys of an entry that decide about packets, as they were."""
+    return {
+        "private_ip": member.private_ip,
+        "mask": member.mask,
+        "ciders": list(member.ciders),
+        "cider_mapping": dict(member.cider_mapping) or None,
+        "private_ip6": member.private_ip6,
+        "public_key": [base64.b64encode(key).decode() for key in member.public_keys] or None,
+        "enabled": None if member.enabled else False,
+        "expires_at": member.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if member.expires_at else None,
+    }
+
+
+def _plain(value: object) -> object:
+    """Return a value as texts, so that what was read and what will be written can be compared."""
+    match value:
+        case dict():
+            return {str(key): str(one) for key, one in value.items()}
+        case [alone]:
+            return str(alone)
+        case list():
+            return [str(one) for one in value]
+        case None | bool():
+            return value
+        case _:
+            return str(value)
+
+
+def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: Path) -> int:
+    """Import a deployment; return the exit code.
+
+    Args:
+        routes: the routes.json.
+        server_toml: for the shared key, the cipher and the listening addresses; None: without them.
+        address: where clients find the server.
+        out: the inventory to write; its name without the suffix is the fleet's.
+        build: folder in which each fleet has its folder of generated files; the shared key goes there.
+    """
+    try:
+        server = load_server_config(server_toml) if server_toml is not None else None
+        source = Source(out.stem, address, read_routes(routes).members, server)
+        _write(source, out, build / out.stem)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        print("inventory-import: nothing was written", file=sys.stderr)
+        return BAD_INPUT
+    except (RustunError, OSError) as error:
+        remedy = error.remedy if isinstance(error, RustunError) else "check the room and the owner of the folder"
+        print(f"inventory-import: {error}\n  {remedy}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, ImportRefused) else ENVIRONMENT
+    clusters = len({member.cluster for member in source.members})
+    counted = f"{clusters} clusters, {len(source.members)} members"
+    print(f"inventory-import: {out}: {counted}; it generates an equal routes.json")
+    print(f"next: ./invoke lint --inventory {out}, then ./invoke gen-config --inventory {out} --diff")
+    return OK
+
+
+def _write(source: Source, out: Path, folder: Path) -> None:
+    if out.exists():
+        raise ImportRefused(f"{out} is there already", "name another file: nothing is overwritten")
+    text = inventory_text(source)
+    with tempfile.TemporaryDirectory(prefix="rustun-import-") as name:
+        draft = Path(name) / out.name
+        draft.write_text(text, encoding="utf-8")
+        if found := list(differences(source, draft)):
+            raise ImportRefused(f"the inventory would not generate the same: {found[0]}", "nothing was written")
+    if source.server is not None and source.server.key is not None and not (folder / SHARED_KEY).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_key_files(folder, {SHARED_KEY: Secret(source.server.key.reveal())})
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HostError(f"{out}: cannot be written: {error.strerror}", "check the path and the owner") from error
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,116 @@
+"""Importing a deployment: the inventory says the same, or it is said what it cannot say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustun.config.keys import new_private_key, public_key_of
+from rustun.ops import importing
+from rustun.ops.inventory import load_inventory
+from rustun.ops.templating import render_routes
+from rustun.protocol.tiers import Tier
+
+KEY = "a key of the seed, 0123456789"
+OWN = [public_key_of(new_private_key()), public_key_of(new_private_key())]
+SEED: list[dict[str, Any]] = [  # as the seed's own examples are
+    {
+        "cluster": "beijing", "identity": "bj-office-gw", "private_ip": "10.0.1.1", "mask": "255.255.255.0",
+        "gateway": "10.0.1.254", "ciders": ["192.168.1.0/24", "192.168.2.0/24"],
+    },
+    {
+        "cluster": "beijing", "identity": "bj-dev-server", "private_ip": "10.0.1.2", "mask": "255.255.255.0",
+        "gateway": "10.0.1.254", "ciders": [],
+    },
+    {
+        "cluster": "shanghai", "identity": "sh-office-gw", "private_ip": "10.0.1.1", "mask": "255.255.255.0",
+        "gateway": "10.0.1.1", "ciders": ["192.168.11.0/24"],
+        "cider_mapping": {"192.168.11.0/24": "192.168.10.0/24"},
+    },
+]  # fmt: skip
+OURS = {
+    **SEED[1], "cluster": "tokyo", "identity": "tk \"é", "name": "Tōkyō", "private_ip6": "fd00:3::7/64",
+    "public_key": OWN, "enabled": False, "expires_at": "2027-06-30T18:00:00Z",
+}  # fmt: skip
+
+
+def imported(folder: Path, entries: list[dict[str, Any]], server: str = "") -> tuple[int, Path]:
+    """Import a routes.json, with a server.toml where one is given."""
+    (folder / "routes.json").write_text(json.dumps(entries))
+    server_toml = None
+    if server:
+        server_toml = folder / "server.toml"
+        server_toml.write_text(server)
+        server_toml.chmod(0o600)
+    out = folder / "acme.toml"
+    return importing.run(folder / "routes.json", server_toml, "vpn.example:8080", out, folder / "build"), out
+
+
+def test_the_seeds_example_generates_an_equal_routes_json(tmp_path: Path) -> None:
+    """Who moves from the seed would move members to other addresses, or lose their LANs."""
+    code, out = imported(tmp_path, SEED)
+    assert code == importing.OK
+    inventory = load_inventory(out)
+    generated = json.loads(render_routes(inventory))
+    for before, after in zip(SEED, generated, strict=True):
+        for key in ("cluster", "identity", "private_ip", "mask", "ciders"):
+            assert after[key] == before[key]
+        assert after.get("cider_mapping") == before.get("cider_mapping")
+        assert after["tier"] == "legacy"
+    assert inventory.minimum_tier is Tier.LEGACY
+
+
+def test_everything_that_an_entry_may_say_comes_along(tmp_path: Path) -> None:
+    """A key, an expiry or a switched-off member would be forgotten, and somebody let in."""
+    code, out = imported(tmp_path, [*SEED, OURS])
+    assert code == importing.OK
+    entry = json.loads(render_routes(load_inventory(out)))[3]
+    assert {key: entry[key] for key in OURS if key != "gateway"} == {k: v for k, v in OURS.items() if k != "gateway"}
+
+
+def test_the_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every client of the old deployment would be shut out by a new key, or the old one stand in a log."""
+    server = f'[server_config]\nlisten_addr = "0.0.0.0:9090"\n[crypto_config]\nchacha20poly1305 = "{KEY}"\n'
+    code, out = imported(tmp_path, SEED, server + '[route_config]\nroutes_file = "routes.json"\n')
+    assert code == importing.OK
+    secret = tmp_path / "build" / "acme" / "secrets" / "shared.key"
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == (f"{KEY}\n", 0o600)
+    inventory = load_inventory(out)
+    assert (inventory.cipher, [str(one) for one in inventory.listen]) == ("chacha20", ["0.0.0.0:9090"])
+    said = "".join(capsys.readouterr())
+    assert KEY not in said + out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("entries", "server", "said"),
+    [
+        ([SEED[0], {**SEED[1], "private_ip": "10.9.1.2"}], "", "cluster beijing has members in several networks"),
+        ([{**SEED[0], "private_ip6": "fd00::1/64"}, SEED[1]], "", "has IPv6 addresses for some of its members"),
+        ([SEED[0], SEED[0]], "", "bj-office-gw"),
+        (SEED, 'crypto_config = "plain"\n', "which protects nothing"),
+        ([{**SEED[0], "private_ip": "10.0.1.0"}], "", "10.0.1.0"),
+    ],
+)
+def test_what_an_inventory_cannot_say_is_refused_with_a_reason(
+    tmp_path: Path, entries: list[dict[str, Any]], server: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An import would succeed, and the fleet be another one."""
+    if server:
+        server += '[server_config]\nlisten_addr = "0.0.0.0:9090"\n[route_config]\nroutes_file = "routes.json"\n'
+    code, out = imported(tmp_path, entries, server)
+    assert code == importing.BAD_INPUT
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+    assert not (tmp_path / "build").exists()
+
+
+def test_nothing_that_is_there_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second import would undo a year of edits."""
+    imported(tmp_path, SEED)
+    before = (tmp_path / "acme.toml").read_text()
+    code, out = imported(tmp_path, SEED[:1])
+    assert (code, out.read_text()) == (importing.BAD_INPUT, before)
+    assert "is there already" in capsys.readouterr().err
