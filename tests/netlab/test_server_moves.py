@@ -4,7 +4,8 @@
       client eth0 ---------------------------------- eth0 world   203.0.113.7, .8; 2a00:8::8: the server at its time
                    2a00:1::2             2a00:1::1                2a00:8::7: leads nowhere
 
-A member offers 203.0.113.0/24 and 2a00:8::/32, so that each of these addresses has to be kept outside of the tunnel.
+A member offers 203.0.113.0/24 and 2a00:8::/32, so that each of these addresses has to be kept outside of the tunnel,
+and what the client's host never agreed to, or has itself.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ from tests.netlab.site import Machine, Tap, cable
 NAME, HOSTS = "vpn.example", Path("/run/hosts")
 NOWHERE, SECOND4, SECOND6 = "2a00:8::7", "203.0.113.8", "2a00:8::8"
 COVERED = ["203.0.113.0/24", "2a00:8::/32"]
+REFUSED = {
+    "198.51.100.0/24": "outside accept_routes",
+    "2001:db8::/32": "outside accept_routes",
+    "198.18.1.0/24": "is directly connected at eth0",
+    "2a00:1::/64": "is directly connected at eth0",
+    "198.18.1.1/32": "lies inside 198.18.1.0/24, directly connected at eth0",
+}
+ACCEPT = 'accept_routes = ["10.0.1.0/24", "fd00:1::/64", "203.0.113.0/24", "2a00::/16", "198.18.0.0/15"]'
 COMMON = {"cluster": "acme", "mask": "255.255.255.0", "gateway": "10.0.1.254"}
 
 
@@ -55,7 +64,7 @@ class World(ExitStack):
         """Start a server at these addresses; `number` is that of the client's tunnel addresses."""
         entries = [
             {**COMMON, "identity": "m0", "private_ip": f"10.0.1.{number}", "private_ip6": f"fd00:1::{number}/64"},
-            {**COMMON, "identity": "m1", "private_ip": "10.0.1.9", "ciders": COVERED},
+            {**COMMON, "identity": "m1", "private_ip": "10.0.1.9", "ciders": [*COVERED, *REFUSED]},
         ]
         (self._folder / "routes.json").write_text(json.dumps(entries))
         listening = json.dumps([f"[{one}]:{PORT}" if ":" in one else f"{one}:{PORT}" for one in addresses])
@@ -64,7 +73,7 @@ class World(ExitStack):
 
     def connect(self) -> Running:
         """Start the client, which knows the server's name."""
-        file = write_client_toml(self._folder, "m0", "")
+        file = write_client_toml(self._folder, "m0", ACCEPT)
         file.write_text(file.read_text().replace(SERVER, NAME))
         return self._keep(Running("client", self._folder, ["connect", "--config", file.name], self.client.namespace))
 
@@ -72,12 +81,15 @@ class World(ExitStack):
         """Wait until a session with that address stands, and see that the host has what belongs to it."""
         own = [f"10.0.1.{number}/24", f"fd00:1::{number}/64"]
         client.until(lambda status: remote in status["remote"] and status["addresses"] == own)
-        client.until(lambda status: set(COVERED) <= set(status["routes"]))
+        found = client.until(lambda status: set(COVERED) <= set(status["routes"]))
+        assert found["refused_routes"] == REFUSED
         addresses = self.client.run("ip", "-o", "address", "show", "rustun0")
         assert addresses.count("inet ") == addresses.count("inet6 ") == 1, addresses
         assert all(one in addresses for one in own), addresses
         assert self.way(remote) == "eth0"
         assert {self.way("203.0.113.99"), self.way("2a00:8::99")} == {"rustun0"}
+        elsewhere = ("198.51.100.9", "2001:db8::9", "198.18.1.9", "2a00:1::9", "198.18.1.1")
+        assert {self.way(address) for address in elsewhere} == {"eth0"}
 
     def way(self, address: str) -> str:
         """Return the interface that the client's host uses for an address."""
