@@ -118,6 +118,7 @@ def test_services(tmp_path: Path) -> None:
         reloads_end_when_all_is_read(server, gateway)
         a_restart_brings_everybody_back(server)
         a_service_that_hangs_is_replaced(server, gateway)
+        a_hosts_file_may_be_replaced(gateway)
         a_killed_client_leaves_nothing(gateway)
         the_user_may_stand_in_both_places(server)
 
@@ -168,6 +169,12 @@ def a_service_that_hangs_is_replaced(server: Machine, gateway: Machine) -> None:
         assert "/backends/reactor.py" in log, "where it hung"
         assert show(machine, unit, "MainPID") != process
     online(server, 2)
+
+
+def a_hosts_file_may_be_replaced(gateway: Machine) -> None:
+    """A new file in the place of the one that the unit lets it write: the kernel takes that right away."""
+    gateway.run(f"sed -i '/relay.rustun/d' /etc/hosts && systemctl reload {GW}")
+    wait(gateway, 'rustun status | grep -q "/etc/hosts cannot be written: Read-only file system"')
 
 
 def a_killed_client_leaves_nothing(gateway: Machine) -> None:

@@ -149,6 +149,20 @@ GUARDS: Final = (
         f"{SIMULATION}/test_key_tier_revocation.py::test_row_27_an_end_in_time_comes_whatever_it_is_doing",
     ),
     Guard(
+        "a key that others may read is root's to lend",
+        "config/keys.py",
+        "lent = status.st_uid == 0 != os.geteuid() and status.st_gid == os.getegid()",
+        "lent = status.st_gid == os.getegid()",
+        "tests/unit/config/test_keys.py::test_a_file_that_root_lends_to_a_service",
+    ),
+    Guard(
+        "no child speaks to the service manager",
+        "backends/notify_socket.py",
+        'name = os.fsencode(environ.pop(NOTIFY_SOCKET, ""))',
+        'name = os.fsencode(environ.get(NOTIFY_SOCKET, ""))',
+        "tests/unit/backends/test_notify_socket.py::test_children_do_not_inherit_it",
+    ),
+    Guard(
         "a seed's handshake counts once",
         "relay/policy.py",
         "        if nonce in self._nonces:\n            return False\n",
