@@ -12,8 +12,8 @@ Rules of this module
   3. What the journal has to say before the first step is everything that stands or may come to stand.
   4. Settings are judged as if this client, and the others on this host, had not come yet; what two clients need stays
      until the last one goes.
-  5. A setting that somebody else changed meanwhile is left alone, with a warning. A hosts file whose writing was cut
-     off is taken as it was before.
+  5. A setting that somebody else changed meanwhile is left alone, with a warning; one that cannot be taken back stays in
+     the journal, with one as well. A hosts file whose writing was cut off is taken as it was before.
   6. An empty wish is the way out, and leaves the journal empty.
 """
 
@@ -109,6 +109,15 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
+class _Undone:
+    """What becomes of settings that go: steps, lines for people, and what the journal keeps since some did not go."""
+
+    steps: list[SetSysctl]
+    warnings: tuple[str, ...]
+    stuck: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Hosts:
     """What becomes of the hosts file: steps, lines for people, and whether it is known what stands there then."""
 
@@ -131,12 +140,12 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
     accepted, unset = accept_addresses(wished, snapshot, link) if link is not None else (wished, {})
     table = _table(accepted, facts, kept, refused)
     accepted, unset = _settable(accepted, unset, refused)
-    undo, left = _undone(kept, table.settings, facts)
-    set_, failed_settings = _set(table.settings, facts, refused)
+    undo = _undone(kept, table.settings, facts, refused)
+    set_, failed = _set(table.settings, facts, refused)
     routes = _routes(accepted, facts, kept, link, refused)
     hosts = _hosts(wished, facts, kept, refused)
     steps: tuple[Step, ...] = (
-        *undo,
+        *undo.steps,
         *table.steps,
         *_device(accepted, snapshot, link),
         *(AddRoute(route, replace=True) for route in routes.pin),
@@ -147,7 +156,7 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
         *(RemoveRule(rule) for rule in routes.remove_rules),
         *(RemoveRoute(route) for route in (*routes.remove, *routes.unpin)),
     )
-    after = _after(wished, kept, routes, table, hosts)
+    after = _after(wished, kept, routes, table, hosts, undo.stuck)
     return Changes(
         steps=tuple(step for step in steps if step not in refused),
         during=_during(kept, after, hosts.steps),
@@ -156,7 +165,7 @@ def plan_changes(wished: HostState, facts: Facts, kept: Kept, refused: Refusals)
             tuple(route.prefix for route in routes.routes),
             {**dict(routes.refused), **unset},
             accepted.addresses,
-            (*table.warnings, *left, *failed_settings, *hosts.warnings, *_leaks(accepted, routes, snapshot, link)),
+            (*table.warnings, *undo.warnings, *failed, *hosts.warnings, *_leaks(accepted, routes, snapshot, link)),
             elsewhere=routes.elsewhere,
             local=local_addresses(snapshot, link),
             offers_exit=table.stands and table.wished.forwarding.offer_exit,
@@ -222,13 +231,15 @@ def _without_us(facts: Facts, kept: Kept) -> dict[str, str]:
     return forwarding.without((change for journal in journals for change in journal.settings), facts.settings)
 
 
-def _undone(kept: Kept, wanted: tuple[Change, ...], facts: Facts) -> tuple[list[Step], tuple[str, ...]]:
-    """Return the steps for settings that go, and a line for each that is left as somebody else made it."""
+def _undone(kept: Kept, wanted: tuple[Change, ...], facts: Facts, refused: Refusals) -> _Undone:
+    """Return what takes settings back that nobody needs any more."""
     needed = {change.name for change in wanted}
     needed.update(change.name for other in facts.others.values() for change in other.settings)
-    going = [change for change in kept.settings if change.name not in needed]
+    going = tuple(change for change in kept.settings if change.name not in needed)
     back, left = forwarding.undone(going, facts.settings)
-    return [SetSysctl(change) for change in back], left
+    steps = [SetSysctl(change) for change in back]
+    stuck = tuple(refused[step] for step in steps if step in refused)
+    return _Undone(steps, (*left, *stuck), going if stuck else ())
 
 
 def _set(wanted: tuple[Change, ...], facts: Facts, refused: Refusals) -> tuple[list[Step], list[str]]:
@@ -290,10 +301,12 @@ def torn(text: str, before: str, after: str) -> bool:
     return found[written:] == old[written:]
 
 
-def _after(wished: HostState, kept: Kept, routes: RoutePlan, table: _Table, hosts: _Hosts) -> Kept:
+def _after(
+    wished: HostState, kept: Kept, routes: RoutePlan, table: _Table, hosts: _Hosts, stuck: tuple[Change, ...]
+) -> Kept:
     return Kept(
         routes.pinned,
-        table.settings,
+        (*stuck, *table.settings),
         hosts=bool(wished.names) or (kept.hosts and not hosts.known),
         hosts_write=None if hosts.known else kept.hosts_write,
         table=table.stands,

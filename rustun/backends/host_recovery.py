@@ -19,6 +19,7 @@ from typing import Final
 
 from rustun.backends import hosts_file, nft
 from rustun.backends.base import HostState
+from rustun.backends.firewall import KILL_SWITCH, table_name
 from rustun.backends.host_executor import Hands, bring_about
 from rustun.backends.host_journal import HeldError, HostJournal, devices
 from rustun.backends.host_judgement import is_tun
@@ -66,7 +67,7 @@ def recover(state_dir: Path, device: str, *, keep_kill_switch: bool = False) -> 
     journal = HostJournal(state_dir, device)
     if isinstance(journal.problem, HeldError):
         return Recovered(device, (), (journal.problem.message,), running=True)
-    keep_table = keep_kill_switch and journal.kept.kill_switch
+    keep_table = keep_kill_switch and (journal.kept.kill_switch or _stands_closed(device))
     try:
         with RouteSocket() as sock:
             snapshot = sock.snapshot()
@@ -86,6 +87,14 @@ def recover(state_dir: Path, device: str, *, keep_kill_switch: bool = False) -> 
     stays = (f"the kill switch of {device} stands, its client is dead; {remedy}",) if keep_table else ()
     done = tuple(step.command(names) for step in outcome.done)
     return Recovered(device, done, (*journal.warnings, *outcome.report.warnings, *stays))
+
+
+def _stands_closed(device: str) -> bool:
+    """Return whether the device's table holds a kill switch: a journal that could not be written does not tell."""
+    try:
+        return f"chain {KILL_SWITCH} " in (nft.listed(table_name(device)) or "")
+    except RustunError:  # no nft, and so no table of ours
+        return False
 
 
 def cleanup_all(state_dir: Path, *, keep_kill_switch: bool = False) -> list[Recovered]:

@@ -11,7 +11,7 @@ from rustun.backends import host_executor, hosts_file
 from rustun.backends.base import Forwarding, HostState
 from rustun.backends.host_executor import Hands
 from rustun.backends.host_network import LinuxHostNetwork
-from rustun.backends.host_recovery import cleanup_all
+from rustun.backends.host_recovery import cleanup_all, recover
 from rustun.backends.host_steps import Step, WriteHosts
 from tests.netlab.bare_host import Host
 from tests.netlab.host_picture import assert_same, host_picture, settle
@@ -131,3 +131,17 @@ def test_what_others_write_into_the_hosts_file_meanwhile_stays() -> None:
         assert set(report.routed) >= set(WISH.routes)
         network.clear()
         device.close()
+
+
+@in_private_namespace
+def test_a_kill_switch_stands_after_a_crash_also_where_no_journal_tells_of_it() -> None:
+    """If this fails, a full disk makes the clean-up after a crash open the host, until the next client starts."""
+    with Host():
+        in_child(lambda: start(CLOSED))
+        for file in STATE.glob("*.json"):
+            file.unlink()
+        found = recover(STATE, "rustun0", keep_kill_switch=True)
+        assert any("the kill switch of rustun0 stands" in line for line in found.left), found.left
+        assert any("kill_switch" in line for line in host_picture())
+        assert recover(STATE, "rustun0").left == ()
+        assert not any("rustun" in line for line in host_picture())

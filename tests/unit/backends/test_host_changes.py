@@ -234,3 +234,17 @@ def test_a_family_beside_the_exit_node_is_said() -> None:
     assert plan(replace(wish, kill_switch=True), host).report.warnings == ()
     assert plan(wish).report.warnings == ()  # no way out by IPv6
     assert plan(replace(wish, exits=()), host).report.warnings == ()
+
+
+def test_a_setting_that_cannot_be_taken_back_stays_in_the_journal() -> None:
+    """If this fails, a host goes on forwarding after a clean-up that met a read-only /proc, and nobody knows."""
+    kept = Kept(settings=(Change("net/ipv4/conf/all/forwarding", "0", "0"), Change(CARD, "0", "1")))
+    found = facts(settings={**SETTINGS, CARD: "1"})
+    step = SetSysctl(Change(CARD, "1", "0"))
+    empty = HostState("rustun0", 0)
+    assert step in plan(empty, found, kept).steps
+    changes = plan(empty, found, kept, {step: "cannot set it to 0: Read-only file system"})
+    assert step not in changes.steps
+    assert changes.after.settings == kept.settings
+    assert changes.report.warnings == ("cannot set it to 0: Read-only file system",)
+    assert plan(empty, facts(), kept).after.settings == ()
