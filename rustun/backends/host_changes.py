@@ -12,9 +12,9 @@ Rules of this module
   3. What the journal has to say before the first step is everything that stands or may come to stand.
   4. Settings are judged as if this client, and the others on this host, had not come yet; what two clients need stays
      until the last one goes.
-  5. A setting that somebody else changed meanwhile is left alone, with a warning; one that cannot be taken back stays in
-     the journal, with one as well. A hosts file whose writing was cut off is taken as it was before.
-  6. An empty wish is the way out, and leaves the journal empty.
+  5. A setting that somebody else changed meanwhile is left alone, with a warning; one that cannot be taken back stays
+     in the journal, with one as well. A hosts file whose writing was cut off is taken as it was before.
+  6. An empty wish is the way out, and leaves the journal empty where nothing was refused.
 """
 
 from __future__ import annotations
