@@ -1,13 +1,14 @@
 """What several servers say of this member: the word of the first counts, and who says something else is named.
 
 Rules of this module
-  1. Without a session the last word stays in force.
+  1. Without a session the last word stays in force, and what it says of prefixes until the first server has told its.
   2. Each server is named once for what it says, again when it says something new; nothing older is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rustun.backends.base import Endpoint
 from rustun.client.peers import OwnEntry
@@ -32,7 +33,10 @@ class OwnWord:
         first = next((link for link in links if link.session is not None), None)
         if first is None or first.peers.own is None:
             return self.entry
-        own = self.entry = first.peers.own
+        own = first.peers.own
+        if self.entry is not None and not first.configured:
+            own = replace(own, offered=self.entry.offered, mapping=self.entry.mapping)
+        self.entry = own
         for link in links if first.configured else ():
             theirs = link.peers.own
             if link.session is None or not link.configured or theirs is None:

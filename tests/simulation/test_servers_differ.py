@@ -105,16 +105,19 @@ def test_in_a_large_cluster_the_way_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slow", [SERVER, SECOND])
 def test_a_server_that_has_not_told_all_does_not_differ(tmp_path: Path, slow: Endpoint) -> None:
-    """If this fails, each start with two servers logs a difference that is none."""
+    """If this fails, each start with two servers logs a difference that is none, and LANs are taken for unknown."""
     world = TwoServers(tmp_path, [entry("m0", "10.0.1.1", ciders=["192.168.7.0/24"])])
     (world.server if slow == SERVER else world.second).stop("a slower one takes its place", lambda: None)
     world.run(1.0)
     server, host = NoiseServer(world, slow, key=KEY_NAMES[slow]), world.member("m0")
     world.run(1.0)
+    [warning] = host.log.texts("host-warning")
+    assert '"192.168.7.0/24" is behind this host: nothing is let in' in warning
     server.welcome()
     world.run(1.0)
     assert [link.state for link in host.client.links] == ["online", "online"]
     assert host.log.texts("servers-differ") == []
+    assert host.client.status()["warnings"] == [warning]
     server.say(Config("", "10.0.1.1/24", "", (), {}))
     world.run(1.0)
     assert len(host.log.texts("servers-differ")) == 1
