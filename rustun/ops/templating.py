@@ -1,4 +1,4 @@
-"""templates/*.j2 -> text: one environment, and the filters that write values as TOML and JSON.
+"""templates/*.j2 -> text: one environment, and the filters that write values in the language of each file.
 
 Rules of this module
   1. A template has no logic beyond if and for; what is missing is an error, never an empty place.
@@ -8,6 +8,7 @@ Rules of this module
 from __future__ import annotations
 
 import functools
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ import jinja2
 from rustun.ops.fleet import Inventory
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes an encoder each time
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
 
@@ -37,26 +39,29 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
+        auto_reload=False,  # a template does not change in one run; looking each time costs more than rendering
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # TOML, JSON and units, not HTML: the filters below escape
     )
-    environment.filters.update(toml=toml_value, json=json_value, alone=alone)
+    environment.filters.update(toml=toml_value, json=json_value, alone=alone, cell=cell, label=label, xml=xml)
     return environment
 
 
 def toml_value(value: object) -> str:
     """Return a value as TOML writes it: text, whole number, bool, sequence, or mapping (an inline table)."""
     match value:
+        case str():  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
+            return _AS_JSON(value).replace("\x7f", "\\u007f")
         case bool() | int():
             return str(value).lower()
         case Mapping():
             return "{ " + ", ".join(f"{toml_key(str(k))} = {toml_value(v)}" for k, v in value.items()) + " }"
         case list() | tuple():
             return "[" + ", ".join(toml_value(item) for item in value) + "]"
-        case _:  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
-            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+        case _:
+            return toml_value(str(value))
 
 
 def toml_key(name: str) -> str:
@@ -66,9 +71,27 @@ def toml_key(name: str) -> str:
 
 def json_value(value: object) -> str:
     """Return a value as JSON writes it; what JSON does not know is written as its text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _AS_JSON(value)
 
 
 def alone(values: Sequence[str]) -> str | Sequence[str]:
     """Return the only value by itself, several as they are: how keys are written."""
     return values[0] if len(values) == 1 else values
+
+
+def cell(value: object) -> str:
+    """Return a text for a table of Markdown: on one line, nothing of it taken for markup."""
+    line = " ".join(str(value).split())
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#!~" else c for c in line)
+
+
+def label(value: object) -> str:
+    """Return a text for a quoted label of Mermaid, which takes HTML's entities by number."""
+    line = " ".join(str(value).split())
+    return "".join(c if c.isalnum() or c in " .:/-_()" else f"#{ord(c)};" for c in line)
+
+
+def xml(value: object) -> str:
+    """Return a text for XML; what XML cannot hold becomes a question mark."""
+    line = "".join(c if c.isprintable() else "?" for c in str(value))
+    return html.escape(line)
