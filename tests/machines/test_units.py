@@ -41,6 +41,7 @@ MAKE_RELEASE = f"""
 python3 -m venv --without-pip {RELEASE}
 printf '#!{RELEASE}/bin/python3\\nfrom rustun.cli import main\\nmain()\\n' >{PROGRAM}
 chmod 755 {PROGRAM}
+python3 -m compileall -q {SITE}/rustun {SITE}/click {SITE}/cryptography {SITE}/pyroute2
 ln -s {PROGRAM} /usr/local/bin/rustun
 chown -R root:root /etc/rustun /etc/systemd/system
 systemctl daemon-reload
