@@ -6,6 +6,7 @@ conversation on the same pipes. Nothing of it is written to the host's disk.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,9 @@ PACKAGE: Final = "rustun.ops.deploy.far"
 FOLDER: Final = Path(__file__).parent / "far"
 ORDER: Final = ("system", "release", "facts", "services", "execution", "conversation")  # importers after imported
 START: Final = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
-# As root; anybody else needs a sudo that asks for no password.
-COMMAND: Final = f"if [ $(id -u) = 0 ]; then exec python3 -Iuc '{START}'; else exec sudo -n python3 -Iuc '{START}'; fi"
+# As root; anybody else needs a sudo that asks for no password. The login shell may be any: it only starts `sh`.
+SCRIPT: Final = f"if [ $(id -u) = 0 ]; then exec python3 -Iuc '{START}'; else exec sudo -n python3 -Iuc '{START}'; fi"
+COMMAND: Final = f"exec sh -c {shlex.quote(SCRIPT)}"
 TOO_OLD: Final = 'import sys; sys.version_info >= (3, 9) or sys.exit("python3 is older than 3.9")\n'
 
 

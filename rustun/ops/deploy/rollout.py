@@ -13,9 +13,10 @@ Rules of this module
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -27,7 +28,7 @@ from rustun.ops.deploy.steps import plan_host
 from rustun.ops.deploy.survey import AT_ONCE, Connect, Survey
 
 Result = Literal["done", "failed", "changed", "unfit", "unreachable", "lost", "not begun"]
-LOOK_SECONDS: Final = 0.2  # how often the one who waits looks whether it was interrupted
+LOOK_SECONDS: Final = 0.2  # how long Ctrl-C may wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,24 @@ class Rollout:
     interrupted: bool = False
 
     def run(self) -> tuple[Outcome, ...]:
-        """Visit all hosts; return what became of each visit, in order."""
+        """Visit all hosts; return what became of each visit, in order. Takes over Ctrl-C: for the main thread alone."""
         outcomes: list[Outcome] = []
-        for group in self.found.groups:
-            if self._must_end(outcomes) or (group[0].last and not _may_finish(outcomes)):
-                outcomes += [Outcome(visit, "not begun") for visit in group]
-            else:
-                outcomes += self._visit_all(group, outcomes)
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            for group in self.found.groups:
+                if self._must_end(outcomes) or (group[0].last and not _may_finish(outcomes)):
+                    outcomes += [Outcome(visit, "not begun") for visit in group]
+                else:
+                    outcomes += self._visit_all(group, outcomes)
+        finally:
+            signal.signal(signal.SIGINT, before)
         return tuple(outcomes)
+
+    def _interrupt(self, *_: object) -> None:
+        if self.interrupted:
+            for far in self.found.lines.values():
+                far.give_up()
+        self.interrupted = True
 
     def _must_end(self, outcomes: Iterable[Outcome]) -> bool:
         not_done = [outcome for outcome in outcomes if outcome.result != "done"]
@@ -100,20 +111,12 @@ class Rollout:
                 outcomes[number] = self._visit(group[number])
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            self._wait({pool.submit(visit, number) for number in range(len(group))})
+            futures = [pool.submit(visit, number) for number in range(len(group))]
+            while wait(futures, LOOK_SECONDS).not_done:
+                pass  # a signal is only seen between two waits
+        for future in futures:
+            future.result()
         return [outcomes[number] for number in range(len(group))]
-
-    def _wait(self, futures: set[Future[None]]) -> None:
-        while futures:
-            try:
-                done, futures = wait(futures, LOOK_SECONDS, FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-            except KeyboardInterrupt:
-                if self.interrupted:
-                    for far in self.found.lines.values():
-                        far.give_up()
-                self.interrupted = True
 
     def _visit(self, visit: Visit) -> Outcome:
         started = time.monotonic()

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
-from rustun.ops.deploy.far.system import PROGRAM, STATE, UNITS
+from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE, UNITS
 from rustun.ops.deploy.records import HostPlan, HostWish, Json, Release, WishedFile, WishedService
 from rustun.ops.deploy.unfit import clock_note, drift_notes, unfit
 
 KEEP_GENERATIONS: Final = 10
 VERIFY_SECONDS: Final = 20  # a client's first tries come within 5 s of each other; a slow host takes some to start
+ROUTES: Final = f"{CONFIG}/routes.json"
 SCRIPTS: Final = {"rustun": "rustun.cli:main"}  # as [project.scripts] has it
 OWNERSHIP: Final = ("mode", "owner", "group")
 
@@ -153,7 +154,9 @@ class _Changes:
 
     def _look(self, unit: str, service: WishedService) -> Json:
         step = {"do": "verify", "unit": unit, "version": self.wish.version, "release": self.wish.release}
-        of_role = {"identity": service.identity} if service.identity else {"members": service.members}
+        of_role: Json = {"identity": service.identity}
+        if not service.identity:
+            of_role = {"members": service.members, "reads_routes": ROUTES in self.puts or self.verb(unit) == "restart"}
         return {**step, **of_role, "seconds": VERIFY_SECONDS}
 
     def _prune(self, number: int) -> Iterator[Json]:

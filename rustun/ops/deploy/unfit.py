@@ -17,7 +17,7 @@ MEBIBYTE: Final = 1 << 20
 def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
     """Yield every reason why steps to the wish must not be taken on a host."""
     if not facts["systemd"]:
-        yield "systemd does not run here; deploy by hand: docs/operations.md"
+        yield "systemd does not run here; deploy by hand: docs/deploy.md"
     needed = {CONFIG: CONFIG_BYTES, STATE: CONFIG_BYTES}
     if wish.release and release.digest not in facts["releases"]:
         needed[PROGRAM] = release.unpacked_bytes + SPARE_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from rustun.ops.deploy.far.facts import statuses, unit_state
@@ -92,8 +93,11 @@ class Services:
 
     def _server_lacks(self, document: Json, step: Json) -> str:
         routes = document.get("routes") or {}
+        read_at = datetime.fromisoformat(routes["loaded_at"]).timestamp() if routes.get("loaded_at") else 0.0
         if routes.get("problems"):
             return f"refused its routes.json: {routes['problems'][0]}"
+        if step["reads_routes"] and read_at < int(self._began):  # it tells whole seconds
+            return "has not read its routes.json again"
         if document.get("alarms"):
             return f"has an alarm: {document['alarms'][0]}"
         if routes.get("members") != step["members"] or routes.get("not_in_force"):

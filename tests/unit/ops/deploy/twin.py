@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,9 @@ class HostTwin(System):
             return {"role": "client", "identity": unit.partition("@")[2][: -len(".service")], "state": "online"}
         routes = Path(self.at("/etc/rustun/routes.json"))
         members = len(json.loads(routes.read_text())) if routes.exists() else 0
-        return {"role": "server", "alarms": [], "routes": {"members": members, "problems": [], "not_in_force": []}}
+        loaded_at = datetime.fromtimestamp(self.clock, UTC).isoformat(timespec="seconds")
+        routes_told = {"members": members, "problems": [], "not_in_force": [], "loaded_at": loaded_at}
+        return {"role": "server", "alarms": [], "routes": routes_told}
 
     def has_release(self, digest: str) -> None:
         """Have a whole release, in use."""
