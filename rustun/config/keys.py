@@ -74,19 +74,15 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """An X25519 private key and the file that it came from."""
+    """An X25519 private key, the file that it came from, and its public key in Base64."""
 
     file: Path
     secret: Secret
+    public: str
 
     def raw(self) -> bytes:
         """Return the 32 bytes; the caller keeps them out of logs and messages."""
         return parse_private_key(self.secret.reveal())
-
-    @property
-    def public(self) -> str:
-        """Return the public key in Base64."""
-        return public_key_of(self.secret)
 
 
 def new_private_key() -> Secret:
@@ -100,15 +96,17 @@ def public_key_of(private_key: Secret) -> str:
     return encode_key(private.public_key().public_bytes_raw())
 
 
-def read_private_key(path: Path) -> PrivateKey:
+def read_private_key(path: Path, judged: set[str] | None = None) -> PrivateKey:
     """Read a private key's file. Raises: Complaint, as `read_key_file` and `parse_private_key`."""
-    secret = read_key_file(path)
-    parse_private_key(secret.reveal())
-    return PrivateKey(path, secret)
+    secret = read_key_file(path, judged)
+    return PrivateKey(path, secret, public_key_of(secret))
 
 
-def read_key_file(path: Path) -> Secret:
+def read_key_file(path: Path, judged: set[str] | None = None) -> Secret:
     """Return the text of a key file, or of the credential of its name, without the line break at its end.
+
+    Args:
+        judged: folders that nobody else can change anything in, for who reads many files at once; it grows.
 
     Raises: Complaint: missing, empty, of several lines, or open to others; the remedy is the command that mends it.
     """
@@ -128,7 +126,11 @@ def read_key_file(path: Path) -> Secret:
         words = (error.strerror or str(error)) if isinstance(error, OSError) else "no file can have this name"
         raise Complaint(f"key file {shown} cannot be opened: {words}", "check its owner and its folder") from None
     try:
-        _judge_key_file(shown, path, os.fstat(descriptor), guarded=credential is not None)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Complaint(f"key file {shown} is not a regular file", "name a file")
+        if credential is None:
+            _judge_key_file(shown, path, status, set() if judged is None else judged)
         data = os.read(descriptor, MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise Complaint(f"key file {shown} cannot be read: {error.strerror}", "check the disk") from None
@@ -153,17 +155,18 @@ def _key_remedy(path: Path) -> str:
     return _command("sudo", "chown", user_name(os.geteuid()), path) if in_reach else permission_remedy(path)
 
 
-def _judge_key_file(shown: str, path: Path, status: os.stat_result, *, guarded: bool) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise Complaint(f"key file {shown} is not a regular file", "name a file")
-    if guarded:
-        return
+def _judge_key_file(shown: str, path: Path, status: os.stat_result, judged: set[str]) -> None:
     judge_owner(f"key file {shown}", path, status)
     mode = stat.S_IMODE(status.st_mode)
     lent = status.st_uid == 0 != os.geteuid() and status.st_gid == os.getegid()
     if mode & (0o037 if lent else 0o077):
         raise Complaint(f"key file {shown} has mode {mode:04o}: others may use it", _command("chmod", "600", path))
-    judge_folders(f"key file {shown}", path.resolve())
+    folder = os.path.dirname(path)
+    linked = os.path.islink(path)
+    if linked or folder not in judged:
+        judge_folders(f"key file {shown}", path.resolve())
+    if not linked:
+        judged.add(folder)
 
 
 def judge_owner(what: str, path: Path, status: os.stat_result) -> None:

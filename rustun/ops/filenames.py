@@ -25,6 +25,7 @@ MAX_SAFE_BYTES: Final = 200  # leaves room for "client-", a key's number and an 
 FIRST_SERVER: Final = "server"  # the name of the first server where it is not written
 DIGEST_CHARACTERS: Final = 32  # 128 bits: nobody finds two identities with the same name
 
+_PLAIN: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_SAFE_BYTES}}}")  # as it is; the common case
 _CLIENT: Final = "client-"
 _SERVER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # a unit, a file and a lab's node can have such a name
 
@@ -76,6 +77,8 @@ def _numbered(stem: str, number: int) -> str:
 
 
 def _safe(identity: str) -> str:
+    if _PLAIN.fullmatch(identity):
+        return identity
     safe = "".join(c if c.isascii() and c.isalnum() or c in "-_." else f"%{c.encode().hex()}" for c in identity)
     data = safe.encode()
     if len(data) <= MAX_SAFE_BYTES:

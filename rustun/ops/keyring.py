@@ -133,6 +133,7 @@ class _Pairs:
         self.missing: dict[str, Secret] = {}
         self.problems: list[Problem] = []
         self._folder = folder
+        self._judged: set[str] = set()
         self._public: dict[str, str] = {}
         self.there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members")))
 
@@ -153,7 +154,7 @@ class _Pairs:
             self._public[name] = public_key_of(self.missing[name])
             return
         try:
-            self._public[name] = read_private_key(self._folder / name).public
+            self._public[name] = read_private_key(self._folder / name, self._judged).public
         except Complaint as complaint:
             self.problems.append(Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy))
 

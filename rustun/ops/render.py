@@ -14,15 +14,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import fcntl
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
-
-import jinja2
 
 from rustun.config.client import load_client_config
 from rustun.config.keys import new_private_key
@@ -34,8 +31,8 @@ from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file, serv
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
+from rustun.ops.templating import render, render_routes
 
-TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 FILE_MODE: Final = 0o644  # no secret is rendered
 METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
 
@@ -194,50 +191,14 @@ def _read(path: Path) -> bytes | None:
 
 def _render(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of each generated file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # TOML and JSON, not HTML: the filters below escape
-    )
-    environment.filters["toml"] = toml_value
-    environment.filters["json"] = json_value
-    environment.filters["alone"] = alone
     fleet = keyring.inventory
     shared = {"fleet": fleet, "method": METHODS[fleet.cipher], "shared_key": SHARED_KEY}
-    template = environment.get_template("server.toml.j2")
     for server in fleet.servers:
         own = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
-        yield server_file(server.name), template.render(shared, server=server, **own).encode()
-    yield "routes.json", environment.get_template("routes.json.j2").render(shared).encode()
-    client = environment.get_template("client.toml.j2")
+        yield server_file(server.name), render("server.toml", server=server, **shared, **own).encode()
+    yield "routes.json", render_routes(fleet)
     for member in fleet.members:
         private_keys = keyring.member_files.get(member.identity, ())
         own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
-        text = client.render(shared, member=member, consent=host_config(member), **own)
+        text = render("client.toml", member=member, consent=host_config(member), **shared, **own)
         yield client_file(member.identity), text.encode()
-
-
-def toml_value(value: object) -> str:
-    """Return a value as TOML writes it: text, whole number, bool, sequence, or mapping (an inline table)."""
-    match value:
-        case bool() | int():
-            return str(value).lower()
-        case Mapping():
-            return "{ " + ", ".join(f"{toml_value(str(k))} = {toml_value(v)}" for k, v in value.items()) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(toml_value(item) for item in value) + "]"
-        case _:  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
-            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def json_value(value: object) -> str:
-    """Return a value as JSON writes it; what JSON does not know is written as its text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def alone(values: Sequence[str]) -> str | Sequence[str]:
-    """Return the only value by itself, several as they are: how keys are written."""
-    return values[0] if len(values) == 1 else values

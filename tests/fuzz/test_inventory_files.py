@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rustun.errors import ConfigError
 from rustun.ops.inventory import load_inventory
-from rustun.ops.render import plan_render, toml_value, write_plan
+from rustun.ops.render import plan_render, write_plan
+from rustun.ops.templating import toml_value
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "inventory"
 DEMO = Path(__file__).parents[2] / "inventory" / "demo.toml"

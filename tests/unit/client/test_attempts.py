@@ -17,7 +17,7 @@ from rustun.config.client import (
     client_config_from_options,
     load_client_config,
 )
-from rustun.config.keys import PrivateKey, new_private_key
+from rustun.config.keys import PrivateKey, new_private_key, public_key_of
 from rustun.protocol.suites import KEY, NO_PSK, SHARED, Credentials, public_key
 from tests.simulation.world import private_key, public_text, write_key
 
@@ -102,7 +102,8 @@ def test_a_server_is_who_has_its_key(listed: str, expected: list[str]) -> None:
         ServerAddress(Endpoint(word[0], 8080), tuple(letter.encode() * 32 for letter in word[1:]))
         for word in listed.split()
     )
-    config = ClientConfig(servers=servers, private_keys=(PrivateKey(Path("m0.key"), new_private_key()),))
+    secret = new_private_key()
+    config = ClientConfig(servers=servers, private_keys=(PrivateKey(Path("m0.key"), secret, public_key_of(secret)),))
     found = [list(dict.fromkeys(address for address, _, _ in tried(attempts))) for attempts in attempts_of(config)]
     assert found == [[f"{host}:8080" for host in hosts.split()] for hosts in expected]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import stat
-import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -16,10 +14,9 @@ import pytest
 from rustun.config import HostConsent, load_client_config, load_server_config, read_routes
 from rustun.config.keys import PrivateKey, encode_key
 from rustun.errors import ConfigError, HostError
-from rustun.ops import render
 from rustun.ops.filenames import STAGING, client_file
 from rustun.ops.inventory import Inventory, load_inventory
-from rustun.ops.render import plan_render, toml_value, write_plan
+from rustun.ops.render import plan_render, write_plan
 from rustun.protocol.tiers import Tier
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
@@ -232,17 +229,3 @@ def test_files_of_others_are_reported_and_left(tmp_path: Path) -> None:
     write_plan(plan)
     assert plan.unknown == ("client-gone.toml",)
     assert (tmp_path / "client-gone.toml").read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["", 'a"b\\c', "tab\there", "\x00\x1f\x7f", "é€😀", "line\nbreak", True, 0, -5, ["a", 1, False], {'k"': "v"}],
-)
-def test_toml_values_read_back_as_they_were(value: object) -> None:
-    """A name with a quote in it could add a key to a generated file."""
-    assert tomllib.loads(f"x = {toml_value(value)}\n") == {"x": value}
-
-
-def test_json_values_are_the_texts_of_what_json_does_not_know() -> None:
-    """A prefix in routes.json would end in a traceback."""
-    assert json.loads(render.json_value(ip_network("10.0.0.0/8"))) == "10.0.0.0/8"
