@@ -8,7 +8,7 @@ Rules of this module
      `retry_refused`; else it is tried again, the reason in the status.
   3. What the host carries is one HostState, applied as a difference whenever what is known has changed; it stays while
      links reconnect and comes off at the end. A prefix is routed as long as one server tells of it. News wait for
-     each other: a server that tells another story each millisecond takes a share of the time, HOST_SHARE.
+     each other: a server that tells another story each millisecond takes a share of the time.
   4. When this host's network changes, or the host has slept, the host is applied anew and each link looks whether its
      session lives. What somebody has undone is put right, a device that was taken away is made anew: at a pace that is
      no fight (repair.py).
@@ -36,7 +36,7 @@ from rustun.client.link_owner import Surroundings
 from rustun.client.own_word import OwnWord
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
-from rustun.client.repair import RepairPace
+from rustun.client.repair import NEWS_SHARE, TRY_AGAIN_SECONDS, TRY_AGAIN_SHARE, RepairPace, TimeShare
 from rustun.client.report import client_status
 from rustun.client.server_link import ServerLink
 from rustun.client.session import ClientSession, Tools
@@ -48,8 +48,6 @@ from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.control import DirectoryEntry
 
-HOST_SHARE: Final = 0.25  # of the time that news may take at the host: in it no packet moves
-TRY_AGAIN_SECONDS: Final = 60.0  # what a host refuses: somebody else's route may be gone by then, or nft be there
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -108,7 +106,8 @@ class TunnelClient:
         self._had_session = False
         self._stopped = False
         self._apply_planned = False
-        self._news_due_at = self._applied_at = 0.0
+        self._news_time = TimeShare(NEWS_SHARE)
+        self._try_time = TimeShare(TRY_AGAIN_SHARE, TRY_AGAIN_SECONDS)
         self._device_timer: Timer | None = None
         self._pace = RepairPace()
         self._repair_timer: Timer | None = None
@@ -260,11 +259,12 @@ class TunnelClient:
         except HostError as error:
             self._on_device_gone(error)
             return
-        report = self.host_report
+        report, now = self.host_report, self._reactor.now()
         if not up:
             self._repair()
-        elif (report.refused or report.warnings) and self._reactor.now() >= self._applied_at + TRY_AGAIN_SECONDS:
+        elif (report.refused or report.warnings) and now >= self._try_time.due_at:
             self._apply_host()
+            self._try_time.note(now, self._reactor.now())
 
     def _on_device_gone(self, error: HostError) -> None:
         """Somebody took the device away: end the sessions, and make it anew until that works; a kill switch stays."""
@@ -292,7 +292,7 @@ class TunnelClient:
         """Apply once for all news that came together, and let packets move between two times."""
         if not self._apply_planned:
             self._apply_planned = True
-            self._reactor.call_at(max(self._reactor.now(), self._news_due_at), self._apply_news)
+            self._reactor.call_at(max(self._reactor.now(), self._news_time.due_at), self._apply_news)
 
     def link_refused(self, error: RefusedError) -> bool:
         """Go on unless nobody will have us."""
@@ -333,8 +333,7 @@ class TunnelClient:
         began = self._reactor.now()
         self._apply_planned = False
         self._apply_host()
-        ended = self._reactor.now()
-        self._news_due_at = ended + (ended - began) * (1 / HOST_SHARE - 1)
+        self._news_time.note(began, self._reactor.now())
 
     def _repair(self) -> None:
         """Have the host as it was wished last, now or when that is due."""
@@ -355,7 +354,6 @@ class TunnelClient:
 
     def _apply_host(self) -> int | None:
         """Have the host as it is wished now; return how many steps that took, None where it failed."""
-        self._applied_at = self._reactor.now()
         own, tun = self._own.ask(self.links), self.tun
         if tun is None or self._stopped:
             return 0

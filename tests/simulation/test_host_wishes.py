@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from rustun.backends.base import Forwarding, HostState
+from rustun.backends.base import Forwarding, HostReport, HostState
 from rustun.backends.host_snapshot import device_route
 from rustun.backends.memory.host import ETHERNET, PLAIN_HOST
-from rustun.client.client import TRY_AGAIN_SECONDS
+from rustun.client.repair import TRY_AGAIN_SECONDS
 from rustun.config import HostConsent
 from rustun.protocol.tiers import Tier
 from tests.simulation.conftest import MakeWorld
@@ -139,6 +139,23 @@ def test_what_a_host_refused_is_tried_again(make_world: MakeWorld) -> None:
     host.monitor.change()
     world.run(1.0)
     assert ip_network("192.0.2.0/24") in host.client.host_report.refused
+    world.run(TRY_AGAIN_SECONDS / 2)
     host.host_network.host = PLAIN_HOST
     world.run(TRY_AGAIN_SECONDS)
     assert ip_network("192.0.2.0/24") in host.client.host_report.routed
+
+
+def test_tries_that_take_long_are_made_seldom(make_world: MakeWorld) -> None:
+    """If this fails, a host whose nft hangs stops its tunnel for 20 s in each minute."""
+    world = make_world([entry("m1", "10.0.1.2"), entry("gw", "10.0.1.1", ciders=["198.51.100.0/24"])], tier=Tier.KEY)
+    (host,) = world.online("m1")
+    apply, tries = host.host_network.apply, []
+
+    def slow(wished: HostState) -> HostReport:
+        tries.append(world.reactor.now())
+        world.reactor.suspend(2.0)
+        return apply(wished)
+
+    host.host_network.apply = slow  # type: ignore[method-assign]
+    world.run(1000.0)
+    assert 3 <= len(tries) <= 8
