@@ -16,7 +16,8 @@ from rustun.backends.network_monitor import LinuxNetworkMonitor
 from rustun.backends.process import harden
 from rustun.backends.sockets import LinuxNetwork
 from rustun.backends.untouched import UntouchedHost
-from rustun.cli.dry_run import DryRun, refuse_beside_another
+from rustun.cli.beside import refuse_beside_another
+from rustun.cli.dry_run import DryRun
 from rustun.cli.running import Command
 from rustun.cli.supervision import Vitals
 from rustun.client.client import TunnelClient
@@ -55,7 +56,7 @@ def connect(
 
     Raises: RustunError when it cannot start, or must not go on.
     """
-    config, command, reread = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
+    config, command, reread = _prepare(config_file, ClientOptions(**typed), control, verbosity, log_format)
     client = _client(config, command, LinuxHostNetwork(state_dir or STATE_DIR))
     client.settings.read = reread
     client.retry_refused = retry_refused
@@ -80,10 +81,9 @@ def dry_run(
 ) -> int:
     """Print what `connect` would do to this host, without doing it, and return the exit code 0.
 
-    Raises: RustunError when no server tells its part, or this would take a running client's place.
+    Raises: RustunError when no server tells its part, or a client runs here whose place this would take.
     """
-    config, command, _ = _prepare(config_file, ClientOptions(**typed), verbosity, log_format)
-    refuse_beside_another(config.identity, control)
+    config, command, _ = _prepare(config_file, ClientOptions(**typed), control, verbosity, log_format)
     host = UntouchedHost(LinuxHostNetwork(state_dir or STATE_DIR))
     rehearsal = DryRun(_client(config, command, host), host, command)
     command.run(rehearsal, None)
@@ -92,13 +92,17 @@ def dry_run(
 
 
 def _prepare(
-    config_file: Path | None, options: ClientOptions, verbosity: int, log_format: LogFormat
+    config_file: Path | None, options: ClientOptions, control: Path | None, verbosity: int, log_format: LogFormat
 ) -> tuple[ClientConfig, Command, Callable[[], ClientConfig]]:
-    """Return the settings, what runs them, and what reads them again."""
+    """Return the settings, what runs them, and what reads them again.
+
+    Raises: RustunError: the settings cannot be used, or a client runs here whose place this would take.
+    """
     harden()  # before the first key is read
     config = read_settings(config_file, options)
     command = Command("client", verbosity, log_format)
     command.note(config.notes)
+    refuse_beside_another(config, control)
     if options.crypto not in (None, "plain", DEFAULT_CRYPTO):
         message = "every user of this host can read the key that stands in the command line: --crypto-file hides it"
         command.log.event("warning", "key-in-argv", message)

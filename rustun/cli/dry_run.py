@@ -3,20 +3,16 @@
 Rules of this module
   1. It asks a server as a real client does, since a server tells the addresses and prefixes; nothing is made on the
      host, and nothing is delivered.
-  2. One identity is one session: a client that runs here already would lose its place, so then it is refused. One that
-     runs on another host cannot be seen from here.
-  3. Standard output can be typed into a shell: the commands, and as comments what is not to be had.
+  2. Standard output can be typed into a shell: the commands, and as comments what is not to be had.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from rustun.admin.control import SCHEMA, find_sockets
-from rustun.admin.control_client import read_status
+from rustun.admin.control import SCHEMA
 from rustun.backends.base import HostNetwork, HostPlan
 from rustun.cli.running import Command
 from rustun.client.client import TunnelClient
@@ -25,21 +21,6 @@ from rustun.printable import printable
 
 HEAR_SECONDS: Final = 30.0  # two tries and their wait; who has more patience tries again
 LOOK_SECONDS: Final = 0.05
-
-
-def refuse_beside_another(identity: str, control: Path | None) -> None:
-    """See to it that no client with this identity runs on this host, as far as control sockets tell.
-
-    Raises: HostError: one does.
-    """
-    for path in (*find_sockets(), *([control] if control is not None else [])):
-        try:
-            document = read_status(path)
-        except RustunError:
-            continue
-        if (document.get("role"), document.get("identity")) == ("client", identity):
-            message = f'"{identity}" runs on this host already (pid {document.get("pid")}): this would take its place'
-            raise HostError(message, "rustun status shows what it has put here; stop it for a dry run")
 
 
 class DryRun:

@@ -10,11 +10,16 @@ from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import in_private_namespace
 from tests.netlab.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Site
 
-ARGUMENTS = ["connect", "-s", f"{SERVER}:{PORT}", "-i", "m0", "--crypto-file", "key", "--dry-run"]
+ARGUMENTS = ["connect", "-s", f"{SERVER}:{PORT}", "-i", "m0", "--crypto-file", "key"]
 
 
 def dry_run(site: Site, *options: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
+    return connect(site, "--dry-run", *options)
+
+
+def connect(site: Site, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a client to its end."""
     command = [*RUSTUN, *ARGUMENTS, *options]
     return subprocess.run(
         command, cwd=site.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=HANG_S, check=False
@@ -46,16 +51,17 @@ def test_it_tells_what_a_client_would_do_and_does_nothing() -> None:
 
 @in_private_namespace
 def test_it_takes_nobodys_place() -> None:
-    """If this fails, who looks at what a running client does throws that client out."""
+    """If this fails, who looks at what a running client does, or starts another by hand, throws that client out."""
     with Site() as site:
         site.write_members()
         site.serve()
         client = site.connect()
         client.until_online()
         reconnects = client.status()["reconnects"]
-        done = dry_run(site, "--control", str(site.folder / "client.sock"))
-        assert (done.returncode, done.stdout) == (1, "")
-        assert '"m0" runs on this host already' in done.stderr
+        there = ["--control", str(site.folder / "client.sock")]
+        for done in dry_run(site, *there), connect(site, *there, "--tun", "other0"):
+            assert (done.returncode, done.stdout) == (1, "")
+            assert '"m0" runs on this host already' in done.stderr
         assert (client.status()["state"], client.status()["reconnects"]) == ("online", reconnects)
         assert client.end(signal.SIGTERM) == 0
 
@@ -66,7 +72,7 @@ def test_without_a_server_it_ends_in_words() -> None:
     with Site() as site:
         site.write_members()
         process = subprocess.Popen(
-            [*RUSTUN, *ARGUMENTS], cwd=site.folder, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True
+            [*RUSTUN, *ARGUMENTS, "--dry-run"], cwd=site.folder, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True
         )
         assert process.stderr is not None
         line = process.stderr.readline()
