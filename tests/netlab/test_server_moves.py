@@ -15,6 +15,7 @@ import signal
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
@@ -28,6 +29,7 @@ from tests.netlab.site import Machine, Tap, cable
 
 NAME, HOSTS = "vpn.example", Path("/run/hosts")
 NOWHERE, SECOND4, SECOND6 = "2a00:8::7", "203.0.113.8", "2a00:8::8"
+RESOLVER_S = 10.0  # until one that is out of reach is given up
 COVERED = ["203.0.113.0/24", "2a00:8::/32"]
 REFUSED = {
     "198.51.100.0/24": "outside accept_routes",
@@ -130,7 +132,9 @@ def test_a_server_that_moves_is_found_by_its_name(tmp_path: Path) -> None:
         client.until_logged("trying again")
         world.tap.now().clear()
         world.serve(3, SECOND4, SECOND6)
+        began = monotonic()
         world.is_set_up(client, SECOND6, 3)
+        assert monotonic() - began < RESOLVER_S / 2, "it waited for the resolver"
         assert "trying the addresses known from earlier" in client.log
         world.tap.until(partial(begins, SECOND6))
         assert client.end(signal.SIGTERM) == 0, client.log
