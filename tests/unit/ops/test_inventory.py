@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from ipaddress import IPv4Address, IPv6Address, ip_network
+import time
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
 import pytest
 
+from netlab.fleets import write_fleet
 from rustun.backends.base import Endpoint
 from rustun.errors import ConfigError
 from rustun.ops.addresses import Recorded
 from rustun.ops.inventory import Inventory, load_inventory
+from rustun.ops.recorded import lock_text
 from rustun.protocol.tiers import Tier
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
+SLOWEST_SECONDS = 15.0  # of this process; usually under one, but with a debugging interpreter on a busy machine
 FLEET = '[fleet]\nname = "acme"\nservers = [{ address = "vpn.example.org:9000" }]\n'
 
 
@@ -41,19 +45,44 @@ def test_the_demo_reads_as_it_is_written() -> None:
     assert inventory.notes == ()
 
 
-def test_settings_come_from_fleet_cluster_tags_member_in_this_order(tmp_path: Path) -> None:
+# What each level says of one setting (None: nothing) -> what holds. Tags: the member has "slow", then "far".
+LEVELS = ("fleet", "cluster", "slow", "far", "member")
+PRECEDENCE = [
+    ((None, None, None, None, None), None),
+    ((1300, None, None, None, None), 1300),
+    ((1300, 1310, None, None, None), 1310),
+    ((None, 1310, 1320, None, None), 1320),
+    ((1300, None, 1320, 1330, None), 1330),
+    ((None, None, None, 1330, None), 1330),
+    ((1300, 1310, 1320, 1330, 1340), 1340),
+    ((None, 1310, None, None, 1340), 1340),
+    ((1300, None, None, None, 1340), 1340),
+]
+
+
+@pytest.mark.parametrize(("said", "holds"), PRECEDENCE)
+def test_settings_come_from_fleet_cluster_tags_member_in_this_order(
+    said: tuple[int | None, ...], holds: int | None, tmp_path: Path
+) -> None:
     """A setting of a weaker level would win over what the operator wrote for one member."""
+    lines = {level: f"mtu = {value}\n" if value else "" for level, value in zip(LEVELS, said, strict=True)}
     inventory = load(
         tmp_path,
-        FLEET + "mtu = 1300\nkeepalive_interval = 20\nkeepalive_threshold = 2\nmasquerade = true\n"
-        "[tag.slow]\nkeepalive_interval = 40\nmtu = 1310\n[tag.far]\nkeepalive_interval = 50\n"
-        '[cluster.a]\nnetwork = "10.0.0.0/24"\nkeepalive_interval = 30\nkeepalive_threshold = 3\n'
-        '[cluster.a.member.m]\ntags = ["slow", "unknown", "far"]\nmtu = 1400\nmasquerade = false\n',
+        f"{FLEET}{lines['fleet']}[tag.slow]\n{lines['slow']}[tag.far]\n{lines['far']}[tag.other]\nmtu = 1400\n"
+        f'[cluster.a]\nnetwork = "10.0.0.0/24"\n{lines["cluster"]}'
+        f'[cluster.a.member.m]\ntags = ["slow", "unknown", "far"]\n{lines["member"]}[cluster.a.member.n]\n',
     )
-    settings = inventory.members[0].settings
-    found = (settings.mtu, settings.keepalive_interval, settings.keepalive_threshold, settings.masquerade)
-    assert found == (1400, 50, 3, False)
-    assert settings.offload is True
+    assert inventory.members[0].settings.mtu == holds
+    assert inventory.members[1].settings.mtu == (said[1] or said[0])
+
+
+def test_false_is_said_and_what_nobody_says_is_built_in(tmp_path: Path) -> None:
+    """A member could not take back what its tag says."""
+    text = '[tag.gw]\nmasquerade = true\noffload = false\n[cluster.a]\nnetwork = "10.0.0.0/24"\n'
+    members = '[cluster.a.member.m]\ntags = ["gw"]\nmasquerade = false\n[cluster.a.member.n]\n'
+    one, other = (member.settings for member in load(tmp_path, FLEET + text + members).members)
+    assert (one.masquerade, one.offload, one.key, one.enabled) == (False, False, (1,), True)
+    assert (other.masquerade, other.offload, other.offer_exit, other.tier) == (False, True, False, None)
 
 
 def test_values_of_a_member(tmp_path: Path) -> None:
@@ -133,13 +162,35 @@ def test_a_table_in_two_files_is_named_with_both_places(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_members_have_addresses_of_their_own(tmp_path: Path) -> None:
-    """A large fleet would be refused, or get one address twice."""
-    (tmp_path / "fleet.toml").write_text(FLEET)
-    for cluster in range(200):
-        members = "".join(f"[cluster.c{cluster}.member.m{cluster}-{number}]\n" for number in range(50))
-        head = f'[cluster.c{cluster}]\nnetwork = "10.{cluster}.0.0/24"\nnetwork6 = "fd00:{cluster}::/64"\n'
-        (tmp_path / f"{cluster}.toml").write_text(head + members)
-    inventory = load_inventory(tmp_path)
+    """A large fleet would be refused, get one address twice, or take minutes where a second will do."""
+    started = time.process_time()
+    inventory = load_inventory(write_fleet(tmp_path))
+    assert time.process_time() - started < SLOWEST_SECONDS
+    assert len(inventory.clusters) == 200
     assert len({member.address for member in inventory.members}) == 10_000
     assert len({member.address6 for member in inventory.members}) == 10_000
-    assert inventory.members[-1].address6 in {IPv6Address(f"fd00:{inventory.members[-1].cluster[1:]}::32")}
+    assert inventory.notes == ()
+    (tmp_path / "inventory.lock").write_text(lock_text(inventory.to_record))
+    again = load_inventory(tmp_path)
+    assert again == inventory
+    assert again.to_record is again.recorded
+
+
+def test_a_fleet_of_any_size_is_the_same_each_time(tmp_path: Path) -> None:
+    """A figure or a failing test could not be had again."""
+    one, two, other = (tmp_path / name for name in ("one", "two", "other"))
+    for folder, seed in ((one, 7), (two, 7), (other, 8)):
+        folder.mkdir()
+        write_fleet(folder, 3, 250, seed=seed)
+    assert load_inventory(one) == load_inventory(two)
+    assert load_inventory(one) != load_inventory(other)
+    assert {path.name for path in one.iterdir()} == {"fleet.toml", "site-000.toml", "site-001.toml", "site-002.toml"}
+
+
+@pytest.mark.parametrize("said", ["name = 'hk-1'", "name = 'hk.example-1_a'"])
+def test_servers_have_names_and_hosts(said: str, tmp_path: Path) -> None:
+    """A server could not be deployed, or its files would be those of another."""
+    fleet = load(tmp_path, FLEET.replace(" }]", f", {said}, ssh = 'root@hk:2222' }}, {{ address = 'b:2' }}]"))
+    assert [(server.name, server.ssh) for server in fleet.servers] == [
+        (said.split("'")[1], "root@hk:2222"), ("server-2", ""),
+    ]  # fmt: skip
