@@ -61,6 +61,12 @@ def test_each_key_is_explained_and_its_examples_are_taken(table: type[BaseModel]
         table.model_validate({**needed, key: example})
 
 
+@pytest.mark.parametrize(("table", "key"), KEYS, ids=lambda part: getattr(part, "__name__", part))
+def test_each_key_is_documented(table: type[BaseModel], key: str) -> None:
+    """A key would be known to those alone who read the code."""
+    assert re.search(rf"[`{{ ,]{key}[`, }}]", (CHECKOUT / "docs" / "inventory.md").read_text()), table
+
+
 def test_the_levels_share_the_settings_of_the_records() -> None:
     """A setting would be read and forgotten, or could be written at some levels only."""
     assert set(model.SettingsTable.model_fields) == set(SETTING_NAMES)
