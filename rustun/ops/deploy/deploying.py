@@ -100,7 +100,7 @@ def _carry_out(
 ) -> int:
     """Show a plan, ask, and do it; return the exit code. `before` is done before the first host is touched."""
     if not manner.as_json:
-        show_plan(document)
+        show_plan(document, hint=False)
     if not found.visits:
         before()
         show(_report(what, (), found, 0.0), manner.as_json, _show_report)

@@ -14,6 +14,7 @@ from rustun.ops.deploy.order import Visit
 from rustun.ops.deploy.records import Json, plain
 from rustun.ops.deploy.ssh import Unreachable
 from rustun.ops.deploy.survey import Survey
+from rustun.ops.deploy.wish import HOSTS_FILE
 from rustun.ops.filenames import SECRETS
 from rustun.ops.generation import Prepared
 from rustun.ops.units import SERVER_UNIT
@@ -108,7 +109,7 @@ def _visit(visit: Visit) -> Json:
 def _host_diff(found: Survey, visits: Iterable[Visit]) -> Iterator[str]:
     """Yield the lines of files that change on a host; of secrets only that they do."""
     for visit in visits:
-        steps = [step for step in visit.plan.steps if step["do"] in ("put", "remove")]
+        steps = [step for step in visit.plan.steps if step["do"] in ("put", "remove") and step["path"] != HOSTS_FILE]
         paths = [step["path"] for step in steps if not is_secret(step["path"])]
         try:
             there = found.lines[visit.ssh].read(paths) if paths else {}

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from rustun.ops.deploy.document import plan_document
 from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, show
 from rustun.ops.deploy.records import Json
+from rustun.ops.deploy.wish import HOSTS_FILE
 
+VERBS = ("folder", "disable", "enable", "reload", "restart", "record")  # where no file changes
 MAX_FILES_NAMED = 2  # in a line; of more only how many
 
 
@@ -33,13 +35,13 @@ def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool
     return guarded("plan", work)
 
 
-def show_plan(document: Json) -> None:
-    """Print a plan for people."""
+def show_plan(document: Json, *, hint: bool = True) -> None:
+    """Print a plan for people; with `hint` what to do with it."""
     hosts = document["hosts"]
     and_hosts = f" and {_count(len(hosts), 'host')}" if hosts else ""
     print(f"inventory -> {_short(document['folder'])}{and_hosts}")
     rows = [*_file_rows(document), *_member_rows(document), *_host_rows(hosts)]
-    print(*columns(rows, most={2: 30, 3: 36}), sep="\n", end="\n" if rows else "")
+    print(*columns(rows, most={1: 24, 2: 36}), sep="\n", end="\n" if rows else "")
     unchanged = sum(host["reachable"] and not host["visits"] for host in hosts)
     if unchanged or not rows:
         print(f"  = {_count(unchanged, 'host')} unchanged" if hosts else "  = nothing to change")
@@ -48,17 +50,19 @@ def show_plan(document: Json) -> None:
     if document["by_hand"]:
         note(f"{_count(len(document['by_hand']), 'name')} without ssh, deployed by hand")
     if rows:
-        print(f"who notices: {', '.join(_who_notices(document)) or 'nobody'}")
+        who = list(_who_notices(document))
+        print("who notices: " + (", ".join([*who, "nobody else"]) if who else "nobody"))
+    if rows and hint:
         details = "" if any("diff" in host for host in hosts) else "        details: ./invoke plan --diff"
         print(f"apply with: ./invoke deploy{details}")
 
 
 def _file_rows(document: Json) -> Iterator[tuple[str, ...]]:
-    names = [file["name"] for file in document["files"]]
+    names = [os.path.basename(file["name"]) for file in document["files"]]
     if names:
-        yield "~ files", _short(document["folder"]), _some(names), "written by deploy and gen-config"
+        yield "~ files", "generated", _some(names)
     if document["new_secrets"]:
-        yield "+ keys", f"{document['folder'].rpartition('/')[2]}", _some(document["new_secrets"]), "made once"
+        yield "+ keys", "generated", _some([os.path.basename(name) for name in document["new_secrets"]])
 
 
 def _member_rows(document: Json) -> Iterator[tuple[str, ...]]:
@@ -71,27 +75,36 @@ def _host_rows(hosts: list[Json]) -> Iterator[tuple[str, ...]]:
     for host in hosts:
         name = ", ".join(host["names"]) or host["ssh"]
         if not host["reachable"]:
-            yield "! host", name, f"unreachable: {host['reason']}", host["remedy"]
+            yield "! host", name, "unreachable", f"{host['reason']}: {host['remedy']}"
+        for text in dict.fromkeys(text for visit in host["visits"] for text in visit["notes"]):
+            yield "! host", name, text
         for visit in host["visits"]:
             for problem in visit["problems"]:
                 yield "! host", name, "cannot be as wished", problem
-            for text in visit["notes"]:
-                yield "! host", name, text, ""
             if not visit["problems"]:
                 kind = "-" if host["role"] == "leaving" else "~" if host["generation"] else "+"
-                yield f"{kind} host", name, what_changes(visit["steps"]), "; ".join(visit["notices"])
+                later = "last: " if visit["last"] else ""
+                yield f"{kind} host", name, f"{later}{what_changes(visit['steps'])}", _noticed(host, visit)
+
+
+def _noticed(host: Json, visit: Json) -> str:
+    """Return who notices a visit; where a host has one unit, without its name."""
+    units = {text.partition(" ")[0] for one in host["visits"] for text in one["notices"]}
+    return "; ".join(text.partition(" ")[2] if len(units) == 1 else text for text in visit["notices"])
 
 
 def what_changes(steps: list[Json]) -> str:
     """Return in a few words what steps change on a host."""
-    puts = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "put"]
+    puts = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "put" and step["path"] != HOSTS_FILE]
     removed = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "remove"]
     parts = [f"release {step['release']}" for step in steps if step["do"] == "switch"]
     parts += [_some(puts)] if puts else []
     parts += [f"without {_some(removed)}"] if removed else []
     if any(step["do"] == "remove-folder" for step in steps):
         parts = ["nothing of ours stays"]
-    return ", ".join(parts) or ", ".join(f"{step['do']}" for step in steps[:1])
+    if not parts and any(step.get("path") == HOSTS_FILE for step in steps):
+        parts = ["its list of the fleet's hosts"]
+    return ", ".join(parts) or " ".join(dict.fromkeys(step["do"] for step in steps if step["do"] in VERBS))
 
 
 def _some(names: list[str]) -> str:

@@ -179,5 +179,5 @@ class _Changes:
             elif verb and self.facts["units"].get(unit, {}).get("active") != "active":
                 yield f"{unit} starts"
             elif verb:
-                whose = "its session comes back" if service.identity else "all sessions come back"
-                yield f"{unit} restarts; {whose} within 2 s"
+                whose = "its session is back" if service.identity else "all sessions are back"
+                yield f"{unit} restarts; {whose} in 2 s"

@@ -1,0 +1,230 @@
+"""plan, deploy, rollback and status as an operator sees them, on hosts in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustun.ops.deploy import deploying, plan, status
+from rustun.ops.deploy.deploying import Manner
+from rustun.ops.deploy.looking import Target
+from rustun.ops.deploy.ssh import Far
+from tests.unit.ops.deploy.fleet import Fleet, Wheels
+
+YES = Manner(yes=True)
+AS_JSON = Manner(yes=True, as_json=True)
+
+
+@dataclass(frozen=True)
+class TwinTarget(Target):
+    """The hosts of a fleet in memory."""
+
+    fleet: Fleet | None = None
+
+    def connect(self, ssh: str) -> Far:
+        assert self.fleet is not None
+        return self.fleet.connect(ssh)
+
+    def wheels(self) -> Wheels:  # type: ignore[override]  # all that is asked of a wheelhouse
+        assert self.fleet is not None
+        return self.fleet.wheels
+
+
+def target(fleet: Fleet, limit: str = "") -> TwinTarget:
+    """Return the target of a task on a fleet."""
+    return TwinTarget(fleet.write(), fleet.folder / "build", fleet.folder, limit, None, fleet)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fleet:
+    """A server and two members, deployed."""
+    made = Fleet(tmp_path, "bj-a", "bj-b")
+    assert deploying.deploy(target(made), YES) == 0
+    capsys.readouterr()
+    return made
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the JSON that a task printed."""
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def text(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the text that a task printed, without times."""
+    return re.sub(r"\d+\.\d s", "N s", capsys.readouterr().out)
+
+
+def look_at(fleet: Fleet, limit: str = "", **options: bool) -> int:
+    """Show a plan."""
+    said = {"as_json": False, "diff": False, "offline": False, "check": False, **options}
+    return plan.run(target(fleet, limit), **said)
+
+
+def test_a_plan_says_what_changes_and_who_notices(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator would only find out by doing it."""
+    fleet.members["bj-a"] = 'address = "10.0.1.1"\nciders = ["192.168.3.0/24"]'
+    fleet.members["bj-c"] = ""
+    del fleet.members["bj-b"]
+    before = {name: dict(host.files()) for name, host in fleet.hosts.items()}
+    assert look_at(fleet) == 0
+    shown = text(capsys)
+    assert "~ member  beijing/bj-a" in shown
+    assert "ciders + 192.168.3.0/24" in shown
+    assert "session stays; 1 peer gets 1 route" in shown
+    assert "- member  beijing/bj-b" in shown
+    assert "its session ends, key retired" in shown
+    assert "+ host    bj-c" in shown
+    assert "- host    bj-b" in shown
+    assert "who notices: beijing (1 peer gets 1 route), bj-b (cut off), bj-c (starts), nobody else\n" in shown
+    assert shown.endswith("apply with: ./invoke deploy        details: ./invoke plan --diff\n")
+    assert {name: dict(host.files()) for name, host in fleet.hosts.items() if name in before} == before
+    assert look_at(fleet, check=True) == 3
+
+
+def test_a_plan_of_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """CI could not tell a fleet that is as it should be."""
+    assert look_at(fleet, check=True) == 0
+    assert text(capsys) == f"inventory -> {fleet.folder / 'build'} and 3 hosts\n  = 3 hosts unchanged\n"
+
+
+def test_a_plan_without_hosts(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A merge could not be checked where no host is in reach."""
+    fleet.down |= {"server", "bj-a", "bj-b"}
+    fleet.members["bj-c"] = ""
+    assert look_at(fleet, offline=True, check=True, as_json=True) == 3
+    document = told(capsys)
+    assert {Path(file["name"]).name for file in document["files"]} >= {"routes.json", "client-bj-c.toml"}
+    assert document["new_secrets"] == ["secrets/members/bj-c.key"]
+    assert [change["identity"] for change in document["members"]] == ["bj-c"]
+    assert document["hosts"] == []
+
+
+def test_a_diff_shows_no_secret(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys would stand in a terminal, a log of CI, or a ticket."""
+    fleet.members["bj-a"] = "mtu = 1400\nkey = 2"
+    edited = Path(fleet.host("server").at("/etc/rustun/server.toml"))
+    edited.write_text(edited.read_text() + '[crypto_config]\nchacha20poly1305 = "hidden-word"\n')
+    assert look_at(fleet, diff=True) == 0
+    shown = capsys.readouterr().out
+    assert "+mtu = 1400" in shown
+    assert "root@bj-a:/etc/rustun/secrets/members/bj-a@2.key: a secret comes, or changes" in shown
+    assert "-chacha20poly1305 = (not shown)" in shown
+    keys = [path.read_text().strip() for path in fleet.folder.rglob("*.key")]
+    assert keys
+    assert not any(key in shown for key in (*keys, "hidden-word"))
+    assert "/etc/rustun/server.toml was edited on the host" in shown
+
+
+def test_nobody_to_ask_changes_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that forgot --yes would deploy, or hang for ever."""
+    fleet.members["bj-a"] = "mtu = 1400"
+    assert deploying.deploy(target(fleet), Manner()) == 2
+    assert "nobody is here to be asked" in capsys.readouterr().err
+    assert fleet.host("bj-a").commands[-1].startswith("restart")  # of the first deployment
+
+
+def test_a_deployment_reports_each_host(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator would not know which hosts are as wished."""
+    fleet.members["bj-a"] = "mtu = 1400"
+    fleet.down.add("bj-b")
+    assert deploying.deploy(target(fleet), AS_JSON) == 5
+    document = told(capsys)
+    assert [(host["names"], host["result"]) for host in document["hosts"]] == [(["bj-a"], "done")]
+    assert document["unreachable"] == {"root@bj-b": "Connection timed out"}
+    assert document["unchanged"] == ["root@server"]
+    fleet.down.clear()
+    assert deploying.deploy(target(fleet), YES) == 0
+    assert text(capsys).endswith("deploy: 3 unchanged, N s\n")
+
+
+def test_a_failure_says_why_and_what_was_put_back(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator would have to log in to a host to learn what happened."""
+    unit = "rustun-client@bj-a.service"
+    fleet.members["bj-a"] = "mtu = 1400"
+    host = fleet.host("bj-a")
+    host.status[unit] = {"role": "client", "identity": "bj-a", "state": "refused", "last_error": "wrong key"}
+    assert deploying.deploy(target(fleet), YES) == 5
+    shown = text(capsys)
+    assert f"{unit}: has no tunnel: refused, wrong key, after 20 s\n" in shown
+    assert "put back: it runs what it ran before\n" in shown
+    assert shown.endswith("deploy: 1 failed, 2 unchanged, N s\n")
+
+
+def test_going_back(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A change that turns out wrong would have to be undone by hand, on every host."""
+    first = {name: dict(host.files()) for name, host in fleet.hosts.items()}
+    fleet.members["bj-b"] = 'address = "10.0.1.7"\nmtu = 1400'
+    assert deploying.deploy(target(fleet), YES) == 0
+    capsys.readouterr()
+    assert deploying.rollback(target(fleet), AS_JSON, None) == 0
+    document = told(capsys)
+    assert (document["what"], {host["names"][0] for host in document["hosts"]}) == ("rollback to 1", {"server", "bj-b"})
+    for name, host in fleet.hosts.items():
+        now = dict(host.files())
+        assert {path: data for path, data in now.items() if "/deploy/" not in path} == {
+            path: data for path, data in first[name].items() if "/deploy/" not in path
+        }
+    assert look_at(fleet, check=True) == 3  # the inventory says otherwise
+
+
+def test_going_back_before_the_first(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip would be told as a traceback, or take everything away."""
+    assert deploying.rollback(target(fleet), YES, None) == 2
+    assert "there is no earlier deployment" in capsys.readouterr().err
+
+
+def test_ctrl_c_begins_with_nobody_new(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A host would be left half way, or nobody would know how it is."""
+    fleet.wheels.digest_now = "release2"  # one member first, then the other, then the server
+
+    def interrupt(name: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    fleet.before_apply = interrupt
+    assert deploying.deploy(target(fleet), AS_JSON) == 5
+    results = {host["names"][0]: host["result"] for host in told(capsys)["hosts"]}
+    assert results == {"bj-a": "done", "bj-b": "not begun", "server": "not begun"}
+    fleet.before_apply = lambda name: None
+    assert deploying.deploy(target(fleet), YES) == 0
+
+
+def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody would see at a glance which host is down, behind, or cut off."""
+    fleet.members["bj-a"] = "mtu = 1400"
+    fleet.members["by-hand"] = ""
+    fleet.down.add("bj-b")
+    sessions = [{"identity": "bj-a", "state": "online", "proof_age_s": 3.2}]
+    offline = [{"identity": "bj-b", "state": "offline", "last_seen_age_s": 7300.0}]
+    Path(fleet.host("server").at("/run/rustun/rustun-server.service.sock")).write_text(
+        json.dumps({"pid": 101, "version": "0.1.0", "sessions": sessions, "offline": offline})
+    )
+    path = fleet.write()
+    path.write_text(path.read_text().replace('ssh = "root@by-hand"\n', ""))
+    aim = TwinTarget(path, fleet.folder / "build", fleet.folder, "", None, fleet)
+    assert status.run(aim, as_json=False) == 5
+    rows = [line.split() for line in text(capsys).splitlines()]
+    assert rows[2] == ["beijing", "bj-a", "active", "0.1.0", "online", "3", "s", "ago", "1", "3", "steps"]
+    assert rows[3][:6] == ["beijing", "bj-b", "unreachable", "-", "offline", "2"]
+    assert rows[4][:4] == ["beijing", "by-hand", "by", "hand"]
+
+
+def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip in a pattern would look like a fleet that needs nothing."""
+    assert look_at(fleet, limit="sh-*") == 2
+    assert 'nobody is called "sh-*"' in capsys.readouterr().err
+
+
+def test_a_broken_inventory_touches_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half an edit would be rolled out."""
+    aim = target(fleet)
+    aim.inventory.write_text("[fleet\n")
+    assert deploying.deploy(aim, YES) == 2
+    assert capsys.readouterr().err.endswith("deploy: nothing was done\n")
