@@ -20,6 +20,7 @@ from rustun.printable import quoted
 
 SECRETS: Final = "secrets"  # private and shared keys; nothing else is secret, and nothing else is in there
 STAGING: Final = ".staging"
+UNITS: Final = "units"  # for systemd
 SHARED_KEY: Final = f"{SECRETS}/shared.key"  # below the folder of the files that name it
 MAX_SAFE_BYTES: Final = 200  # leaves room for "client-", a key's number and an ending in NAME_MAX, 255
 FIRST_SERVER: Final = "server"  # the name of the first server where it is not written

@@ -1,10 +1,11 @@
-"""Inventory -> files: a server.toml per server, routes.json and a client-IDENTITY.toml per member, by templates/*.j2.
+"""What an inventory generates (artefacts.py), compared with what is in a folder, and put in place.
 
 Rules of this module
   1. The same inventory gives the same bytes: no clock, no host name, no order of a set.
   2. A plan is made in memory and compared with what is there; a dry run is the same plan without its last step.
   3. What changes is written to a staging folder, read back by the project's own parsers, and only when all of it is
-     good is each file renamed into place. Before that point nothing has changed; old files stay whole.
+     good is each file renamed into place. Before that point nothing has changed; old files stay whole. ctrl-C waits
+     until the last one is in place.
   4. Files that nothing generated are reported, never deleted. Private and shared keys are in files of their own
      (keyring.py) and never rendered.
 """
@@ -26,15 +27,14 @@ from rustun.config.keys import new_private_key
 from rustun.config.routes import read_routes
 from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
-from rustun.ops.consent import host_config
-from rustun.ops.filenames import SECRETS, SHARED_KEY, STAGING, client_file, server_file
+from rustun.ops.artefacts import artefacts
+from rustun.ops.filenames import SECRETS, STAGING, server_file
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
-from rustun.ops.templating import render, render_routes
+from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
-METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
 
 Kind = Literal["new", "changed", "same"]
 
@@ -103,13 +103,22 @@ def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
     """
     try:
         keyring = gather(inventory, folder)
-        wished = dict(_render(keyring))
+        wished = dict(artefacts(keyring))
         files = tuple(PlannedFile(name, _read(folder / name), data) for name, data in wished.items())
-        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        there = sorted(_names_in(folder))
     except OSError as error:
         raise HostError(f"{error.filename}: cannot be read: {error.strerror}", "check who owns the folder") from error
-    known = wished.keys() | keyring.kept_by_owners | {STAGING, SECRETS}
+    known = wished.keys() | keyring.kept_by_owners
     return RenderPlan(folder, files, tuple(name for name in there if name not in known), keyring)
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder by their names in it, keys left out."""
+    for path, folders, files in os.walk(folder):
+        if Path(path) == folder:
+            folders[:] = [name for name in folders if name not in (STAGING, SECRETS)]
+            files = [name for name in files if name != SECRETS]
+        yield from (str(Path(path, name).relative_to(folder)) for name in files)
 
 
 def write_plan(plan: RenderPlan) -> None:
@@ -153,12 +162,16 @@ def _replace_files(plan: RenderPlan) -> None:
         (staging / SECRETS).symlink_to(Path("..") / SECRETS)
         for name in plan.keyring.kept_by_owners:  # they are not here: stand-ins, for the parsers alone
             write_key(staging / name, new_private_key())
+        for folder in {(staging / file.name).parent for file in plan.changes}:
+            folder.mkdir(parents=True, exist_ok=True)
         for file in plan.changes:
             (staging / file.name).write_bytes(file.wished)
             (staging / file.name).chmod(FILE_MODE)
         _read_back(staging, plan)
-        for file in plan.changes:
-            os.replace(staging / file.name, plan.folder / file.name)
+        with uninterrupted():
+            for file in plan.changes:
+                (plan.folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(staging / file.name, plan.folder / file.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -173,7 +186,7 @@ def _read_back(staging: Path, plan: RenderPlan) -> None:
                 read_routes(staging / file.name)
             elif file.name in server_files:
                 load_server_config(staging / file.name)
-            else:
+            elif file.name.endswith(".toml"):
                 load_client_config(staging / file.name)
         except ConfigError as error:
             final = str(plan.folder / file.name)
@@ -187,18 +200,3 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _render(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each generated file."""
-    fleet = keyring.inventory
-    shared = {"fleet": fleet, "method": METHODS[fleet.cipher], "shared_key": SHARED_KEY}
-    for server in fleet.servers:
-        own = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
-        yield server_file(server.name), render("server.toml", server=server, **shared, **own).encode()
-    yield "routes.json", render_routes(fleet)
-    for member in fleet.members:
-        private_keys = keyring.member_files.get(member.identity, ())
-        own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
-        text = render("client.toml", member=member, consent=host_config(member), **shared, **own)
-        yield client_file(member.identity), text.encode()

@@ -15,7 +15,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
 from rustun.ops.recorded import lock_file
 from rustun.ops.sources import MAX_INVENTORY_BYTES
+from rustun.ops.uninterrupted import uninterrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def write_files(files: InventoryFiles) -> None:
     try:
         for file, draft in drafts.items():
             _write_draft(file, draft, files.after[file])
-        with _uninterrupted():
+        with uninterrupted():
             for file in drafts:
                 present = file.read_bytes().decode() if file.exists() else None
                 if present != files.before.get(file):
@@ -161,13 +161,3 @@ def _write_draft(file: Path, draft: Path, text: str) -> None:
         os.fsync(opened.fileno())
     if file.exists():
         shutil.copymode(file, draft)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

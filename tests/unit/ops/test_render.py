@@ -144,11 +144,12 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     changed = inventory(tmp_path, DEMO.read_text() + "[cluster.beijing.member.bj-new]\n")
     plan = plan_render(changed, tmp_path / "out")
     kinds = {file.name: file.kind for file in plan.changes}
-    assert kinds == {"routes.json": "changed", "client-bj-new.toml": "new"}
+    page = {"fleet.md": "changed", "topology.svg": "changed"}
+    assert kinds == {"routes.json": "changed", "client-bj-new.toml": "new", **page}
     assert '+    "identity": "bj-new",\n' in plan.changes[0].diff()
     write_plan(plan)
     after = snapshot(tmp_path / "out")
-    written = {"routes.json", "client-bj-new.toml", "secrets/members/bj-new.key"}
+    written = {"routes.json", "client-bj-new.toml", "secrets/members/bj-new.key", *page}
     assert {name for name in after if after[name] != before.get(name)} == written
 
 

@@ -1,0 +1,41 @@
+"""Every file that an inventory generates, as bytes: configuration, units, a page for people. Keys are not among them.
+
+    NAME.toml                 of each server
+    routes.json               the same for all servers
+    client-IDENTITY.toml      of each member
+    units/                    for systemd (units.py)
+    fleet.md, topology.svg    for people (page.py)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rustun.ops.consent import host_config
+from rustun.ops.filenames import SHARED_KEY, UNITS, client_file, server_file
+from rustun.ops.keyring import Keyring
+from rustun.ops.page import render_page, render_picture
+from rustun.ops.templating import render, render_routes
+from rustun.ops.units import units
+
+METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
+
+
+def artefacts(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of each file; the same fleet and keys give the same."""
+    fleet = keyring.inventory
+    shared = {"fleet": fleet, "method": METHODS[fleet.cipher], "shared_key": SHARED_KEY}
+    for server in fleet.servers:
+        own = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
+        yield server_file(server.name), render("server.toml", server=server, **shared, **own).encode()
+    yield "routes.json", render_routes(fleet)
+    for member in fleet.members:
+        private_keys = keyring.member_files.get(member.identity, ())
+        own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
+        text = render("client.toml", member=member, consent=host_config(member), **shared, **own)
+        yield client_file(member.identity), text.encode()
+    for name, unit in units(keyring).items():
+        yield f"{UNITS}/{name}", unit.encode()
+    yield "fleet.md", render_page(fleet)
+    yield "topology.svg", render_picture(fleet)
