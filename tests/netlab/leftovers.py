@@ -49,6 +49,7 @@ def hosts_as_before(site: KeyedLab, names: Sequence[str]) -> Iterator[None]:
     for name in names:
         assert site.end(name, signal.SIGTERM) == 0, f"{name}: {site.log(name)}"
     for name, space, picture in zip(names, spaces, before, strict=True):
+        space.run(settle)
         assert_same(picture, space.run(host_picture), name)
 
 

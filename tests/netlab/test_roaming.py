@@ -22,13 +22,14 @@ from netlab.load import ICMP_ECHO
 from netlab.topology import SERVER, outside_addresses
 from tests.netlab.carrying import run
 from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from tests.netlab.leftovers import hosts_as_before
 from tests.netlab.own_world import in_own_world
 from tests.netlab.traffic import Pings, Tap
 
 NEAR, FAR = "10.0.1.1", "10.0.1.2"
-GATEWAY = str(outside_addresses(0)[0].ip)
-HOME = str(outside_addresses(1)[0].ip)
-MOVED, WIFI = "198.18.99.1", "198.18.99.2"
+GATEWAY, GATEWAY6 = (str(own.ip) for own in outside_addresses(0))
+HOME, HOME6 = (str(own.ip) for own in outside_addresses(1))
+MOVED, WIFI, MOVED6 = "198.18.99.1", "198.18.99.2", "2001:db8:99::1"
 PROMISE_S = 1.0
 STALL_S = 5.0  # where nobody tells the host
 RETURN_S = 2.0
@@ -53,6 +54,7 @@ class Walk(ExitStack):
         super().__init__()
         members = KeyedMember("a", "fleet", NEAR), KeyedMember("b", "fleet", FAR)
         self.site = self.enter_context(KeyedLab(folder, members, relays=("relay",)))
+        self.enter_context(hosts_as_before(self.site, ("a", "b")))
         self.site.start("a", "b")
         spaces = self.site.lab.namespaces
         self.tap = self.enter_context(Tap(spaces["a"]))
@@ -71,6 +73,18 @@ class Walk(ExitStack):
         assert self.tap.until(lambda: any(_number(one) >= first for one in self.tap.packets[seen:])), self.words()
         took = monotonic() - began
         assert took < limit_s, f"{took:.3f} s until packets flow again\n{self.words()}"
+
+    def dial(self, relay: str, remote: str) -> None:
+        """Have a reach the relay at another of its addresses, and wait until the relay sees it come from there."""
+        self.site.write_client("a", address=relay)
+        self.site.lab.processes["a"].signal(signal.SIGHUP)
+        self.site.lab.wait_until(lambda: self.remotes().get("a") == remote, f"a does not come from {remote}")
+
+    def home_again(self) -> None:
+        """Put a's network back as it was at the start."""
+        self.run("a", "link del wlan0", f"address add {HOME}/32 dev eth0", f"address del {MOVED}/32 dev eth0")
+        self.run("a", f"address add {HOME6}/128 dev eth0 nodad", f"route add {GATEWAY6} dev eth0 proto static")
+        self.run("a", f"route add ::/0 via {GATEWAY6} dev eth0 proto static")
 
     def reconnects(self) -> int:
         """Return how often a's session ended."""
@@ -106,8 +120,21 @@ def check_another_address(walk: Walk) -> None:
     assert walk.remotes() == {"a": MOVED, "b": str(outside_addresses(2)[0].ip)}
 
 
+def check_another_ipv6_address(walk: Walk) -> None:
+    """Let a reach the relay over IPv6, then give it another address there; afterwards it is back on IPv4."""
+    relay, relay6 = walk.site.servers["relay"]
+    walk.dial(f"[{relay6}]", f"[{HOME6}]")
+    walk.flows_within(PROMISE_S)
+    walk.run(SERVER, f"route add {MOVED6} dev m1")
+    walk.run("a", f"address add {MOVED6}/128 dev eth0 nodad", f"address del {HOME6}/128 dev eth0")
+    walk.flows_within(PROMISE_S)
+    assert walk.remotes()["a"] == f"[{MOVED6}]"
+    walk.dial(relay, MOVED)
+
+
 def check_cable_to_wifi(walk: Walk) -> None:
     """Pull the cable of a host that has Wi-Fi beside it."""
+    before = walk.reconnects()
     outside = walk.site.lab.namespaces[SERVER]
     lay = partial(_lay_cable, outside.fileno())
     walk.site.lab.namespaces["a"].run(lay)
@@ -116,10 +143,10 @@ def check_cable_to_wifi(walk: Walk) -> None:
     walk.run("a", f"route add {GATEWAY} dev wlan0 scope link metric 600")
     walk.run("a", f"route add default via {GATEWAY} dev wlan0 metric 600")
     walk.flows_within(PROMISE_S)
-    assert walk.reconnects() == 1, "what stands beside the cable changes nothing"
+    assert walk.reconnects() == before, "what stands beside the cable changes nothing"
     walk.run("a", "link set eth0 down")
     walk.flows_within(PROMISE_S)
-    assert walk.reconnects() == 2
+    assert walk.reconnects() == before + 1
 
 
 def check_flap(walk: Walk) -> None:
@@ -134,8 +161,8 @@ def check_flap(walk: Walk) -> None:
 def check_cable_again(walk: Walk) -> None:
     """Plug the cable in beside a Wi-Fi that works: the session has no reason to end."""
     before = walk.reconnects()
-    walk.run("a", "link set eth0 up", f"route add {GATEWAY} dev eth0 scope link")
-    walk.run("a", f"route add default via {GATEWAY} dev eth0")
+    walk.run("a", "link set eth0 up", f"route add {GATEWAY} dev eth0 scope link proto static")
+    walk.run("a", f"route add default via {GATEWAY} dev eth0 proto static")
     walk.flows_within(PROMISE_S)
     assert walk.reconnects() == before
 
@@ -180,8 +207,10 @@ def test_a_member_walks_through_networks(tmp_path: Path) -> None:
     """Row 32. If this fails, a laptop is off the air whenever its network changes, or a router forgets it."""
     with Walk(tmp_path) as walk:
         check_another_address(walk)
+        check_another_ipv6_address(walk)
         check_cable_to_wifi(walk)
         check_flap(walk)
         check_cable_again(walk)
         check_forgetful_router(walk)
         check_restarts(walk)
+        walk.home_again()
