@@ -4,7 +4,7 @@ Rules of this module
   1. Where this host's network changed, a session has a few round trips to show that it lives, PROBE_SECONDS at most, or
      one and a half where that is more (a satellite's takes 0.6 s, and a container that starts is news as well): by
      anything that it hears, or by an acknowledgement of the server's kernel. One whose own address has left the host is
-     not even asked.
+     not even asked. Where it changes again, an answer that has come says nothing any more: another one is asked for.
   2. A session stands still when STALL_SECONDS pass in which
        nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
        forgot the connection, or full segments that vanish on the way to the server), or
@@ -89,6 +89,7 @@ class PathWatch:
         self._settled_bytes = -1  # what had been sent then
         self._moved_at = reactor.now()  # when something was acknowledged, or nothing had to be
         self._probe: Timer | None = None
+        self._missing: Doubt | None = None  # what the probe comes to unless a sign of life comes
         self._timer = reactor.call_at(reactor.now() + LOOK_SECONDS, self._look)
 
     def stop(self) -> None:
@@ -102,21 +103,25 @@ class PathWatch:
         session = self._session
         if session.stream.is_stranded():
             self._doubt(Doubt("this end's address has left the host", at_once=True, final=True))
-        elif self.doubt is None and self._probe is None:
-            now = self._reactor.now()
+        elif self.doubt is None:
             path = session.stream.path()
+            if self._missing is not None and not self._is_over(self._missing, path):
+                return
+            if self._probe is not None:
+                self._probe.cancel()
+            now = self._reactor.now()
             session.ask()
             acked_bytes = path.acked_bytes if path is not None else None
             reason = "no answer after a change of this host's network"
-            missing = Doubt(reason, at_once=True, acked_bytes=acked_bytes, heard_at=now)
+            self._missing = Doubt(reason, at_once=True, acked_bytes=acked_bytes, heard_at=now)
             rtt = (session.rtt_ms or 0.0) / 1e3
             patience = min(LEAST_PROBE_SECONDS + PROBE_ROUND_TRIPS * rtt, PROBE_SECONDS)
             when = now + max(patience, LEAST_PROBE_SECONDS + LEAST_ROUND_TRIPS * rtt)
-            self._probe = self._reactor.call_at(when, lambda: self._judge_probe(missing))
+            self._probe = self._reactor.call_at(when, self._judge_probe)
 
-    def _judge_probe(self, missing: Doubt) -> None:
-        self._probe = None
-        if not self._is_over(missing, self._session.stream.path()):
+    def _judge_probe(self) -> None:
+        missing, self._missing, self._probe = self._missing, None, None
+        if missing is not None and not self._is_over(missing, self._session.stream.path()):
             self._doubt(missing)
 
     def _look(self) -> None:

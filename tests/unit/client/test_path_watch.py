@@ -223,6 +223,33 @@ def test_any_sign_of_life_answers_a_probe(sign: str) -> None:
     assert world.doubts == []
 
 
+def test_an_answer_from_before_a_second_change_does_not_count() -> None:
+    """If this fails, a cable that is pulled a moment after another change is noticed three seconds late."""
+    world = World()
+    world.run(5.5)
+    world.watch.probe()
+    world.run(0.1)
+    world.session.heard_at = world.reactor.now()
+    world.session.answers = False
+    world.watch.probe()
+    world.run(LEAST_PROBE_SECONDS - 0.01)
+    assert world.doubts == []
+    world.run(0.02)
+    assert [doubt.at_once for doubt in world.doubts] == [True]
+
+
+def test_changes_without_end_do_not_put_a_judgement_off() -> None:
+    """If this fails, an interface that flaps keeps a dead session in use."""
+    world = World()
+    world.run(5.5)
+    world.session.answers = False
+    for _ in range(10):
+        world.watch.probe()
+        world.run(0.05)
+    assert len(world.doubts) == 1
+    assert len(world.session.asks) == 2, "at the start, and once for all these changes"
+
+
 def test_a_stranded_session_is_not_asked() -> None:
     """If this fails, a host waits for an answer to an address that it does not have."""
     world = World()
