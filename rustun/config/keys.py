@@ -181,8 +181,10 @@ def judge_folders(what: str, real: Path) -> None:
 
     Raises: Complaint. OSError: a folder cannot be looked at, or is not there.
     """
-    for folder in real.parents:
-        _judge_folder(what, folder, nearest=folder == real.parent)
+    nearest, *others = real.parents
+    _judge_folder(what, nearest, nearest=True)
+    for folder in others:
+        _judge_folder(what, folder, nearest=False)
 
 
 def _judge_folder(what: str, folder: Path, *, nearest: bool) -> None:
