@@ -8,18 +8,16 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rustun.errors import ConfigError, RustunError
-from rustun.ops.editing import edits, rotation
+from rustun.ops.editing import edits
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
-from rustun.ops.editing.rotation import Stand
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import keep_member_keys
 from rustun.ops.render import RenderPlan, plan_render
@@ -27,7 +25,6 @@ from rustun.ops.render import RenderPlan, plan_render
 OK: Final = 0
 BAD_INPUT: Final = 2
 ENVIRONMENT: Final = 4
-SHOWN: Final = 5
 INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 Edit = Callable[[InventoryFiles], InventoryFiles]
 
@@ -51,8 +48,8 @@ class Order:
 
 def add_cluster(order: Order, name: str, keys: Sequence[str]) -> int:
     """Add a cluster with `KEY=VALUE` keys."""
-    return _guarded(
-        "add-cluster", lambda: _run("add-cluster", order, lambda f: edits.add_cluster(f, name, _sets(keys)))
+    return guarded(
+        "add-cluster", lambda: carry_out("add-cluster", order, lambda f: edits.add_cluster(f, name, _sets(keys)))
     )
 
 
@@ -62,7 +59,7 @@ def add_member(order: Order, cluster: str, identity: str, keys: Sequence[str]) -
     def edit(files: InventoryFiles) -> InventoryFiles:
         return edits.add_member(files, cluster, identity, _sets(keys))
 
-    return _guarded("add-member", lambda: _run("add-member", order, edit))
+    return guarded("add-member", lambda: carry_out("add-member", order, edit))
 
 
 def edit_member(
@@ -85,14 +82,14 @@ def edit_member(
             raise EditError(f"nothing to change of {identity}", "as in --set mtu=1400, --add ciders=192.168.3.0/24")
         return edits.edit_member(files, identity, wished, unset)
 
-    return _guarded("edit-member", lambda: _run("edit-member", order, edit))
+    return guarded("edit-member", lambda: carry_out("edit-member", order, edit))
 
 
 def enable_member(order: Order, identity: str, *, enabled: bool) -> int:
     """Switch a member on or off; it stays in the inventory."""
     keys = [Assignment("enabled", ("true" if enabled else "false",))]
     name = "enable-member" if enabled else "disable-member"
-    return _guarded(name, lambda: _run(name, order, lambda files: edits.edit_member(files, identity, keys)))
+    return guarded(name, lambda: carry_out(name, order, lambda files: edits.edit_member(files, identity, keys)))
 
 
 def remove_member(order: Order, identity: str, *, yes: bool) -> int:
@@ -100,9 +97,9 @@ def remove_member(order: Order, identity: str, *, yes: bool) -> int:
     question = "" if yes else f"remove member {identity} from the inventory? its session ends with the next deploy"
 
     def run() -> int:
-        return _run("remove-member", order, lambda files: edits.remove_member(files, identity), question)
+        return carry_out("remove-member", order, lambda files: edits.remove_member(files, identity), question)
 
-    return _guarded("remove-member", run)
+    return guarded("remove-member", run)
 
 
 def rename_member(order: Order, identity: str, name: str) -> int:
@@ -111,56 +108,15 @@ def rename_member(order: Order, identity: str, name: str) -> int:
     def edit(files: InventoryFiles) -> InventoryFiles:
         return edits.rename_member(files, identity, name)
 
-    return _guarded("rename-member", lambda: _run("rename-member", order, edit, renamed=(identity, name)))
-
-
-def rotate_keys(order: Order, members: Sequence[str], *, show: bool, yes: bool) -> int:
-    """Show where everybody stands in a rotation of keys, and take the next step once that is confirmed.
-
-    Args:
-        members: whose keys; empty: everybody's, and the servers'.
-        show: show alone.
-    """
-
-    def run() -> int:
-        files = read_files(order.inventory)
-        found = rotation.chosen(read_back(files), members)
-        if show and order.as_json:
-            owners = [{"owner": one.owner, "keys": list(one.keys), "stage": one.stage or "own key"} for one in found]
-            print(json.dumps({"schema": 1, "owners": owners}, indent=2))
-            return OK
-        if not order.as_json:
-            _print_stands(found)
-        if show:
-            return OK
-        stage = rotation.due(found)
-        question = "" if yes or order.dry or stage is None else f"{rotation.STEPS[stage]}?"
-
-        def edit(present: InventoryFiles) -> InventoryFiles:
-            return rotation.step(present, read_back(present), members)
-
-        return _run("rotate-keys", order, edit, question)
-
-    return _guarded("rotate-keys", run)
-
-
-def _print_stands(found: Sequence[Stand]) -> None:
-    count = Counter((one.stage, one.keys) for one in found)
-    for (stage, keys), number in sorted(count.items(), key=lambda item: str(item[0])):
-        names = [one.owner for one in found if (one.stage, one.keys) == (stage, keys)]
-        shown = ", ".join(names[:SHOWN]) + (f" and {number - SHOWN} more" if number > SHOWN else "")
-        if stage is None:
-            print(f"  own key    {shown}: their owners exchange them")
-            continue
-        pairs = f"key pair {keys[0]}" if len(keys) == 1 else f"key pair {keys[0]} in use, {keys[1]} valid too"
-        print(f"  {stage:<9}  {shown}: {pairs}; next: {rotation.STEPS[stage]}")
+    return guarded("rename-member", lambda: carry_out("rename-member", order, edit, renamed=(identity, name)))
 
 
 def _sets(keys: Sequence[str]) -> list[Assignment]:
     return [assignment(one) for one in keys]
 
 
-def _guarded(name: str, run: Callable[[], int]) -> int:
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Run a task and return its exit code; tell its errors in words."""
     try:
         return run()
     except ConfigError as error:
@@ -175,7 +131,15 @@ def _guarded(name: str, run: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def _run(name: str, order: Order, edit: Edit, question: str = "", renamed: tuple[str, str] | None = None) -> int:
+def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: tuple[str, str] | None = None) -> int:
+    """Edit an inventory, show what follows, and write it once the question is answered; return the exit code.
+
+    Args:
+        edit: from the files as they are to the files as wished.
+        question: has to be answered with yes; empty: nobody is asked.
+        renamed: a member's identity, and its new one.
+    Raises: RustunError: nothing was written.
+    """
     with editing(order.inventory):
         present = read_files(order.inventory)
         read_back(present)  # an inventory that is broken already is mended by hand first

@@ -15,6 +15,8 @@ INVENTORY: Final = os.environ.get("RUSTUN_INVENTORY", DEMO)
 INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN_INVENTORY, else inventory/demo.toml)"
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
 
+SSH_HELP: Final = "ssh_config to use instead of your own"
+
 
 def end(code: int) -> None:
     """End the task with an exit code; 0 just returns."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from invoke import Context, task
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, end
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, SSH_HELP, end
 
 if TYPE_CHECKING:
     from rustun.ops.editing.run import Order
@@ -205,6 +205,8 @@ def enable_member(
     help={
         "member": "whose keys, as often as needed (default: everybody's, and the servers')",
         "show": "show where everybody stands, and change nothing",
+        "offline": "ask no host whether it has the present step; that is for you to know then",
+        "ssh_config": SSH_HELP,
         "yes": "do not ask",
         "inventory": INVENTORY_HELP,
         "dry_run": DRY_HELP,
@@ -215,6 +217,8 @@ def rotate_keys(
     _context: Context,
     member: list[str] | None = None,
     show: bool = False,
+    offline: bool = False,
+    ssh_config: str = "",
     yes: bool = False,
     inventory: str = INVENTORY,
     dry_run: bool = False,
@@ -222,16 +226,19 @@ def rotate_keys(
 ) -> None:
     """Exchange key pairs without cutting anybody off: take the next of three steps, prepare, switch, retire.
 
-    Each step changes the inventory; deploy it everywhere before you call this again for the next one.
+    Each step changes the inventory. Deploy it before you call this again: while a host does not have the present step
+    there is no next one.
 
     Examples:
         ./invoke rotate-keys --show
         ./invoke rotate-keys --member bj-dev --yes
         ./invoke rotate-keys
     """
-    from rustun.ops.editing import run
+    from rustun.ops.deploy.looking import Target
+    from rustun.ops.editing import rotating
 
-    end(run.rotate_keys(_order(inventory, dry_run, json), member or [], show=show, yes=yes))
+    target = None if offline else Target(Path(inventory), None, ROOT, "", Path(ssh_config) if ssh_config else None)
+    end(rotating.rotate_keys(_order(inventory, dry_run, json), member or [], target, show=show, yes=yes))
 
 
 def _order(inventory: str, dry: bool, as_json: bool) -> Order:

@@ -6,10 +6,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from rustun.ops.deploy.far.conversation import converse
+from rustun.ops.deploy.looking import Target
 from rustun.ops.deploy.records import Release
 from rustun.ops.deploy.rollout import Rollout
 from rustun.ops.deploy.ssh import Far, Unreachable
@@ -147,3 +149,18 @@ class Watched(Far):
     def apply(self, *args: Any) -> Any:
         self._fleet.before_apply(self._name)
         return super().apply(*args)
+
+
+@dataclass(frozen=True)
+class TwinTarget(Target):
+    """The hosts of a fleet in memory."""
+
+    fleet: Fleet | None = None
+
+    def connect(self, ssh: str) -> Far:
+        assert self.fleet is not None
+        return self.fleet.connect(ssh)
+
+    def wheels(self) -> Wheels:  # type: ignore[override]  # all that is asked of a wheelhouse
+        assert self.fleet is not None
+        return self.fleet.wheels

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,10 @@ import pytest
 
 from rustun.ops.deploy import deploying, plan, status
 from rustun.ops.deploy.deploying import Manner
-from rustun.ops.deploy.looking import Target
-from rustun.ops.deploy.ssh import Far
-from tests.unit.ops.deploy.fleet import Fleet, Wheels
+from tests.unit.ops.deploy.fleet import Fleet, TwinTarget
 
 YES = Manner(yes=True)
 AS_JSON = Manner(yes=True, as_json=True)
-
-
-@dataclass(frozen=True)
-class TwinTarget(Target):
-    """The hosts of a fleet in memory."""
-
-    fleet: Fleet | None = None
-
-    def connect(self, ssh: str) -> Far:
-        assert self.fleet is not None
-        return self.fleet.connect(ssh)
-
-    def wheels(self) -> Wheels:  # type: ignore[override]  # all that is asked of a wheelhouse
-        assert self.fleet is not None
-        return self.fleet.wheels
 
 
 def target(fleet: Fleet, limit: str = "") -> TwinTarget:

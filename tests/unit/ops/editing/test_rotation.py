@@ -10,6 +10,7 @@ import pytest
 
 from rustun.config.keys import new_private_key, public_key_of
 from rustun.ops.editing import rotation, run
+from rustun.ops.editing.rotating import rotate_keys
 from rustun.ops.editing.run import Order
 from rustun.ops.inventory import load_inventory
 
@@ -48,7 +49,7 @@ def test_three_steps_for_everybody(order: Order) -> None:
     """Somebody's key would be exchanged before the other end knows it, or not at all."""
     seen = []
     for _ in range(3):
-        assert run.rotate_keys(order, [], show=False, yes=True) == run.OK
+        assert rotate_keys(order, [], None, show=False, yes=True) == run.OK
         seen.append(keys(order))
     assert seen[0] == {"servers": (1, 2), "alice": (1, 2), "bob": (4, 5), "carol": ()}
     assert seen[1] == {"servers": (2, 1), "alice": (2, 1), "bob": (5, 4), "carol": ()}
@@ -58,23 +59,23 @@ def test_three_steps_for_everybody(order: Order) -> None:
 def test_one_member_alone(order: Order) -> None:
     """One stolen key would mean a rotation of the whole fleet."""
     for expected in ((4, 5), (5, 4), (5,)):
-        assert run.rotate_keys(order, ["bob"], show=False, yes=True) == run.OK
+        assert rotate_keys(order, ["bob"], None, show=False, yes=True) == run.OK
         assert keys(order) == {"servers": (1,), "alice": (1,), "bob": expected, "carol": ()}
 
 
 def test_who_is_ahead_waits_for_the_others(order: Order) -> None:
     """A rotation of all, begun in the middle of one member's, would retire a key that is in use."""
-    run.rotate_keys(order, ["bob"], show=False, yes=True)
-    run.rotate_keys(order, [], show=False, yes=True)
+    rotate_keys(order, ["bob"], None, show=False, yes=True)
+    rotate_keys(order, [], None, show=False, yes=True)
     assert keys(order) == {"servers": (1, 2), "alice": (1, 2), "bob": (4, 5), "carol": ()}
-    run.rotate_keys(order, [], show=False, yes=True)
+    rotate_keys(order, [], None, show=False, yes=True)
     assert keys(order) == {"servers": (2, 1), "alice": (2, 1), "bob": (5, 4), "carol": ()}
 
 
 def test_nothing_is_done_unasked(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """A look at where everybody stands would begin a rotation."""
-    assert run.rotate_keys(order, [], show=True, yes=True) == run.OK
-    assert run.rotate_keys(order, [], show=False, yes=False) == run.BAD_INPUT
+    assert rotate_keys(order, [], None, show=True, yes=True) == run.OK
+    assert rotate_keys(order, [], None, show=False, yes=False) == run.BAD_INPUT
     assert order.inventory.read_text() == FLEET
     said = capsys.readouterr()
     assert "  settled    servers, alice: key pair 1; next: prepare\n" in said.out
@@ -87,7 +88,7 @@ def test_whose_key_is_not_here_is_told_what_to_do(
     order: Order, who: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An operator would believe that a key was exchanged."""
-    assert run.rotate_keys(order, [who], show=False, yes=True) == run.BAD_INPUT
+    assert rotate_keys(order, [who], None, show=False, yes=True) == run.BAD_INPUT
     assert said in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET
 
@@ -98,7 +99,7 @@ def test_a_folder_is_rotated_as_one(tmp_path: Path) -> None:
     (tmp_path / "fleet.toml").write_text(head)
     (tmp_path / "red.toml").write_text("[cluster.red]\nkey = 7" + rest)
     order = Order(tmp_path, tmp_path / "build")
-    assert run.rotate_keys(order, [], show=False, yes=True) == run.OK
+    assert rotate_keys(order, [], None, show=False, yes=True) == run.OK
     red: Any = tomllib.loads((tmp_path / "red.toml").read_text())
     fleet: Any = tomllib.loads((tmp_path / "fleet.toml").read_text())
     assert red["cluster"]["red"]["key"] == [7, 8]
