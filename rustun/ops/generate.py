@@ -14,7 +14,7 @@ from typing import Final
 
 from rustun.errors import ConfigError, Problem, RustunError
 from rustun.ops.fleet import Inventory
-from rustun.ops.generation import prepare
+from rustun.ops.generation import PolicyBroken, prepare
 from rustun.ops.recorded import lock_file
 from rustun.ops.render import PlannedFile, RenderPlan
 
@@ -22,6 +22,7 @@ OK: Final = 0
 BAD_INPUT: Final = 2
 NOT_CURRENT: Final = 3
 ENVIRONMENT: Final = 4
+POLICY_BROKEN: Final = 5
 
 
 def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff: bool, as_json: bool) -> int:
@@ -36,6 +37,9 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
         print(error, file=sys.stderr)
         print(f"{_count(len(error.problems), 'problem')}; nothing was written", file=sys.stderr)
         return BAD_INPUT
+    except PolicyBroken as error:
+        print(f"{error.message}\ngen-config: nothing was written\n  {error.remedy}", file=sys.stderr)
+        return POLICY_BROKEN
     except RustunError as error:
         print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT

@@ -1,19 +1,26 @@
 """What the inventory generates, compared with what is there: the lock file of addresses, and the files of a folder.
 
-The lock file is written before the files that have its addresses: where a run is cut off in between, the next one goes
-on with the same addresses.
+Where a policy is kept beside the inventory, nothing is prepared that would break it. The lock file is written before
+the files that have its addresses: where a run is cut off in between, the next one goes on with the same addresses.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from rustun.errors import RustunError
 from rustun.ops.editing.files import InventoryFiles, editing, write_files
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
+from rustun.ops.policy.run import check, failures
 from rustun.ops.recorded import lock_file, lock_text
 from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
+
+
+class PolicyBroken(RustunError):
+    """What would be generated breaks an assertion about who may reach whom; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,16 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
     Args:
         inventory: a file or a folder.
         out: folder of the generated files; None for the usual one, build/NAME of the checkout.
-    Raises: ConfigError, HostError as `load_inventory` and `plan_render` do.
+    Raises:
+        PolicyBroken: an assertion kept beside the inventory does not hold.
+        ConfigError, HostError: as `load_inventory` and `plan_render` do; ConfigError too where a policy cannot be read.
     """
     fleet = load_inventory(inventory)
-    return Prepared(
-        inventory, fleet, _changed_lock(inventory, fleet), plan_render(fleet, out or checkout / "build" / fleet.name)
-    )
+    plan = plan_render(fleet, out or checkout / "build" / fleet.name)
+    routes = next(file.wished for file in plan.files if file.name == "routes.json")
+    if broken := failures(check(inventory, fleet, routes, dt.datetime.now(dt.UTC))):
+        raise PolicyBroken("\n".join(broken), "change the inventory or the policy: ./invoke policy-test")
+    return Prepared(inventory, fleet, _changed_lock(inventory, fleet), plan)
 
 
 def _changed_lock(inventory: Path, fleet: Inventory) -> PlannedFile | None:

@@ -5,6 +5,8 @@ Rules of this module
   2. New files appear whole and with mode 0600 or not at all: they are written under other names, go to the disk
      together, and are linked into place; linking fails where somebody else was faster.
   3. Folders of keys have mode 0700, whatever the umask.
+  4. The keys of build/NAME are in secrets/NAME beside build/, and build/NAME/secrets leads there: who deletes what can
+     be generated again loses no key. A real folder build/NAME/secrets, and one of any other place, is used as it is.
 """
 
 from __future__ import annotations
@@ -20,12 +22,32 @@ from rustun.config.keys import Secret
 from rustun.errors import HostError
 from rustun.ops.filenames import SECRETS, STAGING, member_key_file
 
+BUILD: Final = "build"  # what is generated: it can be deleted
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
 
 
 def new_shared_key() -> Secret:
     """Return a new shared key: 192 random bits, 32 characters."""
     return Secret(secrets.token_urlsafe(KEY_RANDOM_BYTES))
+
+
+def find_keys(folder: Path) -> None:
+    """Let `folder` lead to its keys again where they are apart and the way there is gone. Raises: OSError."""
+    home = _home(folder)
+    if home is not None and home.is_dir() and not (folder / SECRETS).exists():
+        _lead(folder, home)
+
+
+def _home(folder: Path) -> Path | None:
+    """Return where the keys of a folder are kept apart from it (rule 4); None where they are in it."""
+    folder = folder.absolute()
+    return folder.parent.parent / SECRETS / folder.name if folder.parent.name == BUILD else None
+
+
+def _lead(folder: Path, home: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SECRETS).unlink(missing_ok=True)  # a link that leads nowhere
+    (folder / SECRETS).symlink_to(os.path.relpath(home, folder.absolute()))
 
 
 def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
@@ -38,6 +60,10 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
     """
     if not texts:
         return
+    if (home := _home(folder)) is not None and not (folder / SECRETS).is_dir():
+        _make_folder(home.parent)
+        _make_folder(home)
+        _lead(folder, home)
     staging = folder / SECRETS / STAGING
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     for needed in (staging.parent, staging):

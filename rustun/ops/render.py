@@ -30,7 +30,7 @@ from rustun.errors import ConfigError, HostError
 from rustun.ops.artefacts import artefacts
 from rustun.ops.filenames import SECRETS, STAGING, server_file
 from rustun.ops.fleet import Inventory
-from rustun.ops.keyfiles import write_key, write_key_files
+from rustun.ops.keyfiles import find_keys, write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 from rustun.ops.uninterrupted import uninterrupted
 
@@ -102,6 +102,7 @@ def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
         HostError: the folder cannot be read.
     """
     try:
+        find_keys(folder)
         keyring = gather(inventory, folder)
         wished = dict(artefacts(keyring))
         files = tuple(PlannedFile(name, _read(folder / name), data) for name, data in wished.items())

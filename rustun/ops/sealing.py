@@ -32,7 +32,7 @@ from rustun.durable import sync_folder
 from rustun.errors import ConfigError, HostError, RustunError
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
-from rustun.ops.keyfiles import write_key_files
+from rustun.ops.keyfiles import find_keys, write_key_files
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -70,6 +70,7 @@ def places(inventory: Path, folder: Path) -> Places:
 
 def read_keys(folder: Path) -> dict[str, Secret]:
     """Return every key file below a folder's secrets/, by name. Raises: ConfigError: one cannot be read."""
+    find_keys(folder)
     secrets = folder / SECRETS
     files = sorted(file for pattern in ("*.key", "*.psk") for file in secrets.rglob(pattern))
     names = {f"{SECRETS}/{file.relative_to(secrets)}": file for file in files}

@@ -76,7 +76,7 @@ def secrets_seal(_context: Context, inventory: str = INVENTORY, passphrase_file:
 
     Examples:
         ./invoke secrets-seal
-        ./invoke secrets-seal --inventory inventory/acme --passphrase-file /root/passphrase
+        ./invoke secrets-seal --inventory inventory/acme --passphrase-file passphrase.txt
     """
     from rustun.ops import sealing
 

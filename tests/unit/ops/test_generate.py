@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_lock_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said(two)[0] == 0
     said("[cluster.c.member.n]\n[cluster.c.member.a]\n")
     assert routes() == {"n": "10.0.0.3", "a": "10.0.0.2"}
-    assert "[released.c]\n\"10.0.0.1\"" in lock.read_text()
+    assert '[released.c]\n"10.0.0.1"' in lock.read_text()
 
 
 def test_a_fleet_whose_addresses_are_written_needs_no_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +90,7 @@ def test_a_fleet_whose_addresses_are_written_needs_no_lock(tmp_path: Path, capsy
     assert not (tmp_path / "f.lock").exists(), "its IPv6 addresses follow from the written ones"
     (tmp_path / "f.toml").write_text(DEMO.read_text().replace('address = "10.0.1.2"', 'address6 = "fd00:1::1"'))
     assert generate.run(tmp_path / "f.toml", None, tmp_path, check=False, diff=True, as_json=False) == 0
-    assert f'+++ b/{tmp_path}/f.lock\n' in capsys.readouterr().out
+    assert f"+++ b/{tmp_path}/f.lock\n" in capsys.readouterr().out
     assert (tmp_path / "f.lock").read_text().splitlines()[2:] == [
         "[given.beijing]", 'bj-dev = ["10.0.1.2"]', 'bj-office-gw = ["fd00:1::2"]',
     ]  # fmt: skip
@@ -119,3 +120,45 @@ def test_a_folder_that_cannot_be_written_ends_with_four(tmp_path: Path, capsys: 
     (tmp_path / "file").write_text("")
     assert generate.run(DEMO, tmp_path / "file" / "x", tmp_path, check=False, diff=False, as_json=False) == 4
     assert "Not a directory" in capsys.readouterr().err
+
+
+def test_what_breaks_a_policy_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A change that lets somebody in would replace good files, and be deployed."""
+    inventory = tmp_path / "demo.toml"
+    inventory.write_text(DEMO.read_text())
+    (tmp_path / "demo.policy").write_text("nobody in beijing can reach shanghai\n")
+    assert generate.run(inventory, tmp_path / "out", tmp_path, check=False, diff=False, as_json=False) == 0
+    before = (tmp_path / "out" / "routes.json").read_bytes()
+    (tmp_path / "demo.policy").write_text("nobody can reach 192.168.10.0/24\n")
+    inventory.write_text(DEMO.read_text() + "[cluster.beijing.member.bj-new]\n")
+    assert generate.run(inventory, tmp_path / "out", tmp_path, check=False, diff=False, as_json=False) == 5
+    said = capsys.readouterr().err
+    assert f'{tmp_path}/demo.policy:1: "nobody can reach 192.168.10.0/24" does not hold\n' in said
+    assert "nothing was written" in said
+    assert (tmp_path / "out" / "routes.json").read_bytes() == before
+
+
+def test_who_deletes_what_is_generated_keeps_the_keys(tmp_path: Path) -> None:
+    """Cleaning up build/ would lock every member out."""
+    inventory = tmp_path / "demo.toml"
+    inventory.write_text(DEMO.read_text())
+
+    def generated() -> bytes:
+        assert generate.run(inventory, None, tmp_path, check=False, diff=False, as_json=False) == 0
+        return (tmp_path / "build" / "demo" / "routes.json").read_bytes()
+
+    before = generated()
+    assert (tmp_path / "secrets" / "demo" / "server.key").exists()
+    shutil.rmtree(tmp_path / "build")
+    assert generated() == before
+    assert (tmp_path / "build" / "demo" / "secrets").resolve() == (tmp_path / "secrets" / "demo").resolve()
+
+
+def test_keys_of_before_stay_where_they_are(tmp_path: Path) -> None:
+    """A fleet whose keys are in build/ would get new ones beside them."""
+    inventory = tmp_path / "demo.toml"
+    inventory.write_text(DEMO.read_text())
+    (tmp_path / "build" / "demo" / "secrets").mkdir(parents=True, mode=0o700)
+    assert generate.run(inventory, None, tmp_path, check=False, diff=False, as_json=False) == 0
+    assert (tmp_path / "build" / "demo" / "secrets" / "server.key").exists()
+    assert not (tmp_path / "secrets").exists()
