@@ -1,22 +1,21 @@
 """What real machines need of the host: root, three programs, one file system for control groups.
 
 Rules of this module
-  1. A program that is missing is installed where that is possible (root, apt); what then still lacks is said in one
-     line, with the way to mend it.
+  1. A program that is missing is installed (packages.py); what then still lacks is said in one line, with the way to
+     mend it.
   2. Nothing else of the host is changed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from netlab.errors import EnvironmentLacks
 from netlab.namespaces import need_tun_device
+from netlab.packages import lacking
 
 PACKAGES: Final = {
     "debootstrap": "debootstrap",
@@ -24,7 +23,6 @@ PACKAGES: Final = {
     "ssh": "openssh-client",
     "ip": "iproute2",
 }
-ADMIN_FOLDERS: Final = ":/usr/local/sbin:/usr/sbin:/sbin"  # not in every PATH, and debootstrap is there
 LOG_TAIL_CHARACTERS: Final = 400
 _FILE_SYSTEMS: Final = {"overlay": "modprobe overlay", "cgroup2": "boot a kernel with CONFIG_CGROUPS"}
 # What a run does first, tried in a mount namespace that ends with the trial: a container may not be allowed to.
@@ -44,13 +42,7 @@ def require() -> None:
     for name, remedy in _FILE_SYSTEMS.items():
         if name not in known:
             raise EnvironmentLacks(f"real machines need the file system {name}", remedy)
-    path = os.environ.get("PATH", os.defpath)
-    if not path.endswith(ADMIN_FOLDERS):
-        os.environ["PATH"] = path + ADMIN_FOLDERS
-    missing = _missing()
-    if missing and shutil.which("apt-get"):
-        _install(missing)
-    if missing := _missing():
+    if missing := lacking(PACKAGES):
         raise EnvironmentLacks("real machines need: " + ", ".join(missing), f"apt-get install {' '.join(missing)}")
     trial = ["unshare", "--mount", "sh", "-c", _TRIAL, f"rustun-trial-{os.getpid()}"]
     tried = subprocess.run(trial, capture_output=True, text=True, check=False)
@@ -60,14 +52,3 @@ def require() -> None:
             f"real machines need control groups of their own: {why[0]}",
             "run it on the host; in a container, start that with --privileged",
         )
-
-
-def _missing() -> list[str]:
-    return [package for program, package in PACKAGES.items() if shutil.which(program) is None]
-
-
-def _install(packages: Sequence[str]) -> None:
-    """Install packages by apt; whether that worked is seen by looking for the programs again."""
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        subprocess.run(["apt-get", "-qq", *words], env=quiet, stdout=subprocess.DEVNULL, check=False)
