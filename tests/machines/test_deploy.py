@@ -32,9 +32,9 @@ address = "10.0.1.2"
 """
 
 
-def invoke(folder: Path, task: str, *words: str) -> tuple[int, dict[str, Any]]:
+def invoke(folder: Path, task: str, *words: str, checkout: Path = ROOT) -> tuple[int, dict[str, Any]]:
     """Run a task on the inventory in a folder; return its exit code and what it prints as JSON."""
-    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), task, "--json"]
+    command = [sys.executable, "-m", "invoke", "--search-root", str(checkout), task, "--json"]
     command += ["--inventory", str(folder / "acme.toml"), "--out", str(folder / "build"), *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
