@@ -161,22 +161,29 @@ def _told(outcome: Outcome) -> Json:
 
 
 def _show_report(report: Json) -> None:
-    for host in report["hosts"]:
-        _show_host(host)
+    rows: list[tuple[str, ...]] = [
+        (
+            ", ".join(host["names"]) or host["ssh"],
+            WORDS.get(host["result"], host["result"]),
+            f"{host['seconds']:.1f} s",
+            host["what"],
+        )
+        for host in report["hosts"]
+    ]
+    for line, host in zip(columns(rows), report["hosts"], strict=True):
+        print(line)
+        _show_details(host)
     results = Counter(host["result"] for host in report["hosts"])
     results.update(unreachable=len(report["unreachable"]), unchanged=len(report["unchanged"]))
     counts = ", ".join(f"{number} {result}" for result, number in results.items() if number)
     print(f"{report['what']}: {counts or 'nothing to do'}, {report['seconds']:.1f} s")
 
 
-def _show_host(host: Json) -> None:
-    result = WORDS.get(host["result"], host["result"])
-    row = (", ".join(host["names"]) or host["ssh"], result, host["what"], f"{host['seconds']:.1f} s")
-    print(*columns([row]), sep="\n")
-    if host["reason"]:
-        print(f"    {host['reason']}")
-    if host["remedy"]:
-        print(f"    {host['remedy']}")
+def _show_details(host: Json) -> None:
+    """Print why a host is not as wished, and what became of it."""
+    for text in (host["reason"], host["remedy"]):
+        if text:
+            print(f"    {text}")
     for line in host["log"]:
         print(f"    | {line}")
     if host["result"] == "failed":

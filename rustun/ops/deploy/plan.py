@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rustun.ops.deploy.document import plan_document
 from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, show
+from rustun.ops.deploy.members import ENDED
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.wish import HOSTS_FILE
 
@@ -118,7 +119,7 @@ def _texts(document: Json) -> Iterator[str]:
 
 def _who_notices(document: Json) -> Iterator[str]:
     for change in document["members"]:
-        if change["kind"] == "-" or "session ends" in change["effect"]:
+        if change["kind"] == "-" or change["effect"] == ENDED:
             yield f"{change['identity']} (cut off)"
         elif "route" in change["effect"]:
             yield f"{change['cluster']} ({change['effect'].rpartition('; ')[2]})"
