@@ -17,9 +17,10 @@ import platform
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -34,9 +35,12 @@ from netlab.bench_rows import (
     CHACHA_SINGLE,
     CROWD,
     CROWD_CLIENTS,
+    MAPPED,
+    MASQUERADED,
     PLAIN,
     RECEIVER,
     ROWS,
+    SENDER,
     SHARED,
     Row,
 )
@@ -48,21 +52,36 @@ from netlab.load import congestion_control
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
 from rustun.backends.process import allow_descriptors
+from rustun.ops.fleet import Cluster, Member
 from rustun.protocol.tiers import Tier
 
 INVENTORY: Final = CHECKOUT / "inventory" / "demo.toml"
 SEED: Final = 1
+SEEN: Final = ip_network("192.168.110.0/24")  # what a mapping shows in the LAN's place
 REPETITIONS, QUICK_REPETITIONS = 5, 1
 SECONDS, QUICK_SECONDS = 2.0, 1.0
 
 
+def _as_in_the_demo(member: Member) -> Member:
+    return member
+
+
+def _masqueraded(member: Member) -> Member:
+    return replace(member, settings=replace(member.settings, masquerade=True))
+
+
+def _mapped(member: Member) -> Member:
+    return replace(member, ciders=(SEEN,), cider_mapping=tuple((SEEN, real) for real in member.ciders))
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a variant's fleet is, beside the demo's members: record cipher, tier, further options of each client."""
+    """What a variant's fleet is, beside the demo's: record cipher, tier, options of each client, the gateway."""
 
     cipher: str
     tier: Tier = Tier.KEY
     client_options: tuple[str, ...] = ()
+    gateway: Callable[[Member], Member] = _as_in_the_demo
 
 
 FLEETS: Final = {
@@ -71,6 +90,8 @@ FLEETS: Final = {
     AES_SINGLE: Fleet("aes256", client_options=("--no-offload",)),
     CHACHA_SINGLE: Fleet("chacha20", client_options=("--no-offload",)),
     SHARED: Fleet("aes256", tier=Tier.SHARED),
+    MASQUERADED: Fleet("aes256", gateway=_masqueraded),
+    MAPPED: Fleet("aes256", gateway=_mapped),
     CROWD: Fleet("aes256"),
 }
 
@@ -143,12 +164,18 @@ def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[s
     for variant, fleet in FLEETS.items():
         if variant in wanted:
             name = f"bench-{variant}"
-            theirs = replace(inventory, name=name, cipher=fleet.cipher, minimum_tier=fleet.tier)
+            clusters = tuple(_with_gateway(one, fleet.gateway) for one in inventory.clusters)
+            theirs = replace(inventory, name=name, cipher=fleet.cipher, minimum_tier=fleet.tier, clusters=clusters)
             configured = configure(INVENTORY, theirs, build / name)
             if variant == CROWD:
                 _add_crowd(configured.folder / "routes.json")
             files = Files(configured.folder, logs / variant, Path("/run") / name)
             yield variant, Laboratory(configured.spec, files, client_options=fleet.client_options)
+
+
+def _with_gateway(cluster: Cluster, gateway: Callable[[Member], Member]) -> Cluster:
+    members = (gateway(member) if member.identity == SENDER else member for member in cluster.members)
+    return replace(cluster, members=tuple(members))
 
 
 def _add_crowd(routes_file: Path) -> None:

@@ -13,6 +13,8 @@ SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"
 CROWD: Final = "crowd"
 SHARED: Final = "aes-shared"
+MASQUERADED: Final = "aes-masquerade"
+MAPPED: Final = "aes-mapping"
 AES, CHACHA, AES_SINGLE, CHACHA_SINGLE = "aes", "chacha", "aes-no-offload", "chacha-no-offload"
 ECHOES: Final = 300  # at 5 ms: gives a usable median and p99
 SMALL_BYTES, SMALL_RATE = 100, 100_000.0
@@ -63,6 +65,15 @@ def _single(lab: Laboratory, seconds: float) -> Values:
 
 def _from_lan(lab: Laboratory, seconds: float) -> Values:
     return _throughput_values(lab, measure.throughput(lab, path_from(lab, LAN_HOST), streams=1, seconds=seconds))
+
+
+def _to_lan(lab: Laboratory, seconds: float) -> Values:
+    """The other way round: here the gateway's table translates, the source or the destination of each packet."""
+    (host,) = (host for host in lab.spec.hosts if host.name == LAN_HOST)
+    (seen,) = lab.spec.member(host.behind).ciders
+    address = seen[int(host.addresses[0]) & int(seen.hostmask)]
+    path = measure.Path(RECEIVER, LAN_HOST, str(address))
+    return _throughput_values(lab, measure.throughput(lab, path, streams=1, seconds=seconds))
 
 
 def _four(lab: Laboratory, seconds: float) -> Values:
@@ -178,6 +189,8 @@ ROWS: Final = (
         (Figure("CPU s/GB of all on the way, key tier", AES, "CPU s/GB", False, 1.03, True),), reference=SHARED),
     Row("lan", "1 TCP stream from a LAN host through its gateway", (PLAIN, AES), _from_lan,
         (Figure("1 TCP stream, AES, from a LAN host", AES, "Gbit/s", True, 0.40, True),)),
+    Row("to-lan", "1 TCP stream to a LAN host whose gateway translates", (AES, MASQUERADED, MAPPED), _to_lan,
+        reference=AES),
     Row("tcp-4", "4 TCP streams, ping meanwhile", (PLAIN, *TUNNELS), _four,
         (Figure("4 streams, AES: ping meanwhile, mean ms", AES, "ping mean ms", False, 3.0),
          Figure("4 streams, AES: ping meanwhile, p99 ms", AES, "ping p99 ms", False, 8.0))),
