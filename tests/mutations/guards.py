@@ -1,6 +1,7 @@
 """The guards that everything else leans on: where each stands, how it looks when it is gone, which test has to notice.
 
-Here are those of the wire and of the relay; `client_guards.py` has those of the client and of its host.
+Here are those of the wire and of the relay; `client_guards.py` has those of the client and of its host,
+`deploy_guards.py` those of deployments.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutations.client_guards import CLIENT_GUARDS
+from tests.mutations.deploy_guards import DEPLOY_GUARDS
 from tests.mutations.guard import SIMULATION, Guard
 
 GUARDS: Final = (
     *CLIENT_GUARDS,
+    *DEPLOY_GUARDS,
     Guard(
         "a packet's source belongs to its sender",
         "relay/cluster.py",

@@ -1,0 +1,84 @@
+"""The guards of deployments: what keeps a host whole, and other people's hands off it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutations.guard import Guard
+
+FAR: Final = "tests/unit/ops/deploy/test_far.py"
+ROLLOUT: Final = "tests/unit/ops/deploy/test_rollout.py"
+TASKS: Final = "tests/unit/ops/deploy/test_tasks_on_hosts.py"
+
+DEPLOY_GUARDS: Final = (
+    Guard(
+        "nothing but our own places of a host is written",
+        "ops/deploy/far/execution.py",
+        'if path and (not f"{path}/".startswith(OURS) or ".." in path.split("/")):',
+        "if False:",
+        f"{FAR}::test_nothing_else_of_the_host_is_touched",
+    ),
+    Guard(
+        "a failed step puts back what the steps before it changed",
+        "ops/deploy/far/execution.py",
+        "self._undo.pop()()",
+        "self._undo.pop()",
+        f"{FAR}::test_a_failed_step_puts_everything_back",
+    ),
+    Guard(
+        "bytes arrive whole, or nothing is done",
+        "ops/deploy/far/conversation.py",
+        "if left or seen.hexdigest() != digest:",
+        "if False:",
+        f"{FAR}::test_bytes_that_changed_on_the_way_change_nothing",
+    ),
+    Guard(
+        "steps are taken on the state that they were made for",
+        "ops/deploy/far/conversation.py",
+        'if newest != request["expect"]:',
+        "if False:",
+        f"{FAR}::test_a_second_operator_is_refused",
+    ),
+    Guard(
+        "a wheel stays in its folder",
+        "ops/deploy/far/release.py",
+        'if os.path.isabs(target) or ".." in target.split("/"):',
+        "if False:",
+        f"{FAR}::test_a_wheel_that_leads_out_of_its_folder_is_refused",
+    ),
+    Guard(
+        "what is done is what was shown",
+        "ops/deploy/rollout.py",
+        "if plan.steps != visit.plan.steps or plan.expect != visit.plan.expect:",
+        "if False:",
+        f"{ROLLOUT}::test_a_host_that_changed_since_the_plan_is_left_alone",
+    ),
+    Guard(
+        "a server that fails ends a deployment",
+        "ops/deploy/rollout.py",
+        "return self.interrupted or servers or failures >= self.max_failures",
+        "return self.interrupted or failures >= self.max_failures",
+        f"{ROLLOUT}::test_a_server_that_fails_ends_it",
+    ),
+    Guard(
+        "a new release proves itself on one member first",
+        "ops/deploy/order.py",
+        "if len(ready) > 1 and renewed:",
+        "if False:",
+        f"{ROLLOUT}::test_a_new_release_proves_itself_on_one_member_first",
+    ),
+    Guard(
+        "a diff shows no key",
+        "ops/deploy/document.py",
+        'return f"/{SECRETS}/" in path or path.endswith(".key")',
+        "return False",
+        f"{TASKS}::test_a_diff_shows_no_secret",
+    ),
+    Guard(
+        "a deployment asks, or is told --yes",
+        "ops/deploy/deploying.py",
+        "if manner.as_json or not sys.stdin.isatty():",
+        "if False:",
+        f"{TASKS}::test_nobody_to_ask_changes_nothing",
+    ),
+)
