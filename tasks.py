@@ -9,6 +9,8 @@ something, 5 an expectation failed (1 is invoke's own). Nothing heavy is importe
 
 from __future__ import annotations
 
+import gc
+
 from invoke import Collection, Task
 
 import netlab.tasks
@@ -16,6 +18,8 @@ import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
 import rustun.ops.tasks.hosts
 import rustun.ops.tasks.project
+
+gc.set_threshold(50_000, 20, 100)  # a task ends soon, and a large fleet's records live as long: less looking for cycles
 
 namespace = Collection()
 for module in (

@@ -14,9 +14,10 @@ from typing import Final
 
 from rustun.ops.consent import host_config
 from rustun.ops.filenames import SHARED_KEY, UNITS, client_file, server_file
+from rustun.ops.fleet import Inventory
 from rustun.ops.keyring import Keyring
 from rustun.ops.page import render_page, render_picture
-from rustun.ops.templating import render, render_routes
+from rustun.ops.templating import alone, render, render_routes, toml_value
 from rustun.ops.units import units
 
 METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
@@ -30,12 +31,23 @@ def artefacts(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
         own = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
         yield server_file(server.name), render("server.toml", server=server, **shared, **own).encode()
     yield "routes.json", render_routes(fleet)
+    servers = {keyed: "\n".join(_server_lines(fleet, keyed=keyed)) for keyed in (True, False)}
     for member in fleet.members:
         private_keys = keyring.member_files.get(member.identity, ())
         own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
-        text = render("client.toml", member=member, consent=host_config(member), **shared, **own)
+        own |= {"servers": servers[bool(private_keys)], "consent": host_config(member)}
+        text = render("client.toml", member=member, **shared, **own)
         yield client_file(member.identity), text.encode()
     for name, unit in units(keyring).items():
         yield f"{UNITS}/{name}", unit.encode()
     yield "fleet.md", render_page(fleet)
     yield "topology.svg", render_picture(fleet)
+
+
+def _server_lines(fleet: Inventory, *, keyed: bool) -> Iterator[str]:
+    """Yield a line for each server, the same in all clients of the key tier, and in all others."""
+    for server in fleet.servers:
+        table: dict[str, object] = {"address": server.endpoint}
+        if keyed:
+            table["public_key"] = alone(server.public_keys)
+        yield f"  {toml_value(table)},"

@@ -169,7 +169,9 @@ NameChoice = Annotated[str, _one_of(NAME_CHOICES), _choice(NAME_CHOICES)]
 
 def may(description: str, *examples: object, **more: Any) -> Any:
     """Return a key that may be left out; `more` as of pydantic's Field."""
-    return Field(more.pop("default", None), description=description, examples=list(examples) or None, **more)
+    if "default_factory" not in more:
+        more.setdefault("default", None)
+    return Field(description=description, examples=list(examples) or None, **more)
 
 
 def must(description: str, *examples: object, **more: Any) -> Any:
@@ -214,7 +216,9 @@ class MemberTable(SettingsTable):
     address6: IPv6 | None = may("In the cluster's network6; left out: the number that address has.", "fd00:1::1")
     ciders: Nets = may("The LANs behind it.", ["192.168.1.0/24"], default=())
     cider_mapping: dict[Net, Net] = may(
-        "LANs that others see under another prefix: seen = real.", {"192.168.11.0/24": "192.168.10.0/24"}, default={}
+        "LANs that others see under another prefix: seen = real.",
+        {"192.168.11.0/24": "192.168.10.0/24"},
+        default_factory=dict,
     )
     public_key: PublicKeys = may(
         "Of a key pair that the member made itself; two during a rotation.", _EXAMPLE_KEY, default=()
@@ -228,7 +232,7 @@ class ClusterTable(SettingsTable):
 
     network: Network4 | None = may("The members' IPv4 addresses.", "10.0.1.0/24")
     network6: Network6 | None = may("The members' IPv6 addresses.", "fd00:1::/64")
-    member: dict[str, MemberTable] = may("The members by identity.", default={})
+    member: dict[str, MemberTable] = may("The members by identity.", default_factory=dict)
 
 
 class ServerTable(WrittenTable):
@@ -272,13 +276,13 @@ class LabHostTable(WrittenTable):
 class LabTable(WrittenTable):
     """What only the lab reads."""
 
-    host: dict[str, LabHostTable] = may("Hosts by name.", default={})
+    host: dict[str, LabHostTable] = may("Hosts by name.", default_factory=dict)
 
 
 class InventoryFile(WrittenTable):
     """A rustun inventory, or one file of it: a folder's files are read as one."""
 
     fleet: FleetTable | None = may("Once in the inventory: what holds for the whole fleet.")
-    cluster: dict[str, ClusterTable] = may("Tenants by name.", default={})
-    tag: dict[str, TagTable] = may("Settings of members that have a tag.", default={})
+    cluster: dict[str, ClusterTable] = may("Tenants by name.", default_factory=dict)
+    tag: dict[str, TagTable] = may("Settings of members that have a tag.", default_factory=dict)
     lab: LabTable | None = may("What only the lab reads.")

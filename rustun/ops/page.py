@@ -65,7 +65,12 @@ class Picture:
 
 def render_page(fleet: Inventory) -> bytes:
     """Return fleet.md."""
-    return render("fleet.md", fleet=fleet, most=MOST_DRAWN, behind=_behind, notes=_notes).encode()
+    columns: dict[str, dict[str, str]] = {  # made here: calls from a template are slow
+        "behind": {member.identity: _behind(member) for member in fleet.members},
+        "tiers": {member.identity: fleet.tier_of(member) for member in fleet.members},
+        "notes": {member.identity: _notes(member) for member in fleet.members},
+    }
+    return render("fleet.md", fleet=fleet, most=MOST_DRAWN, **columns).encode()
 
 
 def render_picture(fleet: Inventory) -> bytes:

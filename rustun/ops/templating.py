@@ -20,6 +20,7 @@ import jinja2
 from rustun.ops.fleet import Inventory
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_MARKUP: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>|#!~"})  # Markdown's
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes an encoder each time
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
@@ -71,7 +72,13 @@ def toml_key(name: str) -> str:
 
 def json_value(value: object) -> str:
     """Return a value as JSON writes it; what JSON does not know is written as its text."""
-    return _AS_JSON(value)
+    match value:
+        case str() | bool() | int() | float() | Mapping() | None:
+            return _AS_JSON(value)
+        case list() | tuple():
+            return "[" + ", ".join(json_value(item) for item in value) + "]"
+        case _:  # here and not in the encoder, which is slow where it has to ask
+            return _AS_JSON(str(value))
 
 
 def alone(values: Sequence[str]) -> str | Sequence[str]:
@@ -81,8 +88,7 @@ def alone(values: Sequence[str]) -> str | Sequence[str]:
 
 def cell(value: object) -> str:
     """Return a text for a table of Markdown: on one line, nothing of it taken for markup."""
-    line = " ".join(str(value).split())
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#!~" else c for c in line)
+    return " ".join(str(value).split()).translate(_MARKUP)
 
 
 def label(value: object) -> str:
