@@ -1,4 +1,4 @@
-"""Files whose names survive a power cut."""
+"""Files that are there whole or not at all, and whose names survive a power cut."""
 
 from __future__ import annotations
 
@@ -16,3 +16,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a file in place whole; what was there stays until then, and for good where this fails.
+
+    Raises: OSError as open(2), write(2), fsync(2) and rename(2) say.
+    """
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)

@@ -6,7 +6,6 @@ x86_64 and aarch64. pip-tools resolves; it lives in a throw-away environment, be
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import tempfile
 import venv
 from pathlib import Path
 from typing import Final
+
+from rustun.durable import replace_file
 
 HEADER: Final = """\
 # Made by `./invoke lock` from pyproject.toml: versions and hashes of all that toolkit, lab and tests need.
@@ -41,9 +42,7 @@ def run(checkout: Path, *, upgrade: bool) -> int:
         program = Path(error.cmd[0]).name
         print(f"{error.stderr or ''}lock: {program} ended with code {error.returncode}", file=sys.stderr)
         return ENVIRONMENT
-    draft = checkout / "requirements.lock.new"
-    draft.write_text(text)
-    os.replace(draft, checkout / "requirements.lock")
+    replace_file(checkout / "requirements.lock", text.encode())
     print(f"lock: {text.count('==')} packages pinned in requirements.lock")
     return 0
 

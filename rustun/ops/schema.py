@@ -7,7 +7,6 @@ than loading does: conversions of texts and everything between two tables is lef
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from rustun.durable import replace_file
 from rustun.ops.model import InventoryFile
 
 SCHEMA_FILE: Final = Path("inventory", "inventory.schema.json")
@@ -53,10 +53,8 @@ def run(checkout: Path, *, check: bool) -> int:
     if check or current:
         print(f"schema: {SCHEMA_FILE} is {'current' if current else 'not current: ./invoke schema'}")
         return OK if current else NOT_CURRENT
-    draft = file.with_name(f".{file.name}.new")
     try:
-        draft.write_text(text)
-        os.replace(draft, file)
+        replace_file(file, text.encode())
     except OSError as error:
         print(f"schema: {error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
         return ENVIRONMENT

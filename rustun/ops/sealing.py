@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ import pyrage
 
 from rustun.config.files import decode, read_bytes
 from rustun.config.keys import Secret
-from rustun.durable import sync_folder
+from rustun.durable import replace_file
 from rustun.errors import ConfigError, HostError, RustunError
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
@@ -170,19 +169,11 @@ def restore(folder: Path, keys: Mapping[str, Secret]) -> list[str]:
 
 def write_sealed(path: Path, data: bytes) -> None:
     """Put a sealed file in place, whole or not at all. Raises: HostError."""
-    draft = path.with_name(f".{path.name}.new")
     try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        sync_folder(path.parent)
+        replace_file(path, data)
     except OSError as error:
         remedy = "check the room on the disk and the owner of the folder; what was there is as it was"
         raise HostError(f"{path}: cannot be written: {error.strerror}", remedy) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def ask_passphrase(file: Path | None, *, twice: bool) -> Secret:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from rustun.config.findings import suggestion
+from rustun.durable import replace_file
 
 BAD_INPUT: Final = 2
 FAILED: Final = 5
@@ -146,6 +147,5 @@ def _load(checkout: Path) -> dict[str, Result]:
 def _save(checkout: Path, results: dict[str, Result]) -> None:
     path = checkout / RESULTS
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"schema": 1, "runs": [asdict(result) for result in results.values()]}, indent=2))
-    os.replace(draft, path)
+    facts = {"schema": 1, "runs": [asdict(result) for result in results.values()]}
+    replace_file(path, json.dumps(facts, indent=2).encode())

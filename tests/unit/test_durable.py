@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from rustun.durable import sync_folder
+from rustun.durable import replace_file, sync_folder
 
 
 def test_the_folder_itself_is_synced_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +25,16 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     """If this fails, what is not on the disk counts as being there."""
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "gone")
+
+
+def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a full disk leaves half a file where a good one was, or drafts that nobody removes."""
+    replace_file(tmp_path / "keys.age", b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(tmp_path / "keys.age", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"keys.age": b"old"}

@@ -20,6 +20,7 @@ from typing import Final
 
 from rustun.config.files import decode, read_bytes
 from rustun.config.findings import config_error
+from rustun.durable import replace_file
 from rustun.errors import ConfigError, Level, Problem, RustunError
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
@@ -100,7 +101,7 @@ def _read_baseline(path: Path) -> frozenset[str]:
 def accept(path: Path, found: Sequence[Finding]) -> int:
     """Write a baseline with all findings but errors; return how many. Raises: OSError."""
     lines = sorted({finding.signature for finding in found if finding.level != "error"})
-    baseline_file(path).write_text(HEADER + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    replace_file(baseline_file(path), (HEADER + "".join(f"{line}\n" for line in lines)).encode())
     return len(lines)
 
 
