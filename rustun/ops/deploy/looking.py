@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from rustun.errors import ConfigError, RustunError
-from rustun.ops.deploy.records import Json
+from rustun.ops.deploy.records import InputError, Json
 from rustun.ops.deploy.ssh import Far, connect
 from rustun.ops.deploy.survey import Survey, Wheels, is_named, survey
 from rustun.ops.deploy.wheelhouse import Wheelhouse
 from rustun.ops.deploy.wish import wish_hosts
 from rustun.ops.generation import Prepared, prepare
+from rustun.printable import printable
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -65,10 +66,6 @@ class Target:
         return connect(ssh, self.ssh_config)
 
 
-class InputError(RustunError):
-    """What was typed cannot be done."""
-
-
 def everybody(prepared: Prepared) -> list[tuple[str, str, str]]:
     """Return all servers and members: cluster (empty for a server), name, ssh."""
     servers = [("", server.name, server.ssh) for server in prepared.fleet.servers]
@@ -114,11 +111,15 @@ def show(document: Json, as_json: bool, show_text: Callable[[Json], None]) -> No
 
 def note(text: str) -> None:
     """Tell something beside the facts."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text, len(text)), file=sys.stderr, flush=True)
 
 
 def columns(rows: list[tuple[str, ...]], indent: str = "  ", most: Mapping[int, int] | None = None) -> list[str]:
-    """Return rows as lines with aligned columns; a column is as wide as its longest text, or as `most` says."""
+    """Return rows as lines with aligned columns; a column is as wide as its longest text, or as `most` says.
+
+    What hosts say of themselves may be anything: what would move a terminal's cursor is shown instead.
+    """
+    rows = [tuple(printable(text, len(text)) for text in row) for row in rows]
     count = max((len(row) for row in rows), default=0)
     widths = [max(len(row[number]) for row in rows if number < len(row)) for number in range(count)]
     for number, limit in (most or {}).items():

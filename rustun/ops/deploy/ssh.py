@@ -28,6 +28,10 @@ SILENT_SECONDS: Final = 15  # without a sign of life from its ssh server a conne
 FACTS_SECONDS: Final = 60.0  # from starting ssh to the facts: a host with a slow disk and many services
 ENDING_SECONDS: Final = 2.0  # for ssh to end when the far end has
 APPLY_SECONDS: Final = 600.0  # a release on a slow host; a step has its own limit there
+KEYS_OF_FACTS: Final = frozenset((
+    "machine", "os", "arch", "libc", "libc_version", "pythons", "systemd", "clock", "free_bytes", "has_user",
+    "releases", "current", "files", "folders", "units", "generations", "status",
+))  # fmt: skip
 OPTIONS: Final = {
     "BatchMode": "yes",
     "ConnectTimeout": str(CONNECT_SECONDS),
@@ -83,7 +87,10 @@ class Far:
 
     def facts(self, units: Iterable[str]) -> Json:
         """Return the facts of the host. Raises: Unreachable, after which nothing more can be asked."""
-        answer: Json = next(self._ask({"ask": "facts", "units": list(units)}, (), FACTS_SECONDS))["facts"]
+        answer: Json = next(self._ask({"ask": "facts", "units": list(units)}, (), FACTS_SECONDS)).get("facts", {})
+        if not answer.keys() >= KEYS_OF_FACTS:
+            self._hang_up()
+            raise Unreachable("what it tells of itself makes no sense", "is this the right host?")
         return answer
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes | None]:

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
 from rustun.ops.deploy.order import Known, Visit, order
-from rustun.ops.deploy.records import HostWish, Json, Release
+from rustun.ops.deploy.records import HostWish, InputError, Json, Release
 from rustun.ops.deploy.ssh import Far, Unreachable
 from rustun.ops.deploy.wheelhouse import Platform, platform_of
 from rustun.ops.deploy.wish import HOSTS_FILE, Roster
@@ -81,8 +81,18 @@ def survey(wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: fl
     Args:
         limit: patterns by comma, of names of servers and members; empty for all hosts.
         now: unix seconds.
+    Raises: InputError: two names reach one machine.
     """
     found = Survey()
+    try:
+        _fill(found, wishes, limit, connect, wheels, now)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: float) -> None:
     asked = {
         ssh: wish for ssh, (wish, _) in wishes.items() if SERVER_UNIT in wish.services or is_named(wish.names, limit)
     }
@@ -92,6 +102,7 @@ def survey(wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: fl
     leaving = {ssh: HostWish(ssh, names) for ssh, names in gone.items() if is_named(names, limit)}
     facts.update(_ask_all(dict.fromkeys(leaving, ()), connect, found))
     wanted = {ssh: wish for ssh, wish in {**asked, **leaving}.items() if is_named(wish.names, limit) and ssh in facts}
+    _refuse_twins(facts)
     releases: dict[Platform, Release] = {}
     found.hosts = tuple(_known(wish, facts[ssh], wheels, releases) for ssh, wish in wanted.items())
     found.roster = Roster({**staying, **gone}, frozenset(leaving) & facts.keys())
@@ -99,7 +110,6 @@ def survey(wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: fl
     for _, contents in wishes.values():
         found.contents.update(contents)
     found.contents.update(found.roster.contents())
-    return found
 
 
 def is_named(names: Iterable[str], limit: str) -> bool:
@@ -125,6 +135,15 @@ def _ask_all(units: Mapping[str, Iterable[str]], connect: Connect, found: Survey
             else:
                 found.lines[ssh], facts = answer
                 yield ssh, facts
+
+
+def _refuse_twins(facts: Mapping[str, Json]) -> None:
+    """Raise InputError where two names reach one machine: each would take away what the other has put there."""
+    machines: dict[str, str] = {}
+    for ssh, told in facts.items():
+        other = machines.setdefault(told["machine"], ssh) if told["machine"] else ssh
+        if other != ssh:
+            raise InputError(f'ssh: "{ssh}" and "{other}" are one machine', "write the same for all who are on it")
 
 
 def _remembered(found: Survey, facts: Mapping[str, Json]) -> dict[str, tuple[str, ...]]:

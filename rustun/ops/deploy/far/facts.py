@@ -35,6 +35,7 @@ def facts(system: System, units: Iterable[str]) -> Json:
     return {
         "schema": SCHEMA,
         "hostname": platform.node(),
+        "machine": first_line(system, "/etc/machine-id") + first_line(system, "/proc/sys/kernel/random/boot_id"),
         "os": os_name(system),
         "arch": platform.machine(),
         "libc": libc or "musl",
@@ -62,6 +63,13 @@ def read(system: System, paths: Iterable[str]) -> dict[str, str | None]:
         with contextlib.suppress(OSError), open(system.at(path), "rb") as file:
             found[path] = base64.b64encode(file.read()).decode()
     return found
+
+
+def first_line(system: System, path: str) -> str:
+    """Return the first line of a file, empty where it cannot be read."""
+    with contextlib.suppress(OSError), open(system.at(path)) as file:
+        return file.readline().strip()
+    return ""
 
 
 def os_name(system: System) -> str:

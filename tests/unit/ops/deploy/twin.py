@@ -42,6 +42,7 @@ class HostTwin(System):
         (root / "run/systemd/system").mkdir(parents=True)
         (root / "etc/systemd/system").mkdir(parents=True)
         (root / "opt").mkdir()
+        (root / "etc/machine-id").write_text(f"{root.name}\n")
         (root / "var/lib").mkdir(parents=True)
 
     def now(self) -> float:
@@ -172,5 +173,5 @@ class HostTwin(System):
                 name = "/" + str(path.relative_to(self.root))
                 if path.is_symlink():
                     yield name, os.readlink(path).encode()
-                elif path.is_file() and path.name != "lock":
+                elif path.is_file() and path.name not in ("lock", "machine-id"):
                     yield name, path.read_bytes()

@@ -1,0 +1,122 @@
+"""What each host shall have: its own files, with the rights and the effects that each has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rustun.config.keys import new_private_key, public_key_of
+from rustun.ops.deploy.records import HostWish, InputError
+from rustun.ops.deploy.wish import wish_hosts
+from rustun.ops.inventory import load_inventory
+from rustun.ops.render import plan_render, write_plan
+from tests.unit.ops.deploy.fleet import NOW, Fleet
+
+PUBLIC = public_key_of(new_private_key())
+SECRETS = "/etc/rustun/secrets"
+ONE_HOST = """\
+[fleet]
+name = "acme"
+minimum_tier = "shared"
+servers = [{ name = "hk", address = "192.0.2.1:8080", ssh = "root@one" }]
+[cluster.beijing]
+network = "10.0.1.0/24"
+"""
+
+
+def wishes(folder: Path, members: str, head: str = ONE_HOST) -> dict[str, HostWish]:
+    """Return the wishes of an inventory, by `ssh`."""
+    path = folder / "acme.toml"
+    path.write_text(head + members)
+    rendered = plan_render(load_inventory(path), folder / "build")
+    write_plan(rendered)
+    found = wish_hosts(plan_render(load_inventory(path), folder / "build"), NOW)
+    for wish, contents in found.values():
+        assert {file.digest for file in wish.files.values()} <= contents.keys()
+    return {ssh: wish for ssh, (wish, _) in found.items()}
+
+
+def member(name: str, ssh: str, more: str = "") -> str:
+    """Return a member's table."""
+    return f'[cluster.beijing.member.{name}]\nssh = "{ssh}"\n{more}\n'
+
+
+def test_a_host_with_a_server_and_two_members(tmp_path: Path) -> None:
+    """Members beside a server could not read their keys, or it not its own."""
+    wish = wishes(tmp_path, member("a", "root@one", 'tier = "key"') + member("b", "root@one"))["root@one"]
+    assert wish.names == ("hk", "a", "b")
+    assert list(wish.services) == ["rustun-server.service", "rustun-client@a.service", "rustun-client@b.service"]
+    shared = wish.files[f"{SECRETS}/shared.key"]
+    assert (shared.mode, shared.owner, shared.group) == ("0640", "root", "rustun")
+    assert shared.reload == ("rustun-server.service",)
+    assert "rustun-client@b.service" in shared.restart
+    unit = wish.files["/etc/systemd/system/rustun-client@.service"]
+    assert unit.restart == ("rustun-client@a.service", "rustun-client@b.service")
+    assert "/etc/rustun/hk.toml" in wish.files
+    assert "/etc/systemd/system/rustun-server.service.d/hk.conf" in wish.files
+    assert wish.folders["/etc/systemd/system/rustun-server.service.d"].mode == "0755"
+    assert (wish.folders[SECRETS].mode, wish.folders[SECRETS].group) == ("0750", "rustun")
+    assert (wish.folders[f"{SECRETS}/members"].mode, wish.folders[f"{SECRETS}/members"].group) == ("0700", "root")
+
+
+def test_a_member_of_the_key_tier(tmp_path: Path) -> None:
+    """A key would lie open on a host, or be one that is not its own."""
+    head = ONE_HOST.replace('minimum_tier = "shared"\n', "")
+    wish = wishes(tmp_path, member("a", "root@a") + member("b", "root@b"), head)["root@a"]
+    assert {path: (file.mode, file.group) for path, file in wish.files.items()} == {
+        "/etc/rustun/client-a.toml": ("0644", "root"),
+        f"{SECRETS}/members/a.key": ("0600", "root"),
+        "/etc/systemd/system/rustun-client@.service": ("0644", "root"),
+    }
+    assert (wish.folders[SECRETS].mode, wish.user) == ("0700", False)
+
+
+def test_who_is_off_and_whose_time_is_over(tmp_path: Path) -> None:
+    """A member that may not come would fail every deployment, or one that is off would run on."""
+    found = wishes(tmp_path, member("a", "x", "enabled = false") + member("b", "y", "expires_at = 2020-01-01"))
+    off = found["x"].services["rustun-client@a.service"]
+    over = found["y"].services["rustun-client@b.service"]
+    assert (off.runs, off.verify) == (False, False)
+    assert (over.runs, over.verify) == (True, False)
+
+
+def test_who_brought_a_public_key(tmp_path: Path) -> None:
+    """A service would start without its key, and the host be put back without a word on why."""
+    wish = wishes(tmp_path, member("a", "x", f'public_key = "{PUBLIC}"'))["x"]
+    assert wish.needs == ("/etc/rustun/client-a.key",)
+    assert not any(path.endswith(".key") for path in wish.files)
+
+
+def test_who_has_no_ssh(tmp_path: Path) -> None:
+    """Keys would be sent to a host that nobody named."""
+    assert list(wishes(tmp_path, "[cluster.beijing.member.a]\n")) == ["root@one"]
+
+
+@pytest.mark.parametrize(
+    ("change", "same"), [("mtu = 1400", False), ("keepalive_interval = 7", True), ("names = 'hosts'", True)]
+)
+def test_what_a_client_reads_only_at_its_start(tmp_path: Path, change: str, same: bool) -> None:
+    """A session would end for what a reload can do, or a reload change nothing."""
+    before = wishes(tmp_path, member("a", "x"))["x"].files["/etc/rustun/client-a.toml"]
+    after = wishes(tmp_path, member("a", "x", change))["x"].files["/etc/rustun/client-a.toml"]
+    assert after.digest != before.digest
+    assert (after.fixed == before.fixed) is same
+
+
+@pytest.mark.parametrize(("change", "same"), [('listen = ["0.0.0.0:9"]', False), ("server_key = [1, 2]", True)])
+def test_what_a_server_reads_only_at_its_start(tmp_path: Path, change: str, same: bool) -> None:
+    """All sessions would end for a key, or a new port stay without effect."""
+    key_tier = ONE_HOST.replace('minimum_tier = "shared"\n', "")
+    before = wishes(tmp_path, "", key_tier)["root@one"].files["/etc/rustun/hk.toml"]
+    after = wishes(tmp_path, "", key_tier.replace("[cluster", f"{change}\n[cluster"))["root@one"]
+    assert after.files["/etc/rustun/hk.toml"].digest != before.digest
+    assert (after.files["/etc/rustun/hk.toml"].fixed == before.fixed) is same
+
+
+def test_two_names_of_one_machine(tmp_path: Path) -> None:
+    """Each deployment would take away what the one before put there for the other name."""
+    fleet = Fleet(tmp_path, "bj-a", "bj-b")
+    fleet.hosts["bj-b"] = fleet.host("bj-a")
+    with pytest.raises(InputError, match='"root@bj-b" and "root@bj-a" are one machine'):
+        fleet.look()
