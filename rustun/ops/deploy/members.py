@@ -82,7 +82,7 @@ def _differences(old: Json, new: Json, peers: int) -> tuple[str, list[str]]:
             effects += ["session stays", *_route_effects(len(more), len(fewer), peers)]
         elif key == "public_key":
             kept = set(_listed(before)) & set(_listed(after))
-            what.append("a key more or less" if kept else "another key")
+            what.append(_keys_change(_listed(before), _listed(after)))
             effects.append("session stays" if kept else f"{ENDED} until it has the new key")
         elif key == "enabled":
             what.append("switched off" if after is False else "switched on")
@@ -94,6 +94,12 @@ def _differences(old: Json, new: Json, peers: int) -> tuple[str, list[str]]:
             what.append(f"{key} {_shown(before)} -> {_shown(after)}")
             effects.append("session stays")
     return ", ".join(what), effects
+
+
+def _keys_change(before: list[str], after: list[str]) -> str:
+    if len(after) != len(before) and set(before) & set(after):
+        return "a second key" if len(after) > len(before) else "the old key retired"
+    return "the other key first" if set(before) == set(after) else "another key"
 
 
 def _route_effects(more: int, fewer: int, peers: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rustun.ops.deploy.wish import HOSTS_FILE
 
 VERBS = ("folder", "disable", "enable", "reload", "restart", "record")  # where no file changes
 MAX_FILES_NAMED = 2  # in a line; of more only how many
+WHAT_CHARACTERS = 27  # of what changes, so that a line has room for who notices in 100 columns
 
 
 def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool) -> int:
@@ -42,10 +43,12 @@ def show_plan(document: Json, *, hint: bool = True) -> None:
     and_hosts = f" and {_count(len(hosts), 'host')}" if hosts else ""
     print(f"inventory -> {_short(document['folder'])}{and_hosts}")
     rows = [*_file_rows(document), *_member_rows(document), *_host_rows(hosts)]
-    print(*columns(rows, most={1: 24, 2: 36}), sep="\n", end="\n" if rows else "")
+    print(*columns(rows, most={1: 24, 2: WHAT_CHARACTERS}), sep="\n", end="\n" if rows else "")
     unchanged = sum(host["reachable"] and not host["visits"] for host in hosts)
     if unchanged or not rows:
         print(f"  = {_count(unchanged, 'host')} unchanged" if hosts else "  = nothing to change")
+    for text in _obstacles(hosts):
+        print(text)
     for text in _texts(document):
         print(text, end="")
     if document["by_hand"]:
@@ -53,7 +56,7 @@ def show_plan(document: Json, *, hint: bool = True) -> None:
     if rows:
         who = list(_who_notices(document))
         print("who notices: " + (", ".join([*who, "nobody else"]) if who else "nobody"))
-    if rows and hint:
+    if hint and (document["files"] or any(host["visits"] for host in hosts)):
         details = "" if any("diff" in host for host in hosts) else "        details: ./invoke plan --diff"
         print(f"apply with: ./invoke deploy{details}")
 
@@ -76,16 +79,26 @@ def _host_rows(hosts: list[Json]) -> Iterator[tuple[str, ...]]:
     for host in hosts:
         name = ", ".join(host["names"]) or host["ssh"]
         if not host["reachable"]:
-            yield "! host", name, "unreachable", f"{host['reason']}: {host['remedy']}"
+            yield "! host", name, "unreachable", "left as it is"
         for text in dict.fromkeys(text for visit in host["visits"] for text in visit["notes"]):
             yield "! host", name, text
         for visit in host["visits"]:
-            for problem in visit["problems"]:
-                yield "! host", name, "cannot be as wished", problem
-            if not visit["problems"]:
+            if visit["problems"]:
+                yield "! host", name, "cannot be as wished", "left as it is"
+            else:
                 kind = "-" if host["role"] == "leaving" else "~" if host["generation"] else "+"
                 later = "last: " if visit["last"] else ""
                 yield f"{kind} host", name, f"{later}{what_changes(visit['steps'])}", _noticed(host, visit)
+
+
+def _obstacles(hosts: list[Json]) -> Iterator[str]:
+    """Yield why hosts are left as they are; in lines of their own, since these texts are long."""
+    for host in hosts:
+        name = ", ".join(host["names"]) or host["ssh"]
+        if not host["reachable"]:
+            yield f"{name}: {host['reason']}"
+            yield from [f"  {host['remedy']}"] if host["remedy"] else []
+        yield from dict.fromkeys(f"{name}: {problem}" for visit in host["visits"] for problem in visit["problems"])
 
 
 def _noticed(host: Json, visit: Json) -> str:
@@ -99,8 +112,10 @@ def what_changes(steps: list[Json]) -> str:
     puts = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "put" and step["path"] != HOSTS_FILE]
     removed = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "remove"]
     parts = [f"release {step['release']}" for step in steps if step["do"] == "switch"]
-    parts += [_some(puts)] if puts else []
-    parts += [f"without {_some(removed)}"] if removed else []
+    if puts and removed:
+        parts += [_count(len(puts), "file"), f"{len(removed)} removed"]
+    else:
+        parts += [_some(puts)] if puts else [f"without {_some(removed)}"] if removed else []
     if any(step["do"] == "remove-folder" for step in steps):
         parts = ["nothing of ours stays"]
     if not parts and any(step.get("path") == HOSTS_FILE for step in steps):
@@ -109,7 +124,8 @@ def what_changes(steps: list[Json]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return " ".join(names) if len(names) <= MAX_FILES_NAMED else f"{len(names)} files"
+    shown = " ".join(names)
+    return shown if len(names) <= MAX_FILES_NAMED and len(shown) <= WHAT_CHARACTERS else _count(len(names), "file")
 
 
 def _texts(document: Json) -> Iterator[str]:
@@ -118,8 +134,10 @@ def _texts(document: Json) -> Iterator[str]:
 
 
 def _who_notices(document: Json) -> Iterator[str]:
+    cut_off = set()
     for change in document["members"]:
         if change["kind"] == "-" or change["effect"] == ENDED:
+            cut_off.add(change["identity"])
             yield f"{change['identity']} (cut off)"
         elif "route" in change["effect"]:
             yield f"{change['cluster']} ({change['effect'].rpartition('; ')[2]})"
@@ -129,6 +147,8 @@ def _who_notices(document: Json) -> Iterator[str]:
             yield f"{', '.join(host['names'])} (restarts)"
         elif any(" starts" in text for text in told):
             yield f"{', '.join(host['names'])} (starts)"
+        elif any(" stops" in text for text in told) and not cut_off & set(host["names"]):
+            yield f"{', '.join(host['names'])} (stops)"
 
 
 def _short(path: str) -> str:

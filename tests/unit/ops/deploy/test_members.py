@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def compared(*new: dict[str, Any]) -> tuple[MemberChange, ...]:
             "session stays; 1 peer gets 1 route",
         ),
         ({"ciders": []}, "ciders - 192.168.1.0/24", "session stays; 1 peer loses 1 route"),
-        ({"public_key": ["K1", "K3"]}, "a key more or less", "session stays"),
+        ({"public_key": ["K1", "K3"]}, "a second key", "session stays"),
         ({"public_key": "K3"}, "another key", "its session ends until it has the new key"),
         ({"enabled": False}, "switched off", "its session ends"),
         ({"cluster": "sh"}, "from cluster bj", "its session begins anew"),
@@ -39,6 +40,17 @@ def test_what_a_change_means(change: dict[str, Any], what: str, effect: str) -> 
     """An operator would apply what ends a session, or fear what does not."""
     [found] = compared({**BASE, **change}, OTHER)
     assert (found.kind, found.identity, found.what, found.effect) == ("~", "a", what, effect)
+
+
+def test_each_step_of_a_rotation_has_its_words() -> None:
+    """An operator could not tell from the plan which step of a rotation is about to be taken."""
+    keys: list[Any] = ["K1", ["K1", "K3"], ["K3", "K1"], "K3"]
+    said = []
+    for before, after in pairwise(keys):
+        old, new = ({**BASE, "public_key": key} for key in (before, after))
+        [found] = compare_routes(json.dumps([old]).encode(), json.dumps([new]).encode())
+        said.append((found.what, found.effect))
+    assert said == [(what, "session stays") for what in ("a second key", "the other key first", "the old key retired")]
 
 
 def test_who_comes_and_who_goes() -> None:

@@ -71,6 +71,34 @@ def test_a_plan_says_what_changes_and_who_notices(fleet: Fleet, capsys: pytest.C
     assert look_at(fleet, check=True) == 3
 
 
+def test_a_host_that_does_not_answer_is_told_in_lines_of_its_own(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table would be as wide as what ssh says, and a plan with nothing to do would ask to be applied."""
+    fleet.down.add("bj-b")
+    assert look_at(fleet) == 5
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  ! host  bj-b  unreachable  left as it is",
+        "  = 2 hosts unchanged",
+        "bj-b: Connection timed out",
+        "  is it up?",
+        "who notices: nobody",
+    ]
+
+
+@pytest.mark.parametrize("key", ["[1, 2]", "[2, 1]", "2"])
+def test_a_plan_of_a_rotation_fits_a_terminal(fleet: Fleet, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    """Lines would wrap, and the table be no table."""
+    long = "bj-office-gw"
+    fleet.members = {long: f"key = {key if key != '2' else '[2, 1]'}"}
+    assert deploying.deploy(target(fleet), YES) == 0
+    fleet.members = {long: f"key = {key}\nmtu = 1400"}
+    capsys.readouterr()
+    look_at(fleet)
+    shown = capsys.readouterr().out.splitlines()[1:]
+    assert [line for line in shown if len(line) > 100] == []
+
+
 def test_a_plan_of_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """CI could not tell a fleet that is as it should be."""
     assert look_at(fleet, check=True) == 0
@@ -155,6 +183,18 @@ def test_going_back(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
             path: data for path, data in first[name].items() if "/deploy/" not in path
         }
     assert look_at(fleet, check=True) == 3  # the inventory says otherwise
+
+
+def test_going_back_tells_who_is_stopped(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollback that switches a member off would be told as one that nobody notices."""
+    fleet.members["bj-b"] = "enabled = false"
+    assert deploying.deploy(target(fleet), YES) == 0
+    assert "who notices: bj-b (cut off), nobody else\n" in capsys.readouterr().out
+    fleet.members["bj-b"] = ""
+    assert deploying.deploy(target(fleet), YES) == 0
+    capsys.readouterr()
+    assert deploying.rollback(target(fleet), YES, None) == 0
+    assert "who notices: bj-b (stops), nobody else\n" in capsys.readouterr().out
 
 
 def test_going_back_before_the_first(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
