@@ -26,6 +26,7 @@ HEADER: Final = re.compile(
     r"""^[ \t]*\[(?!\[)(?P<path>(?:[^\]"'#\n]|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')+)\]""",  # a name may be quoted
     re.MULTILINE,
 )
+BLANK_END: Final = re.compile(r"(\r?\n)(?:\r?\n)+\Z")
 
 
 class EditError(RustunError):
@@ -108,6 +109,8 @@ def _edited(text: str, change: Put | Drop) -> str:
         last = change.path[-1]
         if isinstance(change, Drop):
             del parent[last]
+            if _is_table(change.path):  # the blank line above the last one goes with it
+                return BLANK_END.sub(r"\1", tomlkit.dumps(document))
         elif isinstance(change.value, Mapping) and not isinstance(parent.get(last), InlineTable):
             if _is_table(change.path):
                 parent.add(last, _table(change.value))

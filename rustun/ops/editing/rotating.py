@@ -22,12 +22,17 @@ from rustun.ops.deploy.looking import NOT_DONE, OK, Target, everybody, look
 from rustun.ops.editing import rotation
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.files import InventoryFiles, read_back, read_files
-from rustun.ops.editing.rotation import Stand
+from rustun.ops.editing.rotation import Stage, Stand
 from rustun.ops.editing.run import Order, carry_out, guarded
 from rustun.ops.fleet import Inventory
 from rustun.ops.generation import Prepared
 
 SHOWN: Final = 5  # names in a line; of more only how many
+MEANS: Final[Mapping[Stage, str]] = {  # the step from a stage
+    "settled": "prepare: with the next deploy everybody knows a second key pair, and uses the first",
+    "prepared": "switch: with the next deploy everybody uses the second key pair, and knows the first",
+    "switched": "retire: with the next deploy the first key pair is worth nothing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,8 @@ def _question(found: Sequence[Stand], pending: Pending) -> str:
     stage = rotation.due(found)
     if stage is None:
         return ""
-    known = f"only you know whether {_some(pending.unasked)} got the present step; " if pending.unasked else ""
-    return f"{known}{rotation.STEPS[stage]}?"
+    known = f"only you know whether {_some(pending.unasked)} got the present step\n" if pending.unasked else ""
+    return f"{known}{MEANS[stage]}; go on?"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -121,3 +121,11 @@ def test_any_name_and_value_is_written_so_that_it_reads_back(name: str, key: str
     assert values["alice"][key] == value
     renamed = tomllib.loads(apply(changed, [Rename(("cluster", "red", "member", f"new {name}"), f"newer {name}")]))
     assert renamed["cluster"]["red"]["member"][f"newer {name}"] == {key: value}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_last_table_leaves_no_blank_line(newline: str) -> None:
+    """Every removal would leave a blank line more at the end, which reviews and editors remark."""
+    before, _, rest = TEXT.replace("\n", newline).partition(f'{newline}[cluster.red.member."bob.b"]')
+    text = f'{before}{newline}[cluster.red.member."bob.b"]{rest.partition("[cluster.blue]")[0]}'
+    assert apply(text, [Drop(("cluster", "red", "member", "bob.b"))]) == before

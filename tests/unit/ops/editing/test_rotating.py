@@ -99,7 +99,7 @@ def test_whom_nobody_can_ask_is_named(rotation: Rotation, capsys: pytest.Capture
     assert rotation.deploy() == 0
     assert rotation.rotate(yes=False) == BAD_INPUT
     said = capsys.readouterr().err
-    assert "only you know whether bj-b got the present step; prepare?\n" in said
+    assert "only you know whether bj-b got the present step\nprepare: with the next deploy everybody knows" in said
     assert "write --yes" in said
     assert set(rotation.keys().values()) == {(1,)}
     assert rotation.rotate(yes=True) == OK
