@@ -1,10 +1,11 @@
 """Every file that an inventory generates, as bytes: configuration, units, a page for people. Keys are not among them.
 
-    NAME.toml                 of each server
-    routes.json               the same for all servers
-    client-IDENTITY.toml      of each member
-    units/                    for systemd (units.py)
-    fleet.md, topology.svg    for people (page.py)
+NAME.toml                 of each server
+routes.json               the same for all servers
+client-IDENTITY.toml      of each member
+units/                    for systemd (units.py)
+lan-routes-CLUSTER.sh     what no client can do: routes of routers in LANs whose gateways do not masquerade
+fleet.md, topology.svg    for people (page.py)
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from rustun.ops.consent import host_config
-from rustun.ops.filenames import SHARED_KEY, UNITS, client_file, server_file
-from rustun.ops.fleet import Inventory
+from rustun.ops.filenames import SHARED_KEY, UNITS, client_file, lan_routes_file, server_file
+from rustun.ops.fleet import Cluster, Inventory
 from rustun.ops.keyring import Keyring
 from rustun.ops.page import render_page, render_picture
 from rustun.ops.templating import alone, render, render_routes, toml_value
 from rustun.ops.units import units
+from rustun.protocol.routing import like_default
 
 METHODS: Final = {"auto": "aes256", "aes256": "aes256", "chacha20": "chacha20poly1305"}  # crypto_config by cipher
 
@@ -40,6 +42,9 @@ def artefacts(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
         yield client_file(member.identity), text.encode()
     for name, unit in units(keyring).items():
         yield f"{UNITS}/{name}", unit.encode()
+    for cluster in fleet.clusters:
+        if any(member.ciders and not member.settings.masquerade for member in cluster.members):
+            yield lan_routes_file(cluster.name), _lan_routes(fleet, cluster)
     yield "fleet.md", render_page(fleet)
     yield "topology.svg", render_picture(fleet)
 
@@ -51,3 +56,10 @@ def _server_lines(fleet: Inventory, *, keyed: bool) -> Iterator[str]:
         if keyed:
             table["public_key"] = alone(server.public_keys)
         yield f"  {toml_value(table)},"
+
+
+def _lan_routes(fleet: Inventory, cluster: Cluster) -> bytes:
+    prefixes = [(member.identity, prefix) for member in cluster.members for prefix in member.ciders]
+    narrow = [(identity, prefix) for identity, prefix in prefixes if not like_default(prefix)]
+    name = lan_routes_file(cluster.name)
+    return render("lan-routes.sh", fleet=fleet, cluster=cluster, prefixes=narrow, name=name).encode()

@@ -53,6 +53,11 @@ def client_file(identity: str) -> str:
     return f"{_CLIENT}{_safe(identity)}.toml"
 
 
+def lan_routes_file(cluster: str) -> str:
+    """Return the name of the script with the routes that LANs of a cluster need."""
+    return f"lan-routes-{_safe(cluster)}.sh"
+
+
 def server_key_file(server: str, number: int) -> str:
     """Return the name of a server's generated private key of that number, from 1."""
     return f"{SECRETS}/{_numbered(server, number)}"

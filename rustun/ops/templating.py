@@ -11,6 +11,7 @@ import functools
 import html
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=False,  # TOML, JSON and units, not HTML: the filters below escape
     )
-    environment.filters.update(toml=toml_value, json=json_value, alone=alone, cell=cell, label=label, xml=xml)
+    environment.filters.update(toml=toml_value, json=json_value, alone=alone)
+    environment.filters.update(cell=cell, label=label, xml=xml, shell=shell)
     return environment
 
 
@@ -101,3 +103,8 @@ def xml(value: object) -> str:
     """Return a text for XML; what XML cannot hold becomes a question mark."""
     line = "".join(c if c.isprintable() else "?" for c in str(value))
     return html.escape(line)
+
+
+def shell(value: object) -> str:
+    """Return a text as one word of a shell, on one line."""
+    return shlex.quote(" ".join(str(value).split()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rustun.ops import generate
-from rustun.ops.editing.files import editing
+from rustun.ops.placing import editing
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 
@@ -23,7 +23,7 @@ def test_check_writes_nothing_and_ends_with_three(tmp_path: Path, capsys: pytest
     """CI could not tell that somebody forgot to generate, or would write where it should only look."""
     assert run(tmp_path, check=True) == 3
     assert list(tmp_path.iterdir()) == []
-    assert "10 to write" in capsys.readouterr().out
+    assert "12 to write" in capsys.readouterr().out
     assert run(tmp_path) == 0
     assert run(tmp_path, check=True) == 0
     assert "nothing to change" in capsys.readouterr().out
