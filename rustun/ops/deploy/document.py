@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from rustun.ops.deploy.far.system import CONFIG
@@ -35,7 +35,7 @@ def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Js
     """
     files = [(prepared.lock,) if prepared.lock else (), prepared.plan.changes]
     changes = [file for some in files for file in some]
-    hosts = [] if found is None else list(_hosts(found, diff=diff))
+    hosts = [] if found is None else list(_hosts(found, {ssh for _, _, ssh in everybody(prepared)}, diff=diff))
     return {
         "schema": SCHEMA,
         "fleet": prepared.fleet.name,
@@ -73,7 +73,7 @@ def _routes_in_force(prepared: Prepared, found: Survey | None) -> bytes | None:
     return next((file.present for file in prepared.plan.files if file.name == "routes.json"), None)
 
 
-def _hosts(found: Survey, *, diff: bool) -> Iterator[Json]:
+def _hosts(found: Survey, wished: Collection[str], *, diff: bool) -> Iterator[Json]:
     visits: dict[str, list[Visit]] = {}
     for visit in found.visits:
         visits.setdefault(visit.ssh, []).append(visit)
@@ -93,7 +93,8 @@ def _hosts(found: Survey, *, diff: bool) -> Iterator[Json]:
     for ssh, why in found.unreachable.items():
         names = list(found.roster.hosts.get(ssh, ()))
         told = {"reason": why.reason, "remedy": why.remedy}
-        yield {"ssh": ssh, "names": names, "role": "", "reachable": False, **told, "visits": []}
+        role = "" if ssh in wished else "leaving"
+        yield {"ssh": ssh, "names": names, "role": role, "reachable": False, **told, "visits": []}
 
 
 def _role(services: Iterable[str], *, is_leaving: bool) -> str:

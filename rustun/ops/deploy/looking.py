@@ -37,6 +37,7 @@ class Target:
         checkout: folder of the project, which releases are made from.
         limit: patterns of names of servers and members, by comma; empty for all.
         ssh_config: to use instead of the user's own; None for that.
+        forget: patterns of hosts that have left the inventory and will never answer; empty for none.
     """
 
     inventory: Path
@@ -44,6 +45,7 @@ class Target:
     checkout: Path
     limit: str = ""
     ssh_config: Path | None = None
+    forget: str = ""
 
     def prepare(self) -> Prepared:
         """Return what the inventory generates; nothing is written. Raises: RustunError."""
@@ -75,7 +77,7 @@ def everybody(prepared: Prepared) -> list[tuple[str, str, str]]:
 def look(target: Target, prepared: Prepared, connecting: Callable[[str], Far], wheels: Wheels) -> Survey:
     """Look at the hosts of a target."""
     now = time.time()
-    return survey(wish_hosts(prepared.plan, now), target.limit, connecting, wheels, now)
+    return survey(wish_hosts(prepared.plan, now), target.limit, connecting, wheels, now, target.forget)
 
 
 def guarded(task: str, work: Callable[[], int]) -> int:

@@ -98,6 +98,8 @@ def _obstacles(hosts: list[Json]) -> Iterator[str]:
         if not host["reachable"]:
             yield f"{name}: {host['reason']}"
             yield from [f"  {host['remedy']}"] if host["remedy"] else []
+            if host["role"] == "leaving":
+                yield f"  it has left the fleet; where it never comes back: ./invoke deploy --forget '{name}'"
         yield from dict.fromkeys(f"{name}: {problem}" for visit in host["visits"] for problem in visit["problems"])
 
 

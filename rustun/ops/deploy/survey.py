@@ -75,30 +75,33 @@ class Survey:
             list(pool.map(Far.close, self.lines.values()))
 
 
-def survey(wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: float) -> Survey:
+def survey(wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: float, forget: str = "") -> Survey:
     """Look at the hosts that a limit names, and at all servers, and plan what the named ones need.
 
     Args:
         limit: patterns by comma, of names of servers and members; empty for all hosts.
         now: unix seconds.
+        forget: such patterns, of hosts that have left the inventory and will never be cleared; empty for none.
     Raises: InputError: two names reach one machine.
     """
     found = Survey()
     try:
-        _fill(found, wishes, limit, connect, wheels, now)
+        _fill(found, wishes, limit, connect, wheels, now, forget)
     except BaseException:
         found.close()
         raise
     return found
 
 
-def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: float) -> None:
+def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: Wheels, now: float, forget: str) -> None:
     asked = {
         ssh: wish for ssh, (wish, _) in wishes.items() if SERVER_UNIT in wish.services or is_named(wish.names, limit)
     }
     facts = dict(_ask_all({ssh: wish.services for ssh, wish in asked.items()}, connect, found))
     staying = {ssh: wish.names for ssh, (wish, _) in wishes.items()}
     gone = {ssh: names for ssh, names in _remembered(found, facts).items() if ssh not in staying}
+    if forget:
+        gone = {ssh: names for ssh, names in gone.items() if not is_named(names, forget)}
     leaving = {ssh: HostWish(ssh, names) for ssh, names in gone.items() if is_named(names, limit)}
     facts.update(_ask_all(dict.fromkeys(leaving, ()), connect, found))
     wanted = {ssh: wish for ssh, wish in {**asked, **leaving}.items() if is_named(wish.names, limit) and ssh in facts}

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 OUT_HELP = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 LIMIT_HELP = "only hosts of these servers and members: names or patterns, by comma"
+FORGET_HELP = "hosts that have left the inventory and never come back (names or patterns, by comma): not cleared"
 FAILURES_HELP = "begin with no new host when so many have failed (1)"
 
 
-def _target(inventory: str, out: str, limit: str, ssh_config: str) -> Target:
+def _target(inventory: str, out: str, limit: str, ssh_config: str, forget: str = "") -> Target:
     from rustun.ops.deploy.looking import Target
 
-    return Target(Path(inventory), Path(out) if out else None, ROOT, limit, Path(ssh_config) if ssh_config else None)
+    files = [Path(file) if file else None for file in (out, ssh_config)]
+    return Target(Path(inventory), files[0], ROOT, limit, files[1], forget)
 
 
 @task(
@@ -65,6 +67,7 @@ def plan(
         "out": OUT_HELP,
         "limit": LIMIT_HELP,
         "ssh_config": SSH_HELP,
+        "forget": FORGET_HELP,
         "yes": "do not ask",
         "max_failures": FAILURES_HELP,
         "json": f"{JSON_HELP}; needs --yes",
@@ -76,6 +79,7 @@ def deploy(
     out: str = "",
     limit: str = "",
     ssh_config: str = "",
+    forget: str = "",
     yes: bool = False,
     max_failures: str = "1",
     json: bool = False,
@@ -92,7 +96,7 @@ def deploy(
     from rustun.ops.deploy import deploying
 
     manner = deploying.Manner(as_json=json, yes=yes, max_failures=most)
-    end(deploying.deploy(_target(inventory, out, limit, ssh_config), manner))
+    end(deploying.deploy(_target(inventory, out, limit, ssh_config, forget), manner))
 
 
 @task(

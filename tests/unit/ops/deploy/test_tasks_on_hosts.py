@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ AS_JSON = Manner(yes=True, as_json=True)
 
 def target(fleet: Fleet, limit: str = "") -> TwinTarget:
     """Return the target of a task on a fleet."""
-    return TwinTarget(fleet.write(), fleet.folder / "build", fleet.folder, limit, None, fleet)
+    return TwinTarget(fleet.write(), fleet.folder / "build", fleet.folder, limit, fleet=fleet)
 
 
 @pytest.fixture
@@ -218,6 +219,21 @@ def test_ctrl_c_begins_with_nobody_new(fleet: Fleet, capsys: pytest.CaptureFixtu
     assert deploying.deploy(target(fleet), YES) == 0
 
 
+def test_a_host_that_never_comes_back_is_forgotten_by_word_only(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A machine that was scrapped would be a failure of every deployment from then on, or one that is off be lost."""
+    del fleet.members["bj-b"]
+    fleet.down.add("bj-b")
+    assert deploying.deploy(target(fleet), YES) == 5
+    assert look_at(fleet) == 5
+    assert "where it never comes back: ./invoke deploy --forget 'bj-b'\n" in capsys.readouterr().out
+    aim = target(fleet)
+    assert deploying.deploy(replace(aim, forget="bj-a"), YES) == 5  # that one is in the inventory
+    assert deploying.deploy(replace(aim, forget="bj-b"), YES) == 0
+    assert look_at(fleet, check=True) == 0
+
+
 def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody would see at a glance which host is down, behind, or cut off."""
     fleet.members["bj-a"] = "mtu = 1400"
@@ -230,7 +246,7 @@ def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     )
     path = fleet.write()
     path.write_text(path.read_text().replace('ssh = "root@by-hand"\n', ""))
-    aim = TwinTarget(path, fleet.folder / "build", fleet.folder, "", None, fleet)
+    aim = TwinTarget(path, fleet.folder / "build", fleet.folder, fleet=fleet)
     assert status.run(aim, as_json=False) == 5
     rows = [line.split() for line in text(capsys).splitlines()]
     assert rows[2] == ["beijing", "bj-a", "active", "0.1.0", "online", "3", "s", "ago", "1", "3", "steps"]
