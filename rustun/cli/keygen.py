@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,11 +17,10 @@ from typing import Final
 from rustun.backends.process import forbid_core_dumps
 from rustun.config.findings import Complaint, config_error
 from rustun.config.keys import (
-    KEY_BYTES,
     MAX_KEY_FILE_BYTES,
     Secret,
-    encode_key,
     new_private_key,
+    new_psk,
     public_key_of,
     read_key_file,
 )
@@ -44,7 +42,7 @@ def generate(out: Path | None, *, psk: bool, as_json: bool) -> int:
     Raises: HostError, RightsError: the file cannot be made; nothing of it is left then.
     """
     forbid_core_dumps()
-    key = Secret(encode_key(secrets.token_bytes(KEY_BYTES))) if psk else new_private_key()
+    key = new_psk() if psk else new_private_key()
     public = "" if psk else public_key_of(key)
     if out is not None:
         write_new_key_file(out, key)

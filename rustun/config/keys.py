@@ -85,6 +85,11 @@ class PrivateKey:
         return parse_private_key(self.secret.reveal())
 
 
+def new_psk() -> Secret:
+    """Return a new pre-shared key: 32 random bytes in Base64."""
+    return Secret(encode_key(os.urandom(KEY_BYTES)))
+
+
 def new_private_key() -> Secret:
     """Return a new X25519 private key in Base64."""
     return Secret(encode_key(X25519PrivateKey.generate().private_bytes_raw()))
@@ -215,9 +220,9 @@ def parse_psk(text: str) -> bytes:
     return _decode("the pre-shared key", text)
 
 
-def read_psk(path: Path) -> Secret:
+def read_psk(path: Path, judged: set[str] | None = None) -> Secret:
     """Read a pre-shared key's file. Raises: Complaint, as `read_key_file` and `parse_psk`."""
-    psk = read_key_file(path)
+    psk = read_key_file(path, judged)
     parse_psk(psk.reveal())
     return psk
 

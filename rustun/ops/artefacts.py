@@ -37,6 +37,7 @@ def artefacts(keyring: Keyring) -> Iterator[tuple[str, bytes]]:
     for member in fleet.members:
         private_keys = keyring.member_files.get(member.identity, ())
         own = {"settings": member.settings, "tier": fleet.tier_of(member), "private_keys": private_keys}
+        own |= {"psk_file": keyring.psk_files.get(member.identity, "")}
         own |= {"servers": servers[bool(private_keys)], "consent": host_config(member)}
         text = render("client.toml", member=member, **shared, **own)
         yield client_file(member.identity), text.encode()

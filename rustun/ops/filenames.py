@@ -5,7 +5,8 @@ Rules of this module
      name: what is no ASCII letter, digit or -_. becomes % and its UTF-8 in hex, and a name that gets too long ends in
      ~ and a digest.
   2. Key pairs are numbered. The first has the plain name, another one @ and its number before the ending; neither ~
-     nor @ stands in a replaced identity, so no identity's second key has the name of another's first.
+     nor @ stands in a replaced identity, so no identity's second key has the name of another's first. A
+     member's pre-shared key has no number.
   3. A server's name is a file name as it is, and never that of a client's file or of the shared key.
 """
 
@@ -18,7 +19,8 @@ from typing import Final
 from rustun.config.findings import Complaint
 from rustun.printable import quoted
 
-SECRETS: Final = "secrets"  # private and shared keys; nothing else is secret, and nothing else is in there
+SECRETS: Final = "secrets"  # private, shared and pre-shared keys; nothing else is secret, and nothing else is in there
+PSKS: Final = f"{SECRETS}/psks"
 STAGING: Final = ".staging"
 UNITS: Final = "units"  # for systemd
 SHARED_KEY: Final = f"{SECRETS}/shared.key"  # below the folder of the files that name it
@@ -66,6 +68,11 @@ def server_key_file(server: str, number: int) -> str:
 def member_key_file(identity: str, number: int) -> str:
     """Return the name of a member's generated private key of that number, from 1."""
     return f"{SECRETS}/members/{_numbered(_safe(identity), number)}"
+
+
+def psk_file(identity: str) -> str:
+    """Return the name of a member's pre-shared key."""
+    return f"{PSKS}/{_safe(identity)}.psk"
 
 
 def own_server_key_file(server: str, number: int) -> str:

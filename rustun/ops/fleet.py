@@ -5,7 +5,7 @@ Rules of this module
      of its list, the last wins. The fields of `Settings` may stand at every level; nothing else is inherited.
   2. A member's record is complete: addresses given, settings resolved. Nobody who reads it looks at a level again.
      Only its tier is left to the fleet, `Inventory.tier_of`.
-  3. Private and shared keys are no part of the fleet: only their numbers are (keyring.py).
+  3. Private, shared and pre-shared keys are no part of the fleet: only which there are is (keyring.py).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Settings:
         masquerade: a gateway hides tunnel addresses from its LAN behind its own.
         tier: the lowest way in that the member may use: key, shared or legacy.
         key: number of the member's key pair; in a rotation two, the old one and the new one. Not for own public keys.
+        psk: whether it has a pre-shared key besides; counts in the key tier only.
         enabled: false keeps the member in the inventory and out of the tunnel.
         expires_at: from this moment on, UTC, the member is out.
         mtu: of its TUN device, bytes.
@@ -44,6 +45,7 @@ class Settings:
     masquerade: bool | None = None
     tier: Tier | None = None
     key: tuple[int, ...] | None = None
+    psk: bool | None = None
     enabled: bool | None = None
     expires_at: dt.datetime | None = None
     mtu: int | None = None
@@ -60,7 +62,7 @@ class Settings:
 SETTING_NAMES = tuple(Settings.__dataclass_fields__)
 NOTHING_SAID = Settings()
 FIRST_KEY = (1,)
-BUILT_IN = Settings(masquerade=False, key=FIRST_KEY, enabled=True, offload=True, offer_exit=False)
+BUILT_IN = Settings(masquerade=False, key=FIRST_KEY, psk=False, enabled=True, offload=True, offer_exit=False)
 
 
 def settled(*levels: Settings) -> Settings:
@@ -190,3 +192,7 @@ class Inventory:
     def tier_of(self, member: Member) -> Tier:
         """Return the tier of one of its members: key where it brought a public key, else what its settings say."""
         return Tier.KEY if member.public_keys else member.settings.tier or self.minimum_tier
+
+    def has_psk(self, member: Member) -> bool:
+        """Return whether one of its members has a pre-shared key: its settings say so, and it is of the key tier."""
+        return bool(member.settings.psk) and self.tier_of(member) is Tier.KEY

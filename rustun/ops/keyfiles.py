@@ -20,7 +20,7 @@ from typing import Final
 
 from rustun.config.keys import Secret
 from rustun.errors import HostError
-from rustun.ops.filenames import SECRETS, STAGING, member_key_file
+from rustun.ops.filenames import SECRETS, STAGING, member_key_file, psk_file
 
 BUILD: Final = "build"  # what is generated: it can be deleted
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
@@ -85,12 +85,13 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
 
 
 def keep_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> None:
-    """Let the generated private keys of a member be found under its new identity too; the old names stay.
+    """Let the generated keys of a member be found under its new identity too; the old names stay.
 
     Raises: OSError: no room, or no right.
     """
-    for number in numbers:
-        old, new = folder / member_key_file(identity, number), folder / member_key_file(name, number)
+    names = [(member_key_file(identity, number), member_key_file(name, number)) for number in numbers]
+    for before, after in (*names, (psk_file(identity), psk_file(name))):
+        old, new = folder / before, folder / after
         if old.exists() and not new.exists():
             os.link(old, new)
 

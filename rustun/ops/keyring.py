@@ -9,30 +9,37 @@ Rules of this module
   3. Whoever brought a public key keeps the private one: none is made, and the configuration names the place beside
      itself where it has to be.
   4. There is a shared key where a member or `minimum_tier` lies below the key tier.
+  5. A pre-shared key is made for each member that shall have one, also for those that brought a public key: two have
+     to know it anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from rustun.config.findings import Complaint
-from rustun.config.keys import Secret, new_private_key, public_key_of, read_private_key
+from rustun.config.keys import Secret, new_private_key, new_psk, public_key_of, read_private_key, read_psk
 from rustun.errors import ConfigError, Problem
 from rustun.ops.filenames import (
+    PSKS,
     SECRETS,
     SHARED_KEY,
     member_key_file,
     own_member_key_file,
     own_server_key_file,
+    psk_file,
     server_key_file,
 )
 from rustun.ops.fleet import Inventory, Member, Server
 from rustun.ops.keyfiles import new_shared_key
 from rustun.ops.lost_keys import Traces
 from rustun.protocol.tiers import Tier
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Keyring:
         shared: whether it has a shared key.
         server_files: names of each server's private keys, by its name; none without a key tier.
         member_files: the same for each member of the key tier, by identity.
+        psk_files: name of the pre-shared key of each member that has one, by identity.
         missing: key files to be made, and what they will hold.
     """
 
@@ -51,6 +59,7 @@ class Keyring:
     shared: bool
     server_files: Mapping[str, tuple[str, ...]]
     member_files: Mapping[str, tuple[str, ...]]
+    psk_files: Mapping[str, str]
     missing: Mapping[str, Secret]
 
     @property
@@ -67,45 +76,45 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
         ConfigError: key files cannot be used, or are gone although generated files know them; all of them.
         OSError: the folder of keys, or a generated file, cannot be looked into.
     """
-    pairs = _Pairs(folder)
+    keys = _Keys(folder)
     tiers = {inventory.minimum_tier, *(inventory.tier_of(member) for member in inventory.members)}
     if shared := min(tiers) < Tier.KEY:
-        pairs.need_shared_key()
+        keys.need_shared_key()
     keyed_servers = inventory.servers if Tier.KEY in tiers else ()
     server_files = {server.name: _server_files(server, inventory.server_key) for server in keyed_servers}
     keyed = (member for member in inventory.members if inventory.tier_of(member) is Tier.KEY)
     member_files = {member.identity: _member_files(member) for member in keyed}
+    psk_files = {one.identity: psk_file(one.identity) for one in inventory.members if inventory.has_psk(one)}
+    keys.need_psks(psk_files.values())
 
     def with_keys(server: Server) -> Server:
         files = server_files.get(server.name, ())
-        return server if server.public_keys else replace(server, public_keys=pairs.public_keys(files))
+        return server if server.public_keys else replace(server, public_keys=keys.public_keys(files))
 
     def with_own_keys(member: Member) -> Member:
         if member.public_keys or member.identity not in member_files:
             return member
-        return replace(member, public_keys=pairs.public_keys(member_files[member.identity]))
+        return replace(member, public_keys=keys.public_keys(member_files[member.identity]))
 
     servers = tuple(map(with_keys, inventory.servers))
     clusters = tuple(replace(one, members=tuple(map(with_own_keys, one.members))) for one in inventory.clusters)
-    traces = Traces(folder, inventory, pairs.there)
-    if problems := [*pairs.problems, *_lost(traces, pairs.missing, inventory, server_files, member_files)]:
-        raise ConfigError(tuple(problems))
     complete = replace(inventory, servers=servers, clusters=clusters)
-    return Keyring(complete, shared, server_files, member_files, pairs.missing)
+    keyring = Keyring(complete, shared, server_files, member_files, psk_files, keys.missing)
+    if problems := [*keys.problems, *_lost(keyring, Traces(folder, inventory, keys.there))]:
+        raise ConfigError(tuple(problems))
+    return keyring
 
 
-def _lost(
-    traces: Traces,
-    missing: Iterable[str],
-    inventory: Inventory,
-    server_files: Mapping[str, tuple[str, ...]],
-    member_files: Mapping[str, tuple[str, ...]],
-) -> Iterator[Problem]:
-    members = {name: one for one in inventory.members for name in member_files.get(one.identity, ())}
-    servers = {name: one for one in inventory.servers for name in server_files.get(one.name, ())}
-    for name in missing:
+def _lost(keyring: Keyring, traces: Traces) -> Iterator[Problem]:
+    fleet = keyring.inventory
+    members = {name: one for one in fleet.members for name in keyring.member_files.get(one.identity, ())}
+    servers = {name: one for one in fleet.servers for name in keyring.server_files.get(one.name, ())}
+    psks = {name: identity for identity, name in keyring.psk_files.items()}
+    for name in keyring.missing:
         if name in members:
             problem = traces.of_member(name, members[name])
+        elif name in psks:
+            problem = traces.of_psk(name, psks[name])
         elif name in servers:
             problem = traces.of_server(name, servers[name])
         else:
@@ -126,8 +135,8 @@ def _member_files(member: Member) -> tuple[str, ...]:
     return tuple(member_key_file(member.identity, number) for number in member.settings.key or ())
 
 
-class _Pairs:
-    """Reads the private keys that are in a folder and makes those that are not; always usable."""
+class _Keys:
+    """Reads the keys that are in a folder and makes those that are not; always usable."""
 
     def __init__(self, folder: Path) -> None:
         self.missing: dict[str, Secret] = {}
@@ -135,11 +144,18 @@ class _Pairs:
         self._folder = folder
         self._judged: set[str] = set()
         self._public: dict[str, str] = {}
-        self.there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members")))
+        self.there = frozenset(_names_below(folder, (SECRETS, f"{SECRETS}/members", PSKS)))
 
     def need_shared_key(self) -> None:
         if SHARED_KEY not in self.there:
             self.missing[SHARED_KEY] = new_shared_key()
+
+    def need_psks(self, files: Iterable[str]) -> None:
+        for name in files:
+            if name in self.there:
+                self._read(name, read_psk)
+            else:
+                self.missing[name] = new_psk()
 
     def public_keys(self, files: Sequence[str]) -> tuple[str, ...]:
         """Return the public key of each file; of those that cannot be used none, but a problem."""
@@ -153,10 +169,16 @@ class _Pairs:
             self.missing[name] = new_private_key()
             self._public[name] = public_key_of(self.missing[name])
             return
+        if (key := self._read(name, read_private_key)) is not None:
+            self._public[name] = key.public
+
+    def _read(self, name: str, read: Callable[[Path, set[str]], K]) -> K | None:
+        """Return the key of a file; None, and a problem, where it cannot be used."""
         try:
-            self._public[name] = read_private_key(self._folder / name, self._judged).public
+            return read(self._folder / name, self._judged)
         except Complaint as complaint:
             self.problems.append(Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy))
+            return None
 
 
 def _names_below(folder: Path, below: Iterable[str]) -> Iterable[str]:

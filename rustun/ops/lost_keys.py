@@ -1,4 +1,4 @@
-"""Private keys that are gone: what others already know is never made anew by accident.
+"""Secret keys that are gone: what others already know is never made anew by accident.
 
 `secrets/` is not where the generated files are in another checkout, on a build machine, or after a slip. A new key
 would look like success there, and shut out everybody who has the old one.
@@ -8,7 +8,8 @@ Rules of this module
      member's. Another number is another name, so a rotation loses nothing.
   2. Where that file is gone as well, the public keys tell: those that routes.json has for the member, or that the
      clients pin for the server's address, and that belong to none of its key files that are there.
-  3. Files that cannot be read as what they are tell nothing. Nothing is read as long as no key file is missing.
+  3. A pre-shared key is lost where either of the two sides' files names it.
+  4. Files that cannot be read as what they are tell nothing. Nothing is read as long as no key file is missing.
 """
 
 from __future__ import annotations
@@ -65,8 +66,20 @@ class Traces:
     def of_member(self, name: str, member: Member) -> Problem | None:
         """Return what is wrong where a missing key of a member was in use, else None. Raises: OSError."""
         again = f"write key = {max(member.settings.key or (1,)) + 1} for this member"
-        known = ((ROUTES_FILE, key) for key in self._public_keys.get(member.identity, ()))
+        entry = self._entries.get(member.identity, {})
+        known = ((ROUTES_FILE, key) for key in _texts(entry.get("public_key")))
         return self._of_pair(name, client_file(member.identity), quoted(member.identity), again, known)
+
+    def of_psk(self, name: str, identity: str) -> Problem | None:
+        """Return what is wrong where a missing pre-shared key was in use, else None. Raises: OSError."""
+        file = client_file(identity)
+        security = (_toml(self._folder / file) or {}).get("security_config")
+        in_client = isinstance(security, dict) and security.get("psk_file") == name
+        namer = file if in_client else ROUTES_FILE if self._entries.get(identity, {}).get("psk_file") == name else ""
+        if not namer:
+            return None
+        remedy = f"{BACK}; for a new one on purpose run gen-config with psk = false for this member, and then with true"
+        return self._lost(name, f"{namer} names it", quoted(identity), remedy)
 
     def _of_pair(self, name: str, namer: str, who: str, again: str, known: Iterable[tuple[str, str]]) -> Problem | None:
         content = _toml(self._folder / namer)
@@ -96,14 +109,14 @@ class Traces:
                     yield from ((file, key) for key in _texts(server.get("public_key")))
 
     @cached_property
-    def _public_keys(self) -> dict[str, list[str]]:
+    def _entries(self) -> dict[str, dict[str, object]]:
         """What routes.json has, by identity."""
         try:
             entries = json.loads(_bytes(self._folder / ROUTES_FILE))
         except (ValueError, RecursionError):
             return {}
         found = (entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
-        return {str(entry.get("identity")): _texts(entry.get("public_key")) for entry in found}
+        return {str(entry.get("identity")): entry for entry in found}
 
     def _public_keys_there(self, name: str) -> set[str]:
         """Return the public keys of those key files that have the same owner as `name`."""

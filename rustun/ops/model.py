@@ -191,6 +191,7 @@ class SettingsTable(WrittenTable):
     masquerade: bool | None = may("A gateway hides tunnel addresses from its LAN behind its own.", True)
     tier: LowestTier | None = may("The lowest way in that the member may use.", "key", "shared")
     key: KeyNumbers | None = may("Number of the generated key pair; two of them during a rotation.", 2, [1, 2])
+    psk: bool | None = may("Besides its key pair a member has a generated pre-shared key.", True)
     enabled: bool | None = may("false keeps the member in the inventory and out of the tunnel.", False)
     expires_at: Moment | None = may("Date or time, without quotes, from which the member is out.", dt.date(2027, 6, 30))
     mtu: int | None = may("Of the TUN device, bytes.", 1500, ge=MIN_MTU, le=MAX_MTU)

@@ -18,6 +18,7 @@ from typing import Final
 
 import jinja2
 
+from rustun.ops.filenames import psk_file
 from rustun.ops.fleet import Inventory
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -33,7 +34,7 @@ def render(template: str, **values: object) -> str:
 
 def render_routes(inventory: Inventory) -> bytes:
     """Return the fleet's routes.json; public keys stand in it where the inventory has them."""
-    return render("routes.json", fleet=inventory).encode()
+    return render("routes.json", fleet=inventory, psk_file=psk_file).encode()
 
 
 @functools.cache

@@ -83,7 +83,7 @@ def _server_drop_ins(fleet: Inventory, server: Server) -> Iterator[tuple[str, st
 
 def _client_drop_ins(keyring: Keyring, member: Member) -> Iterator[tuple[str, str]]:
     fleet, identity, settings = keyring.inventory, member.identity, {}
-    keys = keyring.member_files.get(identity, (SHARED_KEY,))
+    keys = keys_of(keyring, member)
     file = client_file(identity)
     named_as_unit = file == f"client-{instance(identity)}.toml"
     usual = member_key_file(identity, 1) if fleet.minimum_tier is Tier.KEY else SHARED_KEY
@@ -93,6 +93,12 @@ def _client_drop_ins(keyring: Keyring, member: Member) -> Iterator[tuple[str, st
         settings["LoadCredential"] = [_credential(_literal(key)) for key in keys]
     if settings:
         yield f"{client_unit(identity)}.d/rustun.conf", _drop_in(fleet, settings)
+
+
+def keys_of(keyring: Keyring, member: Member) -> tuple[str, ...]:
+    """Return the names of all key files that a member's client reads."""
+    psk = keyring.psk_files.get(member.identity)
+    return (*keyring.member_files.get(member.identity, (SHARED_KEY,)), *([psk] if psk else []))
 
 
 def _credential(key_file: str) -> str:

@@ -2,7 +2,8 @@
 
 Rules of this module
   1. A host is what one `ssh` reaches; a server and some members may share one. Who has no `ssh` is deployed by hand.
-  2. A host gets its own configuration, keys and units under /etc, and nothing of anybody else.
+  2. A host gets its own configuration, keys and units under /etc, and nothing of anybody else; a server the members'
+     pre-shared keys as well, since two have to know them.
   3. What a change of a file means to a service is said here, beside the file: reload, restart, or a part that is read
      only at the start.
   4. Servers also keep which hosts the fleet has (hosts.json), so that one that has left the inventory is still found.
@@ -21,10 +22,10 @@ from typing import Final
 from rustun import __version__
 from rustun.ops.deploy.far.system import CONFIG, STATE, UNITS
 from rustun.ops.deploy.records import HostWish, WishedFile, WishedFolder, WishedService
-from rustun.ops.filenames import SECRETS, SHARED_KEY, client_file, server_file
+from rustun.ops.filenames import PSKS, SECRETS, SHARED_KEY, client_file, server_file
 from rustun.ops.fleet import Member, Server
 from rustun.ops.render import RenderPlan
-from rustun.ops.units import SERVER_UNIT, client_unit, client_units, server_units
+from rustun.ops.units import SERVER_UNIT, client_unit, client_units, keys_of, server_units
 
 HOSTS_FILE: Final = f"{STATE}/hosts.json"
 SERVER_READS_AGAIN: Final = ("security_config", "crypto_config")  # of server.toml; the rest at its start
@@ -97,7 +98,9 @@ def _add_server(draft: Draft, server: Server, source: _Source) -> None:
     text = source.files[name]
     draft.add(f"{CONFIG}/{name}", text, WishedFile(reload=(unit,), fixed=_fixed_part(text, leave=SERVER_READS_AGAIN)))
     draft.add(f"{CONFIG}/routes.json", source.files["routes.json"], WishedFile(reload=(unit,)))
-    keys = [*source.keyring.server_files.get(server.name, ()), *([SHARED_KEY] if source.keyring.shared else [])]
+    keyring = source.keyring
+    shared = [SHARED_KEY] if keyring.shared else []
+    keys = (*keyring.server_files.get(server.name, ()), *shared, *keyring.psk_files.values())
     _add_keys(draft, keys, source, WishedFile(mode="0640", group=GROUP, reload=(unit,)))
     for path, unit_text in server_units(fleet, server).items():
         draft.add(f"{UNITS}/{path}", unit_text.encode(), WishedFile(restart=(unit,)))
@@ -109,8 +112,7 @@ def _add_member(draft: Draft, member: Member, source: _Source, now: float) -> No
     draft.names.append(member.identity)
     text = source.files[name]
     draft.add(f"{CONFIG}/{name}", text, WishedFile(reload=(unit,), fixed=_fixed_part(text, take=CLIENT_READS_ONCE)))
-    keys = source.keyring.member_files.get(member.identity, (SHARED_KEY,))
-    _add_keys(draft, keys, source, WishedFile(mode="0600", restart=(unit,)))
+    _add_keys(draft, keys_of(source.keyring, member), source, WishedFile(mode="0600", restart=(unit,)))
     for path, unit_text in client_units(source.keyring, member).items():
         draft.add(f"{UNITS}/{path}", unit_text.encode(), WishedFile(restart=(unit,)))
     until = member.settings.expires_at
@@ -152,7 +154,11 @@ def _finish(draft: Draft) -> HostWish:
 def _folders(paths: Iterable[str], *, serves: bool) -> Iterator[tuple[str, WishedFolder]]:
     """Yield the folders that files need, each after the one that it is in."""
     secrets = WishedFolder("0750", group=GROUP) if serves else WishedFolder("0700")
-    usual = {f"{CONFIG}/{SECRETS}": secrets, f"{CONFIG}/{SECRETS}/members": WishedFolder("0700")}
+    usual = {
+        f"{CONFIG}/{SECRETS}": secrets,
+        f"{CONFIG}/{SECRETS}/members": WishedFolder("0700"),
+        f"{CONFIG}/{PSKS}": secrets,
+    }
     needed = {CONFIG}
     for path in paths:
         folder = path.rpartition("/")[0]

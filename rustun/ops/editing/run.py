@@ -150,7 +150,7 @@ def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: 
         kept = _keys_of(inventory, renamed[1]) if renamed else ()
         if not order.as_json:
             _print_diff(wished)
-            _print_consequences(plan, kept)
+            _print_consequences(plan, () if renamed else plan.new_secrets)
         written = not order.dry and bool(wished.after)
         if written and question and not _confirmed(question):
             print(f"{name}: nothing was written", file=sys.stderr)
@@ -191,8 +191,8 @@ def _keys_of(inventory: Inventory, identity: str) -> tuple[int, ...]:
     return () if member.public_keys else member.settings.key or ()
 
 
-def _print_consequences(plan: RenderPlan, kept: Sequence[int]) -> None:
-    for name in plan.new_secrets if not kept else ():
+def _print_consequences(plan: RenderPlan, new_secrets: Sequence[str]) -> None:
+    for name in new_secrets:
         print(f"  + {name}  will be generated")
     for file in plan.changes:
         print(f"  {'+' if file.kind == 'new' else '~'} {file.name}")

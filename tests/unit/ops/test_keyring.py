@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 
 from rustun.config import load_client_config, load_server_config, read_routes
 from rustun.config.client import ClientConfig
-from rustun.config.keys import PrivateKey, encode_key, new_private_key, public_key_of
+from rustun.config.keys import PrivateKey, encode_key, new_private_key, new_psk, public_key_of
 from rustun.config.member import Member
 from rustun.errors import ConfigError
 from rustun.ops.inventory import load_inventory
+from rustun.ops.keyfiles import write_key
 from rustun.ops.render import RenderPlan, plan_render, write_plan
 from rustun.protocol.tiers import Tier
 
@@ -171,6 +173,67 @@ def test_one_member_alone_can_be_given_a_new_key(tmp_path: Path) -> None:
     assert entries(tmp_path)["m"].public_keys != before["m"].public_keys
 
 
+PSKS = """
+[tag.careful]
+psk = true
+[cluster.c.member.m]
+tags = ["careful"]
+[cluster.c.member."50% / é"]
+psk = true
+[cluster.c.member.own]
+psk = true
+public_key = "{}"
+[cluster.c.member.not]
+tags = ["careful"]
+psk = false
+[cluster.c.member.low]
+tags = ["careful"]
+tier = "shared"
+"""
+
+
+def test_both_sides_of_a_pre_shared_key_read_the_same_file(tmp_path: Path) -> None:
+    """A member could not come in, or its pre-shared key would protect nothing."""
+    own = new_private_key()
+    made = generate(tmp_path, PSKS.format(public_key_of(own)))
+    odd = "50%25%20%2f%20%c3a9"
+    assert {name for name in secrets(tmp_path) if name.startswith("psks/")} == {
+        "psks/m.psk", f"psks/{odd}.psk", "psks/own.psk",
+    }  # fmt: skip
+    (tmp_path / "out" / "client-own.key").touch(0o600)
+    (tmp_path / "out" / "client-own.key").write_text(own.reveal())
+    told = entries(tmp_path)
+    for identity, stem in (("m", "m"), ("own", "own"), ("50% / é", odd)):
+        file = tmp_path / "out" / "secrets" / "psks" / f"{stem}.psk"
+        assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert len(b64decode(file.read_text().strip(), validate=True)) == 32
+        psk = told[identity].psk
+        assert psk is not None
+        assert psk == client(tmp_path, stem).psk
+        assert psk.reveal() + "\n" == file.read_text()
+    assert told["not"].psk is client(tmp_path, "not").psk is None
+    assert told["low"].psk is client(tmp_path, "low").psk is None
+    assert len({told[name].psk for name in ("m", "own", "50% / é")}) == 3
+    assert plan(tmp_path, PSKS.format(public_key_of(own))).current
+    shown = repr(made) + "".join(file.diff() for file in made.changes)
+    assert not any(path.read_text().strip() in shown for path in (tmp_path / "out").rglob("*.psk"))
+
+
+def test_a_pre_shared_key_that_is_there_is_used_and_outlives_its_setting(tmp_path: Path) -> None:
+    """Switching it off and on again would give the member another one than its host has."""
+    member = "[cluster.c.member.m]\npsk = true\n"
+    psks = tmp_path / "out" / "secrets" / "psks"
+    psks.mkdir(parents=True, mode=0o700)
+    write_key(psks / "m.psk", new_psk())
+    before = (psks / "m.psk").read_text()
+    assert "secrets/psks/m.psk" not in generate(tmp_path, member).new_secrets
+    off = generate(tmp_path, member.replace("true", "false"))
+    drop_in = "units/rustun-client@m.service.d/rustun.conf"
+    assert ([file.name for file in off.changes], off.unknown) == (["routes.json", "client-m.toml"], (drop_in,))
+    assert generate(tmp_path, member).new_secrets == ()
+    assert (psks / "m.psk").read_text() == before
+
+
 def test_key_files_that_cannot_be_used_are_all_named(tmp_path: Path) -> None:
     """A damaged key would be made anew over the old one, or stop everything with a traceback."""
     generate(tmp_path, "[cluster.c.member.m]\n[cluster.c.member.n]\n[cluster.c.member.o]\n")
@@ -186,6 +249,15 @@ def test_key_files_that_cannot_be_used_are_all_named(tmp_path: Path) -> None:
         assert problem.file == str(members / f"{name}.key")
         assert words in problem.reason
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_a_damaged_pre_shared_key_is_named(tmp_path: Path) -> None:
+    """It would be made anew, or the server refuse its whole routes.json."""
+    member = "[cluster.c.member.m]\npsk = true\n"
+    generate(tmp_path, member)
+    (tmp_path / "out" / "secrets" / "psks" / "m.psk").write_text("c2hvcnQ=\n")
+    with pytest.raises(ConfigError, match=r"out/secrets/psks/m\.psk: the pre-shared key has 5 bytes, not 32"):
+        plan(tmp_path, member)
 
 
 def test_private_keys_stand_in_their_files_alone(tmp_path: Path) -> None:

@@ -133,6 +133,21 @@ def test_what_the_remedies_say_gives_new_keys(tmp_path: Path) -> None:
     assert made == ("secrets/server@2.key", "secrets/members/m@2.key", "secrets/members/n@2.key")
 
 
+@pytest.mark.parametrize(("gone", "namer"), [("", "client-m.toml"), ("client-m.toml", "routes.json")])
+def test_a_pre_shared_key_is_missed_by_either_side(tmp_path: Path, gone: str, namer: str) -> None:
+    """The server would get a key that the member does not have, and shut it out; or there were no way to a new one."""
+    members = MEMBERS.replace("member.m]\n", "member.m]\npsk = true\n")
+    assert "secrets/psks/m.psk" in make(tmp_path, members=members)
+    (tmp_path / "out" / "secrets" / "psks" / "m.psk").unlink()
+    if gone:
+        (tmp_path / "out" / gone).unlink()
+    assert refused(tmp_path, members=members) == [
+        f'secrets/psks/m.psk is missing, but {namer} names it: a new key would shut out "m"'
+    ]
+    assert make(tmp_path, members=members.replace("true", "false")) == ()
+    assert make(tmp_path, members=members) == ("secrets/psks/m.psk",)
+
+
 def test_a_member_that_comes_back_to_the_key_tier_gets_a_key(tmp_path: Path) -> None:
     """A generated file from another time would be taken for a reason to make no key."""
     make(tmp_path, 'tier = "shared"\n')

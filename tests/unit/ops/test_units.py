@@ -24,8 +24,12 @@ network = "10.0.1.0/24"
 key = [1, 2]
 [cluster.a.member.own]
 public_key = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
+[cluster.a.member.careful]
+public_key = "I9dFPLs4yvMoCdEs4BZ6ZHJ1JxSjHYb4eRZVzQSqZHs="
+psk = true
 [cluster.a.member.low]
 tier = "shared"
+psk = true
 [cluster.a.member."50% / é"]
 """
 NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}")  # of a unit: systemd.unit(5)
@@ -57,6 +61,7 @@ def test_whose_file_has_another_name_has_a_drop_in(keyring: Keyring) -> None:
         "rustun-client@.service",
         "rustun-client@turning.service.d/rustun.conf",
         "rustun-client@own.service.d/rustun.conf",
+        "rustun-client@careful.service.d/rustun.conf",
         "rustun-client@low.service.d/rustun.conf",
         f"{odd}.d/rustun.conf",
     ]
@@ -79,10 +84,12 @@ def test_each_client_is_given_its_own_keys(keyring: Keyring) -> None:
         for member in keyring.inventory.members
     }
     keys = "/etc/rustun/secrets/members"
+    psk = "careful.psk:/etc/rustun/secrets/psks/careful.psk"
     assert given == {
         "plain": [f"%i.key:{keys}/%i.key"],
         "turning": ["", f"turning.key:{keys}/turning.key", f"turning@2.key:{keys}/turning@2.key"],
         "own": ["", "client-own.key:/etc/rustun/client-own.key"],
+        "careful": ["", "client-careful.key:/etc/rustun/client-careful.key", psk],
         "low": ["", "shared.key:/etc/rustun/secrets/shared.key"],
         "50% / é": ["", *(f"{name}:{keys}/{name}" for name in ["50%%25%%20%%2f%%20%%c3a9.key"])],
     }

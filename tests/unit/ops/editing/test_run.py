@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rustun.config.keys import new_private_key
+from rustun.config.keys import new_private_key, new_psk, public_key_of
 from rustun.ops import placing
 from rustun.ops.editing import files as editing_files
 from rustun.ops.editing import run
@@ -153,6 +153,19 @@ def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order)
         "al": {"address": "10.0.1.2", "ciders": ["192.168.1.0/24"]},
         "bob": {"exit_node": "al"},
     }
+
+
+def test_a_renamed_member_keeps_its_pre_shared_key(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server would get another one than the member's host has; or it is said that one is made."""
+    public = public_key_of(new_private_key())
+    assert run.edit_member(order, "alice", ["psk=true", f"public_key={public}"]) == run.OK
+    psks = order.build / "acme" / "secrets" / "psks"
+    psks.mkdir(parents=True)
+    write_key(psks / "alice.psk", new_psk())
+    capsys.readouterr()
+    assert run.rename_member(order, "alice", "al") == run.OK
+    assert (psks / "al.psk").samefile(psks / "alice.psk")
+    assert "will be generated" not in capsys.readouterr().out
 
 
 def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
