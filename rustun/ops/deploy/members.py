@@ -84,6 +84,9 @@ def _differences(old: Json, new: Json, peers: int) -> tuple[str, list[str]]:
             kept = set(_listed(before)) & set(_listed(after))
             what.append(_keys_change(_listed(before), _listed(after)))
             effects.append("session stays" if kept else f"{ENDED} until it has the new key")
+        elif key == "psk_file":
+            what.append("another pre-shared key" if before and after else f"{'a' if after else 'no'} pre-shared key")
+            effects.append(f"{ENDED} until its host has the same")
         elif key == "enabled":
             what.append("switched off" if after is False else "switched on")
             effects.append(ENDED if after is False else "it may come")

@@ -8,6 +8,7 @@ Rules of this module
      and by the last manifest: a run that died between a file and its reload is caught up with.
   4. The order: what nobody notices (user, release, folders), what stops, files, units, what starts, a look at it, the
      record. So a step that fails late has touched as little as possible, and the far end can put it back.
+  5. Of files, keys come first: a server that watches routes.json never finds one that names a key which is not there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE, UNITS
 from rustun.ops.deploy.records import HostPlan, HostWish, Json, Release, WishedFile, WishedService
 from rustun.ops.deploy.unfit import clock_note, drift_notes, unfit
+from rustun.ops.filenames import SECRETS
 
 KEEP_GENERATIONS: Final = 10
 VERIFY_SECONDS: Final = 20  # a client's first tries come within 5 s of each other; a slow host takes some to start
@@ -107,7 +109,7 @@ class _Changes:
                 yield {"do": "disable", "unit": unit}
 
     def _change_files(self) -> Iterator[Json]:
-        for path, file in sorted(self.puts.items()):
+        for path, file in sorted(self.puts.items(), key=lambda put: (f"/{SECRETS}/" not in put[0], put[0])):
             yield {"do": "put", "path": path, "digest": file.digest, **{key: getattr(file, key) for key in OWNERSHIP}}
         for path in self.removals:
             yield {"do": "remove", "path": path}

@@ -10,7 +10,10 @@ import pytest
 
 from rustun.ops.deploy.members import MemberChange, compare_routes
 
-BASE = {"cluster": "bj", "identity": "a", "private_ip": "10.0.1.1", "public_key": "K1", "ciders": ["192.168.1.0/24"]}
+BASE = {
+    "cluster": "bj", "identity": "a", "private_ip": "10.0.1.1", "public_key": "K1", "psk_file": "a.psk",
+    "ciders": ["192.168.1.0/24"],
+}  # fmt: skip
 OTHER = {"cluster": "bj", "identity": "b", "private_ip": "10.0.1.2", "public_key": "K2", "ciders": []}
 
 
@@ -30,6 +33,8 @@ def compared(*new: dict[str, Any]) -> tuple[MemberChange, ...]:
         ({"ciders": []}, "ciders - 192.168.1.0/24", "session stays; 1 peer loses 1 route"),
         ({"public_key": ["K1", "K3"]}, "a second key", "session stays"),
         ({"public_key": "K3"}, "another key", "its session ends until it has the new key"),
+        ({"psk_file": "b.psk"}, "another pre-shared key", "its session ends until its host has the same"),
+        ({"psk_file": None}, "no pre-shared key", "its session ends until its host has the same"),
         ({"enabled": False}, "switched off", "its session ends"),
         ({"cluster": "sh"}, "from cluster bj", "its session begins anew"),
         ({"private_ip": "10.0.1.9"}, "private_ip 10.0.1.1 -> 10.0.1.9", "session stays"),

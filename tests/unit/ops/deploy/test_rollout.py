@@ -57,6 +57,22 @@ def test_a_prefix_reaches_the_server_and_nobody_else_is_touched(fleet: Fleet) ->
     assert fleet.host("bj-b").commands == [f"reload {client('bj-b')}"]
 
 
+def test_a_pre_shared_key_comes_and_goes(fleet: Fleet) -> None:
+    """A member would be out for good after its key came, or its key stay on hosts that do not need it."""
+    psk = "/etc/rustun/secrets/psks/bj-b.psk"
+    server, member = fleet.host("server"), fleet.host("bj-b")
+    fleet.members["bj-b"] = "psk = true"
+    assert fleet.deploy() == {"server": ["done"], "bj-b": ["done"]}
+    assert Path(server.at(psk)).read_bytes() == Path(member.at(psk)).read_bytes()
+    assert server.commands == [f"reload {SERVER}"]
+    assert member.commands == ["daemon-reload", f"restart {client('bj-b')}"]
+    assert fleet.deploy() == {}
+    fleet.members["bj-b"] = ""
+    assert fleet.deploy() == {"server": ["done"], "bj-b": ["done"]}
+    assert not any(Path(host.at(psk)).parent.exists() for host in (server, member))
+    assert member.commands[2:] == ["daemon-reload", f"restart {client('bj-b')}"]
+
+
 def test_a_new_release_proves_itself_on_one_member_first(fleet: Fleet) -> None:
     """A broken release would take the whole fleet down at once, the server before all."""
     order: list[str] = []

@@ -88,6 +88,31 @@ def test_who_brought_a_public_key(tmp_path: Path) -> None:
     assert not any(path.endswith(".key") for path in wish.files)
 
 
+def test_a_pre_shared_key_is_for_two(tmp_path: Path) -> None:
+    """A member could not come in for want of its key, or would have that of another."""
+    head = ONE_HOST.replace('minimum_tier = "shared"', "psk = true")
+    own = f'public_key = "{PUBLIC}"\nenabled = false'
+    found = wishes(tmp_path, member("a", "root@a") + member("b", "root@b", own) + member("c", "root@one"), head)
+    psks = {ssh: {path: one for path, one in wish.files.items() if ".psk" in path} for ssh, wish in found.items()}
+    assert {ssh: list(files) for ssh, files in psks.items()} == {
+        "root@one": [f"{SECRETS}/psks/{name}.psk" for name in "abc"],
+        "root@a": [f"{SECRETS}/psks/a.psk"],
+        "root@b": [f"{SECRETS}/psks/b.psk"],
+    }
+    at_server, at_member = psks["root@one"][f"{SECRETS}/psks/a.psk"], psks["root@a"][f"{SECRETS}/psks/a.psk"]
+    assert at_server.digest == at_member.digest
+    assert (at_server.mode, at_server.group, at_server.reload) == ("0640", "rustun", ("rustun-server.service",))
+    assert (at_member.mode, at_member.group, at_member.reload) == ("0600", "root", ())
+    assert at_member.restart == ("rustun-client@a.service",)
+    beside = psks["root@one"][f"{SECRETS}/psks/c.psk"]
+    assert (beside.mode, beside.reload, beside.restart) == ("0640", at_server.reload, ("rustun-client@c.service",))
+    folders = {ssh: wish.folders[f"{SECRETS}/psks"] for ssh, wish in found.items()}
+    assert {ssh: (one.mode, one.group) for ssh, one in folders.items()} == {
+        "root@one": ("0750", "rustun"), "root@a": ("0700", "root"), "root@b": ("0700", "root"),
+    }  # fmt: skip
+    assert found["root@b"].needs == ("/etc/rustun/client-b.key",)
+
+
 def test_who_has_no_ssh(tmp_path: Path) -> None:
     """Keys would be sent to a host that nobody named."""
     assert list(wishes(tmp_path, "[cluster.beijing.member.a]\n")) == ["root@one"]
