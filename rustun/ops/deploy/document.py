@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
@@ -21,6 +22,7 @@ from rustun.ops.units import SERVER_UNIT
 
 SCHEMA: Final = 1
 ROUTES: Final = f"{CONFIG}/routes.json"
+PICTURE: Final = ".svg"
 SECRET_VALUE: Final = re.compile(
     r"^([-+ ]\s*\"?(?:aes256|chacha20poly1305|xor|psk|key|private_key)\"?\s*[=:]\s*).*$", re.MULTILINE
 )
@@ -33,18 +35,13 @@ def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Js
         found: what the hosts are like; None where nobody looked.
         diff: with the lines that change.
     """
-    files = [(prepared.lock,) if prepared.lock else (), prepared.plan.changes]
-    changes = [file for some in files for file in some]
     hosts = [] if found is None else list(_hosts(found, {ssh for _, _, ssh in everybody(prepared)}, diff=diff))
     return {
         "schema": SCHEMA,
         "fleet": prepared.fleet.name,
         "folder": str(prepared.plan.folder),
         "current": prepared.current and not any(host["visits"] or not host["reachable"] for host in hosts),
-        "files": [
-            {"name": file.name, "kind": file.kind, **({"diff": masked(file.diff())} if diff else {})}
-            for file in changes
-        ],
+        "files": list(_files(prepared, hosts, diff=diff)),
         "new_secrets": list(prepared.plan.new_secrets),
         "members": [
             plain(_fields(change)) for change in compare_routes(_routes_in_force(prepared, found), _routes(prepared))
@@ -52,6 +49,17 @@ def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Js
         "hosts": hosts,
         "by_hand": [name for _, name, ssh in everybody(prepared) if not ssh],
     }
+
+
+def _files(prepared: Prepared, hosts: Iterable[Json], *, diff: bool) -> Iterator[Json]:
+    """Yield the generated files that change; the lines of those that no host shows anyway, and not of pictures."""
+    steps = (step for host in hosts for visit in host["visits"] for step in visit["steps"])
+    shown = {step["digest"] for step in steps if step["do"] == "put"}
+    for file in prepared.changes:
+        told: Json = {"name": file.name, "kind": file.kind}
+        if diff and hashlib.sha256(file.wished).hexdigest() not in shown and not file.name.endswith(PICTURE):
+            told["diff"] = masked(file.diff())
+        yield told
 
 
 def _fields(change: object) -> Json:

@@ -134,6 +134,21 @@ def test_a_diff_shows_no_secret(fleet: Fleet, capsys: pytest.CaptureFixture[str]
     assert "/etc/rustun/server.toml was edited on the host" in shown
 
 
+def test_a_diff_shows_each_change_once(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """What matters would hide among the lines of pictures, and of files that are shown again for their host."""
+    fleet.members["bj-a"] = "mtu = 1400"
+    fleet.members["bj-c"] = "mtu = 1399"
+    path = fleet.write()
+    path.write_text(path.read_text().replace('ssh = "root@bj-c"\n', ""))
+    aim = TwinTarget(path, fleet.folder / "build", fleet.folder, fleet=fleet)
+    assert plan.run(aim, as_json=False, diff=True, offline=False, check=False) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("+mtu = 1400\n") == shown.count("+mtu = 1399\n") == 1  # the second is deployed by hand
+    assert "+++ root@bj-a:/etc/rustun/client-bj-a.toml\n" in shown
+    assert "+++ b/client-bj-c.toml\n" in shown
+    assert "<svg" not in shown
+
+
 def test_nobody_to_ask_changes_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """A script that forgot --yes would deploy, or hang for ever."""
     fleet.members["bj-a"] = "mtu = 1400"
