@@ -223,10 +223,15 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
         print(f"inventory-import: {error}\n  {remedy}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, ImportRefused) else ENVIRONMENT
     clusters = len({member.cluster for member in source.members})
-    counted = f"{clusters} clusters, {len(source.members)} members"
+    counted = f"{_count(clusters, 'cluster')}, {_count(len(source.members), 'member')}"
     print(f"inventory-import: {out}: {counted}; it generates an equal routes.json")
-    print(f"next: ./invoke lint --inventory {out}, then ./invoke gen-config --inventory {out} --diff")
+    print("next: write into it how `ssh` reaches each host that you want to deploy to, and look:")
+    print(f"  ./invoke plan --inventory {out}")
     return OK
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _write(source: Source, out: Path, folder: Path) -> None:
