@@ -6,8 +6,8 @@ Rules of this module
      that is said.
   2. Who has no key pair yet keeps coming in as before: the tier of its entry, or legacy, since it may be the seed's own
      program. The server serves that tier until `tier` is taken out.
-  3. The shared key moves from server.toml into secrets/, and is never printed. Methods that protect nothing (xor,
-     plain) are not carried over.
+  3. The shared key moves from server.toml into secrets/, pre-shared keys from their files, and none is ever printed.
+     Methods that protect nothing (xor, plain) are not carried over.
   4. Nothing that is there is overwritten.
 """
 
@@ -23,14 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rustun.config.keys import Secret
 from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
 from rustun.errors import ConfigError, HostError, RustunError
-from rustun.ops.filenames import SHARED_KEY
+from rustun.ops.filenames import SHARED_KEY, psk_file
 from rustun.ops.inventory import load_inventory
-from rustun.ops.keyfiles import write_key_files
+from rustun.ops.keyfiles import find_keys, write_key_files
 from rustun.ops.templating import render_routes, toml_value
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
@@ -47,6 +46,7 @@ DECIDING: Final = (
     "cider_mapping",
     "private_ip6",
     "public_key",
+    "psk_file",
     "enabled",
     "expires_at",
 )
@@ -116,6 +116,10 @@ def _tier(member: Member) -> Tier:
     return Tier.KEY if member.public_keys else member.tier or Tier.LEGACY
 
 
+def _has_psk(member: Member) -> bool:
+    return member.psk is not None and _tier(member) is Tier.KEY
+
+
 def _cluster(name: str, members: list[Member]) -> dict[str, Any]:
     networks = {member.interface.network for member in members}
     if len(networks) > 1:
@@ -133,9 +137,6 @@ def _cluster(name: str, members: list[Member]) -> dict[str, Any]:
 
 
 def _member(member: Member) -> dict[str, Any]:
-    if member.psk_file:
-        remedy = "take psk_file out of its entry and its client.toml, and import again"
-        raise ImportRefused(f"{member.label} has a psk_file, which an imported inventory cannot hold", remedy)
     values: dict[str, Any] = {"name": member.name} if member.name else {}
     values["address"] = member.private_ip
     if member.private_ip6 is not None:
@@ -149,6 +150,8 @@ def _member(member: Member) -> dict[str, Any]:
         values["public_key"] = keys[0] if len(keys) == 1 else keys
     else:
         values["tier"] = _tier(member)
+    if _has_psk(member):
+        values["psk"] = True
     if not member.enabled:
         values["enabled"] = False
     if member.expires_at is not None:
@@ -180,6 +183,7 @@ def _entry(member: Member) -> dict[str, Any]:
         "cider_mapping": dict(member.cider_mapping) or None,
         "private_ip6": member.private_ip6,
         "public_key": [base64.b64encode(key).decode() for key in member.public_keys] or None,
+        "psk_file": psk_file(member.identity) if _has_psk(member) else None,  # its content moves there
         "enabled": None if member.enabled else False,
         "expires_at": member.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if member.expires_at else None,
     }
@@ -200,6 +204,21 @@ def _plain(value: object) -> object:
             return str(value)
 
 
+def _write_keys(source: Source, folder: Path) -> None:
+    """Write the keys that come along and are not there. Raises: ImportRefused: another is; nothing was written."""
+    keys = {psk_file(member.identity): member.psk for member in source.members if member.psk and _has_psk(member)}
+    if source.server is not None and source.server.key is not None:
+        keys[SHARED_KEY] = source.server.key
+    find_keys(folder)
+    there = {name for name in keys if (folder / name).exists()}
+    for name in sorted(there):
+        if (folder / name).read_text(encoding="utf-8").strip() != keys[name].reveal():
+            raise ImportRefused(f"{folder / name} holds another key", "nothing is overwritten: move it away")
+    if missing := {name: key for name, key in keys.items() if name not in there}:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_key_files(folder, missing)
+
+
 def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: Path) -> int:
     """Import a deployment; return the exit code.
 
@@ -208,7 +227,7 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
         server_toml: for the shared key, the cipher and the listening addresses; None: without them.
         address: where clients find the server.
         out: the inventory to write; its name without the suffix is the fleet's.
-        build: folder in which each fleet has its folder of generated files; the shared key goes there.
+        build: folder in which each fleet has its folder of generated files; shared and pre-shared keys go there.
     """
     try:
         server = load_server_config(server_toml) if server_toml is not None else None
@@ -243,9 +262,7 @@ def _write(source: Source, out: Path, folder: Path) -> None:
         draft.write_text(text, encoding="utf-8")
         if found := list(differences(source, draft)):
             raise ImportRefused(f"the inventory would not generate the same: {found[0]}", "nothing was written")
-    if source.server is not None and source.server.key is not None and not (folder / SHARED_KEY).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_key_files(folder, {SHARED_KEY: Secret(source.server.key.reveal())})
+    _write_keys(source, folder)
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except OSError as error:

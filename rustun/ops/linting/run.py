@@ -72,6 +72,7 @@ def findings(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[F
     yield from trust.low_tiers(inventory)
     yield from trust.expiring(inventory, now)
     yield from trust.keys(inventory, folder, now)
+    yield from trust.pre_shared_keys(inventory, folder)
     yield from trust.leftovers(inventory)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rustun.ops.filenames import SHARED_KEY
+from rustun.ops.filenames import SHARED_KEY, psk_file
 from rustun.ops.fleet import Inventory, Member
 from rustun.ops.linting.finding import Finding
 from rustun.ops.linting.prefixes import table_of
@@ -72,6 +72,35 @@ def keys(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[Findi
         count = sum(now.timestamp() - made > OLD_KEY.total_seconds() for made in ages.values())
         reason = f"{count} private keys are older than {OLD_KEY.days} days, the oldest {age.days}"
         yield Finding("old-keys", "note", ("fleet",), "", reason, "./invoke rotate-keys exchanges them without a gap")
+
+
+def pre_shared_keys(inventory: Inventory, folder: Path) -> Iterator[Finding]:
+    """Find pre-shared keys that protect nothing: without effect, guessable, or of several members.
+
+    Args:
+        folder: of the generated files; what is not there is not judged.
+    """
+    for cluster in inventory.clusters:
+        if idle := [one.identity for one in cluster.members if one.settings.psk and not inventory.has_psk(one)]:
+            names = ", ".join(idle[:SHOWN]) + (f" and {len(idle) - SHOWN} more" if len(idle) > SHOWN else "")
+            reason = f"psk is without effect for {names}: only the key tier has pre-shared keys"
+            remedy = "take tier out where their programs know key pairs, or write psk = false"
+            yield Finding("psk-unused", "warning", ("cluster", cluster.name), "", reason, remedy)
+    first: dict[str, str] = {}
+    for member in inventory.members:
+        if not inventory.has_psk(member):
+            continue
+        try:
+            text = (folder / psk_file(member.identity)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):  # as of the shared key
+            continue
+        remedy = "write psk = false, run ./invoke gen-config, delete the file, write psk = true, and deploy"
+        if (owner := first.setdefault(text, member.identity)) != member.identity:
+            reason = f"has the same pre-shared key as {owner}, who can take it out of what was recorded"
+            yield Finding("same-psk", "warning", table_of(member), "psk", reason, remedy)
+        if len(set(text)) < SHORT_CHARACTERS // 2:
+            reason = f"{folder / psk_file(member.identity)} holds a key that can be guessed"
+            yield Finding("weak-key", "error", table_of(member), "psk", reason, remedy)
 
 
 def _shared_key(path: Path) -> Iterator[Finding]:

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from rustun.config.keys import new_private_key, public_key_of
+from rustun.config.keys import new_private_key, new_psk, public_key_of
+from rustun.config.routes import read_routes
 from rustun.ops import importing
+from rustun.ops.filenames import SHARED_KEY, psk_file
 from rustun.ops.inventory import load_inventory
+from rustun.ops.keyfiles import write_key
+from rustun.ops.render import plan_render, write_plan
 from rustun.ops.templating import render_routes
 from rustun.protocol.tiers import Tier
 
@@ -82,6 +86,50 @@ def test_the_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.Ca
     assert (inventory.cipher, [str(one) for one in inventory.listen]) == ("chacha20", ["0.0.0.0:9090"])
     said = "".join(capsys.readouterr())
     assert KEY not in said + out.read_text()
+
+
+def with_psk(folder: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return an entry with a pre-shared key in a file, and the file's text."""
+    psk = new_psk()
+    write_key(folder / "old.psk", psk)
+    return {**entry, "psk_file": "old.psk"}, f"{psk.reveal()}\n"
+
+
+def test_a_pre_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A member would be shut out by a new key, or come in without the one that it has."""
+    entry, text = with_psk(tmp_path, OURS)
+    code, out = imported(tmp_path, [*SEED, entry])
+    assert code == importing.OK
+    folder = tmp_path / "build" / "acme"
+    [psk] = (folder / "secrets" / "psks").iterdir()
+    assert (psk.read_text(), psk.stat().st_mode & 0o777) == (text, 0o600)
+    assert "secrets/psks" not in " ".join((made := plan_render(load_inventory(out), folder)).new_secrets)
+    write_plan(made)
+    assert text == f"{read_routes(folder / 'routes.json').members[3].psk.reveal()}\n"  # type: ignore[union-attr]
+    assert text.strip() not in "".join(capsys.readouterr()) + out.read_text()
+
+
+def test_a_pre_shared_key_that_nobody_uses_stays_behind(tmp_path: Path) -> None:
+    """An entry of a lower tier could not be imported, or would be lifted to the key tier."""
+    entry, _ = with_psk(tmp_path, SEED[0])
+    code, out = imported(tmp_path, [entry])
+    assert (code, "psk" in out.read_text(), (tmp_path / "build").exists()) == (importing.OK, False, False)
+
+
+@pytest.mark.parametrize("which", ["shared.key", "psks"])
+def test_another_key_that_is_there_stops_an_import(
+    tmp_path: Path, which: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The inventory would be said to generate the same, and shut out everybody who has the key that was in use."""
+    entry, _ = with_psk(tmp_path, OURS)
+    name = psk_file(entry["identity"]) if which == "psks" else SHARED_KEY
+    (tmp_path / "build" / "acme" / name).parent.mkdir(parents=True)
+    write_key(tmp_path / "build" / "acme" / name, new_psk())
+    server = f'[server_config]\nlisten_addr = "0.0.0.0:9090"\n[crypto_config]\nchacha20poly1305 = "{KEY}"\n'
+    code, out = imported(tmp_path, [*SEED, entry], server + '[route_config]\nroutes_file = "routes.json"\n')
+    assert (code, out.exists()) == (importing.BAD_INPUT, False)
+    assert f"{name} holds another key\n  nothing is overwritten" in capsys.readouterr().err
+    assert len([path for path in (tmp_path / "build").rglob("*") if path.is_file()]) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from rustun.ops import sealing
 from rustun.ops.keyfiles import write_key_files
 from rustun.ops.sealing import SealError
 
-NAMES = ("secrets/server.key", "secrets/shared.key", "secrets/members/alice.key", "secrets/members/%c3%a9@2.key")
+NAMES = (
+    "secrets/server.key", "secrets/shared.key", "secrets/members/alice.key", "secrets/members/%c3%a9@2.key",
+    "secrets/psks/alice.psk",
+)  # fmt: skip
 FLEET = '[fleet]\nname = "acme"\nservers = [{ address = "198.18.0.1:8080" }]\n'
 
 
@@ -121,8 +124,8 @@ def test_the_tasks_seal_and_open_beside_the_inventory(
     assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "elsewhere", identity, None) == 0
     assert sealing.read_keys(tmp_path / "elsewhere" / "acme") == keys
     said = "".join(capsys.readouterr())
-    assert "4 keys sealed for" in said
-    assert "4 of 4 keys written" in said
+    assert "5 keys sealed for" in said
+    assert "5 of 5 keys written" in said
     assert not any(key.reveal() in said for key in keys.values())
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from rustun.config.keys import new_psk
 from rustun.ops.inventory import load_inventory
 from rustun.ops.linting import run
 from rustun.ops.linting.run import Judgement
 
 ROOT = Path(__file__).resolve().parents[4]
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
+SAME_PSK = new_psk().reveal()
 HEAD = """\
 [fleet]
 name = "acme"
@@ -57,6 +59,7 @@ CASES = {
     "expiring": ({"alice": "expires_at = 2026-12-01"}, 12, "ends in 8 days"),
     "expired": ({"alice": "expires_at = 2026-11-01"}, 12, "ended 22 days ago"),
     "rotation": ({"alice": "key = [1, 2]"}, 12, "two key pairs are valid: 1 and 2"),
+    "psk-unused": ({"alice": 'psk = true\ntier = "shared"'}, 4, "psk is without effect for alice: only the key tier"),
     "empty-cluster": ({"more": '[cluster.blue]\nnetwork = "10.0.2.0/24"\n'}, 13, "has no member"),
     "lone-member": ({"more": '[cluster.blue]\nnetwork = "10.0.2.0/24"\n[cluster.blue.member.bob]\n'}, 15, "is alone"),
 }
@@ -109,6 +112,29 @@ def test_a_shared_key_that_can_be_guessed_is_an_error_and_is_not_shown(tmp_path:
         text not in f"{problem.reason} {problem.remedy}".replace(str(tmp_path), "") or text == "rustun"
         for _, problem in found
     )
+
+
+@pytest.mark.parametrize(
+    ("alice", "bob", "rules"),
+    [
+        (new_psk().reveal(), new_psk().reveal(), []),
+        (SAME_PSK, SAME_PSK, [("same-psk", 14)]),
+        ("A" * 43 + "=", "", [("weak-key", 12)]),
+    ],
+    ids=["good", "same", "zeros"],
+)
+def test_pre_shared_keys_that_protect_nothing(
+    tmp_path: Path, alice: str, bob: str, rules: list[tuple[str, int]]
+) -> None:
+    """Thirty-two zeros are what a member without the key has; and who has another's can open what they record."""
+    psks = tmp_path / "build" / "acme" / "secrets" / "psks"
+    psks.mkdir(parents=True)
+    for name, text in (("alice", alice), ("bob", bob)):
+        if text:
+            (psks / f"{name}.psk").write_text(f"{text}\n")
+    found = judged(tmp_path, alice="psk = true", more="[cluster.red.member.bob]\npsk = true\n").problems
+    assert [(rule, problem.line) for rule, problem in found if rule != "inventory"] == rules
+    assert not any(text in str(problem) for text in (alice, bob) if text for _, problem in found)
 
 
 def test_old_keys_are_counted(tmp_path: Path) -> None:
