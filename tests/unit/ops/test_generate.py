@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rustun.ops import generate
-from rustun.ops.placing import editing
+from rustun.ops.editing.files import editing
 
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 
