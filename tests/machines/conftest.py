@@ -6,6 +6,9 @@ import pytest
 
 from netlab.errors import EnvironmentLacks
 from netlab.machines import image, tools
+from rustun.ops.deploy.wheelhouse import Wheelhouse
+from tests.machines.world import BOOKWORM
+from tests.netlab.child import ROOT
 
 
 def pytest_configure() -> None:
@@ -15,3 +18,9 @@ def pytest_configure() -> None:
         image.prepare()
     except EnvironmentLacks as error:
         raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wheels() -> None:
+    """Fetch what is installed on machines before a test leaves for where no network is."""
+    assert not Wheelhouse(ROOT).release(BOOKWORM).missing

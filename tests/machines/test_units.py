@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from netlab.machines.machine import Machine
 from netlab.machines.network import MachineSpec
 from netlab.machines.running import machines
 from rustun.ops.deploy.far.release import unpack
-from rustun.ops.deploy.wheelhouse import Platform, Wheelhouse
+from rustun.ops.deploy.wheelhouse import Wheelhouse
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyring import gather
 from rustun.ops.render import plan_render, write_plan
 from rustun.ops.units import PROGRAM, SERVER_UNIT, client_unit, units
-from tests.machines.world import on_machines
+from tests.machines.world import BOOKWORM, on_machines
 from tests.netlab.child import ROOT
 
 FLEET = """
@@ -34,7 +31,6 @@ names = "hosts"
 key = [1, 2]
 [cluster.a.member.relay]
 """
-BOOKWORM = Platform(os.uname().machine, "glibc", "2.36", "/usr/bin/python3", "3.11.2")
 RELEASE = "/opt/rustun/releases/1"
 SITE = f"{RELEASE}/lib/python3.11/site-packages"
 MAKE_RELEASE = f"""
@@ -54,12 +50,6 @@ chmod 640 /etc/rustun/secrets/server.key
 """
 PATIENCE_S = 20  # only reached where something does not come
 GW, RELAY = client_unit("gw"), client_unit("relay")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def wheels() -> None:
-    """Fetch what is installed before the test leaves for where no network is."""
-    assert not Wheelhouse(ROOT).release(BOOKWORM).missing
 
 
 @contextmanager

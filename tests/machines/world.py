@@ -8,11 +8,14 @@ Rules of this module
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from rustun.ops.deploy.wheelhouse import Platform
 from tests.netlab.child import run_in_child
 
+BOOKWORM = Platform(os.uname().machine, "glibc", "2.36", "/usr/bin/python3", "3.11.2")  # what the machines are
 LIMIT_S = 200  # only reached where something hangs
 
 
