@@ -27,6 +27,7 @@ from rustun.config.keys import parse_public_key
 from rustun.config.member import MAX_PUBLIC_KEYS
 from rustun.config.names import parse_label, parse_name
 from rustun.config.server import CIPHERS
+from rustun.ops.destination import parse_destination
 from rustun.ops.filenames import parse_server_name
 from rustun.printable import quoted
 from rustun.protocol.tiers import Tier
@@ -140,6 +141,7 @@ TIERS: Final = tuple(Tier)
 
 Name = Annotated[str, _text(parse_name)]
 Label = Annotated[str, _text(parse_label)]
+Ssh = Annotated[str, _text(parse_destination)]
 IPv4 = Annotated[IPv4Address, _text(parse_ipv4), WithJsonSchema({"type": "string", "format": "ipv4"})]
 IPv6 = Annotated[IPv6Address, _text(_ipv6), WithJsonSchema({"type": "string", "format": "ipv6"})]
 Network4 = Annotated[IPv4Network, _network(IPv4Network, "10.0.1.0/24")]
@@ -225,7 +227,7 @@ class MemberTable(SettingsTable):
         "Of a key pair that the member made itself; two during a rotation.", _EXAMPLE_KEY, default=()
     )
     tags: Names = may("Settings of [tag.NAME] count, the last one most; others are labels.", ["gateway"], default=())
-    ssh: Label = may("How ssh reaches it: user@host:port, or a Host of ssh_config.", "root@gw.example.org", default="")
+    ssh: Ssh = may("How ssh reaches it: user@host:port, or a Host of ssh_config.", "root@gw.example.org", default="")
 
 
 class ClusterTable(SettingsTable):
@@ -241,7 +243,7 @@ class ServerTable(WrittenTable):
 
     name: Annotated[str, _text(parse_server_name)] | None = may("Its files are NAME.toml and NAME.key.", "hk-1")
     address: Address = must("HOST:PORT where clients find it.", "vpn.example.org:8080")
-    ssh: Label = may("How ssh reaches it: user@host:port, or a Host of ssh_config.", "root@vpn.example.org", default="")
+    ssh: Ssh = may("How ssh reaches it: user@host:port, or a Host of ssh_config.", "root@vpn.example.org", default="")
     public_key: PublicKeys = may("Of a key pair made on the server; two during a rotation.", _EXAMPLE_KEY, default=())
 
 

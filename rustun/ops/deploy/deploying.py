@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rustun.ops.deploy.document import plan_document
-from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, show
+from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, say, show
 from rustun.ops.deploy.order import Known, number_of, order
 from rustun.ops.deploy.plan import show_plan, what_changes
 from rustun.ops.deploy.progress import progress
 from rustun.ops.deploy.records import InputError, Json, Release, wish_of
 from rustun.ops.deploy.rollout import Outcome, Rollout
 from rustun.ops.deploy.survey import Survey
-from rustun.printable import printable
 
 SCHEMA = 1
 WORDS: Mapping[str, str] = {"failed": "FAILED", "lost": "LOST", "not begun": "not begun"}
@@ -184,9 +183,9 @@ def _show_details(host: Json) -> None:
     """Print why a host is not as wished, and what became of it."""
     for text in (host["reason"], host["remedy"]):
         if text:
-            print(f"    {printable(text, len(text))}")
+            say(f"    {text}")
     for line in host["log"]:
-        print(f"    | {printable(line, len(line))}")
+        say(f"    | {line}")
     if host["result"] == "failed":
         problem = host["put_back_problem"]
-        print(f"    {f'NOT all put back: {problem}' if problem else 'put back: it runs what it ran before'}")
+        say(f"    {f'NOT all put back: {problem}' if problem else 'put back: it runs what it ran before'}")

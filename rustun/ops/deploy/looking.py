@@ -116,6 +116,11 @@ def note(text: str) -> None:
     print(printable(text, len(text)), file=sys.stderr, flush=True)
 
 
+def say(text: str) -> None:
+    """Print a line in which there may be what a host told, and so anything."""
+    print(printable(text, len(text)))
+
+
 def columns(rows: list[tuple[str, ...]], indent: str = "  ", most: Mapping[int, int] | None = None) -> list[str]:
     """Return rows as lines with aligned columns; a column is as wide as its longest text, or as `most` says.
 

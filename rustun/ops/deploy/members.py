@@ -48,7 +48,7 @@ def _entries(text: bytes | None) -> dict[str, Json]:
     try:
         found = json.loads(text or b"[]")
         return {entry["identity"]: entry for entry in found}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 

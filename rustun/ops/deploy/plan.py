@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from rustun.ops.deploy.document import plan_document
-from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, show
+from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, say, show
 from rustun.ops.deploy.members import ENDED
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.wish import HOSTS_FILE
@@ -48,14 +48,15 @@ def show_plan(document: Json, *, hint: bool = True) -> None:
     if unchanged or not rows:
         print(f"  = {_count(unchanged, 'host')} unchanged" if hosts else "  = nothing to change")
     for text in _obstacles(hosts):
-        print(text)
+        say(text)
     for text in _texts(document):
-        print(text, end="")
+        for line in text.splitlines():
+            say(line)
     if document["by_hand"]:
         note(f"{_count(len(document['by_hand']), 'name')} without ssh, deployed by hand")
     if rows:
         who = list(_who_notices(document))
-        print("who notices: " + (", ".join([*who, "nobody else"]) if who else "nobody"))
+        say("who notices: " + (", ".join([*who, "nobody else"]) if who else "nobody"))
     if hint and (document["files"] or any(host["visits"] for host in hosts)):
         details = "" if any("diff" in host for host in hosts) else "        details: ./invoke plan --diff"
         print(f"apply with: ./invoke deploy{details}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rustun.ops.deploy.looking import note
 from rustun.ops.deploy.order import Visit
+from rustun.printable import printable
 
 Tell = Callable[[Visit, str], None]
 
@@ -22,16 +23,16 @@ def progress(visits: Iterable[Visit]) -> Iterator[Tell]:
     from rich.console import Console  # here: without a terminal nobody needs its 80 ms
     from rich.progress import BarColumn, Progress, TextColumn
 
-    shown = [TextColumn("{task.fields[host]:<20}"), BarColumn(20), TextColumn("{task.description}")]
+    host, doing = (TextColumn(text, markup=False) for text in ("{task.fields[host]:<20}", "{task.description}"))
     lock = threading.Lock()
-    with Progress(*shown, console=Console(stderr=True), transient=True) as bars:
+    with Progress(host, BarColumn(20), doing, console=Console(stderr=True), transient=True) as bars:
         tasks = {
             id(visit): bars.add_task("waits", total=len(visit.plan.steps), host=name_of(visit)) for visit in visits
         }
 
         def tell(visit: Visit, text: str) -> None:
             with lock:
-                bars.update(tasks[id(visit)], description=text, advance=1)
+                bars.update(tasks[id(visit)], description=printable(text, len(text)), advance=1)
 
         yield tell
 

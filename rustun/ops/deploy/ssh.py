@@ -4,7 +4,8 @@ Rules of this module
   1. Whatever `ssh HOST` does at a prompt happens here: ssh_config with all it knows, agents and hardware keys, jump
      hosts, known_hosts. Nothing is asked (BatchMode), and an unknown host key is refused, not taken.
   2. A host that cannot be reached, or stops to answer, is an `Unreachable` with a reason; never another exception.
-  3. Ctrl-C does not reach the ssh processes: what happens to a host under way is decided in rollout.py.
+  3. What a host says is checked (told.py), and of what it says without end only so much is kept.
+  4. Ctrl-C does not reach the ssh processes: what happens to a host under way is decided in rollout.py.
 """
 
 from __future__ import annotations
@@ -12,26 +13,27 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import re
 import subprocess
-import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from rustun.ops.deploy.bundle import COMMAND, bundle
 from rustun.ops.deploy.records import Json
+from rustun.ops.deploy.told import ENDS, FILES, nonsense, whole
+from rustun.ops.destination import destination_words
 
 CONNECT_SECONDS: Final = 10
 SILENT_SECONDS: Final = 15  # without a sign of life from its ssh server a connection is dead
 FACTS_SECONDS: Final = 60.0  # from starting ssh to the facts: a host with a slow disk and many services
 ENDING_SECONDS: Final = 2.0  # for ssh to end when the far end has
 APPLY_SECONDS: Final = 600.0  # a release on a slow host; a step has its own limit there
-KEYS_OF_FACTS: Final = frozenset((
-    "machine", "os", "arch", "libc", "libc_version", "pythons", "systemd", "clock", "free_bytes", "has_user",
-    "releases", "current", "files", "folders", "units", "generations", "status",
-))  # fmt: skip
+MAX_ANSWER_BYTES: Final = 64 << 20  # facts of a server with 10,000 members and pre-shared keys have half of that
+SAID_SECONDS: Final = 0.5  # for them to be read; a master of ssh may hold the pipe for ever
+SAID_PIECES: Final = 16  # of ssh's last words
+SAID_BYTES: Final = 4096  # of each piece
 OPTIONS: Final = {
     "BatchMode": "yes",
     "ConnectTimeout": str(CONNECT_SECONDS),
@@ -42,7 +44,6 @@ OPTIONS: Final = {
     "LogLevel": "ERROR",
     "RequestTTY": "no",
 }
-WITH_PORT: Final = re.compile(r"(?P<host>.*\[[0-9A-Fa-f:.]+\]|[^:]*):(?P<port>[0-9]{1,5})")
 REMEDIES: Final = (  # what ssh, the shell or sudo say -> what to do
     (
         "Host key verification failed",
@@ -87,16 +88,22 @@ class Far:
 
     def facts(self, units: Iterable[str]) -> Json:
         """Return the facts of the host. Raises: Unreachable, after which nothing more can be asked."""
-        answer: Json = next(self._ask({"ask": "facts", "units": list(units)}, (), FACTS_SECONDS)).get("facts", {})
-        if not answer.keys() >= KEYS_OF_FACTS:
-            self._hang_up()
-            raise Unreachable("what it tells of itself makes no sense", "is this the right host?")
-        return answer
+        answer = next(self._ask({"ask": "facts", "units": list(units)}, (), FACTS_SECONDS)).get("facts")
+        if found := list(nonsense(answer)):
+            raise self._senseless(f"what it tells of itself makes no sense: {', '.join(found)}")
+        return cast(Json, answer)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes | None]:
         """Return the bytes of files, None for those that are not there. Raises: Unreachable."""
-        found = next(self._ask({"ask": "read", "paths": list(paths)}, (), FACTS_SECONDS))["files"]
-        return {path: None if text is None else base64.b64decode(text) for path, text in found.items()}
+        wanted = list(paths)
+        found = next(self._ask({"ask": "read", "paths": wanted}, (), FACTS_SECONDS)).get("files")
+        if not FILES(found):
+            raise self._senseless("what it tells of its files makes no sense")
+        texts = cast(dict[str, str | None], found)
+        try:
+            return {path: None if (text := texts.get(path)) is None else base64.b64decode(text) for path in wanted}
+        except ValueError:
+            raise self._senseless("what it tells of its files makes no sense") from None
 
     def apply(self, request: Json, blobs: Mapping[str, bytes], report: Callable[[Json], None]) -> Json:
         """Have steps taken, and return how that ended.
@@ -108,9 +115,13 @@ class Far:
         Raises: Unreachable: the host ends what it began by itself, and is then before or after.
         """
         sizes = [[digest, len(data)] for digest, data in blobs.items()]
+        is_step = whole(0, len(request["steps"]) - 1)
         for answer in self._ask({"ask": "apply", **request, "blobs": sizes}, blobs.values(), APPLY_SECONDS):
-            if "end" in answer:
+            end = answer.get("end")
+            if isinstance(end, str) and end in ENDS and ENDS[end](answer):
                 return answer
+            if end is not None or not is_step(answer.get("begin", answer.get("done"))):
+                raise self._senseless("what it tells of the steps makes no sense")
             report(answer)
         raise self._hang_up()
 
@@ -131,13 +142,21 @@ class Far:
             for data in blobs:
                 self._writer.write(data)
             self._writer.flush()
-            while line := self._reader.readline():
-                yield json.loads(line)
-        except (OSError, ValueError) as error:
+            while line := self._reader.readline(MAX_ANSWER_BYTES):
+                answer = json.loads(line)
+                if not isinstance(answer, dict):
+                    raise self._senseless("what it answers makes no sense")
+                yield answer
+        except (OSError, ValueError, RecursionError) as error:
             raise self._hang_up() from error
         finally:
             limit.cancel()
         raise self._hang_up()
+
+    def _senseless(self, reason: str) -> Unreachable:
+        """End the connection to a host that tells what cannot be; return why."""
+        self._hang_up()
+        return Unreachable(reason, "is this the right host, and still yours alone?")
 
 
 def connect(ssh: str, config: Path | None = None) -> Far:
@@ -165,16 +184,23 @@ class _Connection:
         self._ssh = ssh
         self._end: Unreachable | None = None
         self._too_slow = False
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
+        self._said: deque[bytes] = deque(maxlen=SAID_PIECES)
         try:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, start_new_session=True
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
             )
         except OSError as error:
-            self._said.close()
             raise Unreachable(f"ssh cannot be started: {error.strerror}", "install OpenSSH's client") from error
         self.reader = cast(BinaryIO, self._process.stdout)
         self.writer = cast(BinaryIO, self._process.stdin)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        """Keep the last of what ssh and the host's programs say beside the answers."""
+        with cast(BinaryIO, self._process.stderr) as stream:
+            while piece := stream.read1(SAID_BYTES):  # type: ignore[attr-defined]  # Popen's pipe is a BufferedReader
+                self._said.append(piece)
 
     def give_up(self) -> None:
         """Have whoever waits for an answer see the end, from another thread."""
@@ -192,9 +218,8 @@ class _Connection:
                 self._process.kill()
                 self._process.wait()
             self.reader.close()
-            self._said.seek(0)
-            self._end = _explain(self._ssh, self._said.read().decode(errors="replace"), too_slow=self._too_slow)
-            self._said.close()
+            self._listener.join(SAID_SECONDS)
+            self._end = _explain(self._ssh, b"".join(self._said).decode(errors="replace"), too_slow=self._too_slow)
         return self._end
 
 
@@ -203,10 +228,7 @@ def command_line(ssh: str, config: Path | None) -> list[str]:
     words = ["ssh", *(word for name, value in OPTIONS.items() for word in ("-o", f"{name}={value}"))]
     if config is not None:
         words += ["-F", str(config)]
-    if found := WITH_PORT.fullmatch(ssh):
-        words += ["-p", found["port"]]
-        ssh = found["host"].replace("[", "").replace("]", "")
-    return [*words, "--", ssh, COMMAND]
+    return [*words, *destination_words(ssh), COMMAND]
 
 
 def _explain(ssh: str, said: str, *, too_slow: bool) -> Unreachable:

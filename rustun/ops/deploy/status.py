@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rustun.ops.deploy.looking import FAILED, OK, Target, columns, everybody, guarded, look, show
+from rustun.ops.deploy.looking import FAILED, OK, Target, columns, everybody, guarded, look, say, show
 from rustun.ops.deploy.order import Known
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.survey import Survey, is_named
@@ -60,10 +60,10 @@ def _of_host(known: Known, identity: str) -> Json:
     active = state.get("active") or "not installed"
     return {
         "service": "off" if service is not None and not service.runs and active == "inactive" else active,
-        "version": document.get("version", ""),
+        "version": document.get("version") or "",
         "release": state.get("release", ""),
         "generation": max((entry["number"] for entry in facts["generations"]), default=0),
-        "last_error": document.get("last_error", ""),
+        "last_error": document.get("last_error") or "",
     }
 
 
@@ -71,8 +71,10 @@ def _sessions(found: Survey) -> dict[str, Json]:
     """Return what the servers say of each member; one that is online anywhere is online."""
     told: dict[str, Json] = {}
     for known in found.hosts:
+        if SERVER_UNIT not in known.wish.services:
+            continue  # of others' sessions a member's host is no witness
         for document in known.facts["status"]:
-            for one in (*document.get("sessions", ()), *document.get("offline", ())):
+            for one in (*(document.get("sessions") or ()), *(document.get("offline") or ())):
                 seen = one.get("proof_age_s", one.get("last_seen_age_s"))
                 if one["state"] == "online" or one["identity"] not in told:
                     told[one["identity"]] = {"session": one["state"], "seen_s": seen}
@@ -100,7 +102,7 @@ def _show(document: Json) -> None:
     for row in document["hosts"]:
         for text in (row["reason"], row["last_error"]):
             if text:
-                print(f"{row['name']}: {text}")
+                say(f"{row['name']}: {text}")
 
 
 def age(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 Rules of this module
   1. A host that cannot be reached is a result like others. So is one that cannot be as wished.
-  2. Hosts that have left the inventory are known from the servers, which keep a list (wish.HOSTS_FILE).
+  2. Hosts that have left the inventory are known from the servers, which keep a list (wish.HOSTS_FILE). What a member's
+     host tells concerns that host alone: it names no others to be cleared.
   3. Connections stay open: what is shown and what is done afterwards are of the same hosts.
 """
 
@@ -18,6 +19,7 @@ from typing import Final, Protocol
 from rustun.ops.deploy.order import Known, Visit, order
 from rustun.ops.deploy.records import HostWish, InputError, Json, Release
 from rustun.ops.deploy.ssh import Far, Unreachable
+from rustun.ops.deploy.told import read_hosts
 from rustun.ops.deploy.wheelhouse import Platform, platform_of
 from rustun.ops.deploy.wish import HOSTS_FILE, Roster
 from rustun.ops.units import SERVER_UNIT
@@ -98,8 +100,9 @@ def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: W
         ssh: wish for ssh, (wish, _) in wishes.items() if SERVER_UNIT in wish.services or is_named(wish.names, limit)
     }
     facts = dict(_ask_all({ssh: wish.services for ssh, wish in asked.items()}, connect, found))
+    of_servers = {ssh: told for ssh, told in facts.items() if SERVER_UNIT in asked[ssh].services}
     staying = {ssh: wish.names for ssh, (wish, _) in wishes.items()}
-    gone = {ssh: names for ssh, names in _remembered(found, facts).items() if ssh not in staying}
+    gone = {ssh: names for ssh, names in _remembered(found, of_servers).items() if ssh not in staying}
     if forget:
         gone = {ssh: names for ssh, names in gone.items() if not is_named(names, forget)}
     leaving = {ssh: HostWish(ssh, names) for ssh, names in gone.items() if is_named(names, limit)}
@@ -150,16 +153,15 @@ def _refuse_twins(facts: Mapping[str, Json]) -> None:
 
 
 def _remembered(found: Survey, facts: Mapping[str, Json]) -> dict[str, tuple[str, ...]]:
-    """Return the hosts that servers know, with the names on them."""
+    """Return the hosts that servers know, with the names on them; `facts` are those of servers."""
     hosts: dict[str, tuple[str, ...]] = {}
     for ssh, told in facts.items():
         if HOSTS_FILE not in told["files"]:
             continue
         try:
-            listed = json.loads(found.lines[ssh].read([HOSTS_FILE])[HOSTS_FILE] or b"{}")
-        except (Unreachable, ValueError):
+            hosts.update(read_hosts(json.loads(found.lines[ssh].read([HOSTS_FILE])[HOSTS_FILE] or b"{}")))
+        except (Unreachable, ValueError, RecursionError):
             continue
-        hosts.update({host: tuple(names) for host, names in listed.get("hosts", {}).items()})
     return hosts
 
 

@@ -34,6 +34,7 @@ SOURCES: Final = ("pyproject.toml", "README.md", "LICENSE")
 OLDEST_GLIBC_MINOR: Final = 17  # manylinux2014
 PIN: Final = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE)
 WANTED_BY: Final = re.compile(r"#\s+(?:via )?(\S+)$", re.MULTILINE)
+VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")  # a broken interpreter may tell anything
 PIP: Final = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input")
 
 
@@ -75,9 +76,10 @@ class Platform:
 
 def platform_of(facts: Json) -> Platform | str:
     """Return the platform that a host's facts tell, with the newest interpreter that will do; or what it lacks."""
-    fit = [one for one in facts["pythons"] if _numbers(one["version"])[:2] >= OLDEST_PYTHON]
+    known = [one for one in facts["pythons"] if VERSION.fullmatch(one["version"])]
+    fit = [one for one in known if _numbers(one["version"])[:2] >= OLDEST_PYTHON]
     if not fit:
-        newest = max((one["version"] for one in facts["pythons"]), key=_numbers, default="none")
+        newest = max((one["version"] for one in known), key=_numbers, default="none")
         needed = ".".join(map(str, OLDEST_PYTHON))
         return f"its newest Python is {newest}, rustun needs {needed}: install python{needed} or newer"
     best = max(fit, key=lambda one: _numbers(one["version"]))

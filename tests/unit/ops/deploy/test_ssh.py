@@ -11,22 +11,6 @@ import pytest
 from rustun.ops.deploy.ssh import Unreachable, command_line, connect
 
 
-@pytest.mark.parametrize(
-    ("ssh", "end"),
-    [
-        ("gw", ["--", "gw"]),
-        ("root@gw.example", ["--", "root@gw.example"]),
-        ("root@gw.example:2222", ["-p", "2222", "--", "root@gw.example"]),
-        ("root@[2001:db8::1]:2222", ["-p", "2222", "--", "root@2001:db8::1"]),
-        ("root@2001:db8::1", ["--", "root@2001:db8::1"]),
-        ("-oProxyCommand=id", ["--", "-oProxyCommand=id"]),
-    ],
-)
-def test_what_stands_in_the_inventory_reaches_ssh_whole(ssh: str, end: list[str]) -> None:
-    """A port would be part of a name, or a name an option that runs a program here."""
-    assert command_line(ssh, None)[-1 - len(end) : -1] == end
-
-
 def test_ssh_asks_nothing_and_takes_no_unknown_key() -> None:
     """A deployment would hang at a prompt, or hand keys to whoever answers."""
     words = command_line("gw", Path("my.conf"))
@@ -87,6 +71,15 @@ def test_a_host_that_hangs_is_given_up(pretender: Path) -> None:
     far.give_up()
     with pytest.raises(Unreachable, match="no answer in time"):
         far.facts([])
+
+
+def test_what_a_host_says_beside_its_answers_has_an_end(pretender: Path) -> None:
+    """A host that never stops to complain would fill the control station's disk or memory."""
+    flood = "head -c 3000000 /dev/zero | tr '\\0' 'x'"
+    pretender.write_text(f"#!/bin/sh\n({flood}; printf '\\nlast words') >&2; exit 1\n")
+    with pytest.raises(Unreachable) as caught:
+        connect("gw").facts([])
+    assert caught.value.reason == "last words"
 
 
 def test_without_ssh_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

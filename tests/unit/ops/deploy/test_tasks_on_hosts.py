@@ -269,6 +269,30 @@ def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[4][:4] == ["beijing", "by-hand", "by", "hand"]
 
 
+def test_what_a_host_tells_steers_no_terminal(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever has a member's host could write over what the operator reads about the others."""
+    host = fleet.host("bj-a")
+    pid = host.active["rustun-client@bj-a.service"]
+    told = {"pid": pid, "version": "0.1.0\x1b[2J", "last_error": "\x1b[1Aall is well"}
+    Path(host.at("/run/rustun/rustun-client@bj-a.service.sock")).write_text(json.dumps(told))
+    Path(host.at("/etc/rustun/client-bj-a.toml")).write_text("\x1b]0;title\x07\n")
+    assert status.run(target(fleet), as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert look_at(fleet, diff=True) == 0
+    shown += capsys.readouterr().out
+    assert "\\x1b[1Aall is well" in shown
+    assert "-\\x1b]0;title" in shown
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_of_others_sessions_a_member_is_no_witness(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever has a member's host could make a member that is away look as if it were there."""
+    told = {"pid": 1, "sessions": [{"identity": "bj-b", "state": "online", "proof_age_s": 1.0}]}
+    Path(fleet.host("bj-a").at("/run/rustun/another.sock")).write_text(json.dumps(told))
+    assert status.run(target(fleet), as_json=True) == 0
+    assert {host["name"]: host["session"] for host in json.loads(capsys.readouterr().out)["hosts"]}["bj-b"] == ""
+
+
 def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """A slip in a pattern would look like a fleet that needs nothing."""
     assert look_at(fleet, limit="sh-*") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def test_the_newest_python_that_will_do() -> None:
     platform = platform_of(facts("3.9.2", "3.12.10", "3.11.4"))
     assert isinstance(platform, Platform)
     assert (platform.python, platform.short_python) == ("/usr/bin/python3.12.10", "3.12")
+    assert platform_of(facts("Warning: deprecated\n3.13.0", "3.12.1")) == replace(
+        platform, python="/usr/bin/python3.12.1", python_version="3.12.1"
+    )
     assert platform_of(facts("3.9.2")) == ("its newest Python is 3.9.2, rustun needs 3.11: install python3.11 or newer")
 
 
