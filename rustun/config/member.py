@@ -97,6 +97,7 @@ class MemberReader:
         self._cutter = cutter
         self._findings = findings
         self._folder = folder
+        self._judged: set[str] = set()  # folders of pre-shared keys
         self._unknown: dict[str, tuple[Span, int]] = {}  # key -> first entry that has it, how many have
         self._span = Span(0, 0, 0)
         self._values: dict[str, object] = {}
@@ -246,7 +247,7 @@ class MemberReader:
         if not isinstance(name, str) or not name:
             return None
         try:
-            return read_psk(self._folder / name)
+            return read_psk(self._folder / name, self._judged)
         except Complaint as complaint:
             self._report("psk_file", f"psk_file: {complaint.reason}", complaint.remedy)
             return None

@@ -160,6 +160,7 @@ class Inventory:
         listen: what every relay binds; empty: each all local addresses, on the port of its endpoint.
         cipher: of records: auto, aes256 or chacha20.
         minimum_tier: what the relays serve at least: key, shared or legacy.
+        psk: what [fleet] says of pre-shared keys; who has one, `has_psk` tells.
         server_key: number of each relay's key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
         recorded: the addresses that its lock file records.
@@ -173,6 +174,7 @@ class Inventory:
     listen: tuple[Endpoint, ...]
     cipher: str
     minimum_tier: Tier
+    psk: bool
     server_key: tuple[int, ...]
     clusters: tuple[Cluster, ...]
     recorded: Recorded = field(default=Recorded(), compare=False)

@@ -77,6 +77,7 @@ def load_inventory(path: Path, recorded: Recorded | None = None, today: dt.date 
         listen=fleet.listen,
         cipher=fleet.cipher,
         minimum_tier=fleet.minimum_tier,
+        psk=bool(fleet.psk),
         server_key=fleet.server_key,
         clusters=clusters,
         recorded=recorded,

@@ -7,8 +7,8 @@
 
 Rules of this module
   1. Names are the same in build/FLEET/units/ and in /etc/systemd/system/; a host gets those that are its own.
-  2. A unit depends on the fleet's minimum_tier and on what servers bind, so that no member's change touches the unit
-     of all others.
+  2. A unit depends on minimum_tier and psk of [fleet] and on what servers bind, so that no member's change touches the
+     unit of all others.
   3. A client's keys come to it as credentials (systemd.exec(5), LoadCredential=) under the names that their files have.
   4. The name of a file may hold % and ~, that of a unit may not: an instance has : and @ there.
 """
@@ -18,7 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from rustun.ops.filenames import FIRST_SERVER, SHARED_KEY, client_file, member_key_file, server_file
+from rustun.ops.filenames import (
+    FIRST_SERVER,
+    PSKS,
+    SECRETS,
+    SHARED_KEY,
+    client_file,
+    member_key_file,
+    psk_file,
+    server_file,
+)
 from rustun.ops.fleet import Inventory, Member, Server
 from rustun.ops.keyring import Keyring
 from rustun.ops.templating import render
@@ -71,8 +80,8 @@ def _server_units(fleet: Inventory) -> Iterator[tuple[str, str]]:
 
 
 def _client_units(fleet: Inventory) -> Iterator[tuple[str, str]]:
-    usual = "secrets/members/%i.key" if fleet.minimum_tier is Tier.KEY else SHARED_KEY
-    yield CLIENT_UNIT, render(CLIENT_UNIT, fleet=fleet, program=PROGRAM, folder=CONFIG, credential=_credential(usual))
+    usual = map(_credential, _usual_keys(fleet, f"{SECRETS}/members/%i.key", f"{PSKS}/%i.psk"))
+    yield CLIENT_UNIT, render(CLIENT_UNIT, fleet=fleet, program=PROGRAM, folder=CONFIG, credentials=usual)
 
 
 def _server_drop_ins(fleet: Inventory, server: Server) -> Iterator[tuple[str, str]]:
@@ -86,13 +95,20 @@ def _client_drop_ins(keyring: Keyring, member: Member) -> Iterator[tuple[str, st
     keys = keys_of(keyring, member)
     file = client_file(identity)
     named_as_unit = file == f"client-{instance(identity)}.toml"
-    usual = member_key_file(identity, 1) if fleet.minimum_tier is Tier.KEY else SHARED_KEY
+    usual = _usual_keys(fleet, member_key_file(identity, 1), psk_file(identity))
     if not named_as_unit:
         settings["ExecStart"] = [f"{PROGRAM} connect --config {_literal(f'{CONFIG}/{file}')} --retry-refused"]
-    if keys != (usual,) or not named_as_unit:
+    if keys != usual or not named_as_unit:
         settings["LoadCredential"] = [_credential(_literal(key)) for key in keys]
     if settings:
         yield f"{client_unit(identity)}.d/rustun.conf", _drop_in(fleet, settings)
+
+
+def _usual_keys(fleet: Inventory, key: str, psk: str) -> tuple[str, ...]:
+    """Return which keys a client has that is like most of the fleet."""
+    if fleet.minimum_tier is not Tier.KEY:
+        return (SHARED_KEY,)
+    return (key, psk) if fleet.psk else (key,)
 
 
 def keys_of(keyring: Keyring, member: Member) -> tuple[str, ...]:

@@ -103,6 +103,19 @@ def test_on_the_shared_tier_the_shared_key_is_the_usual_one(tmp_path: Path) -> N
     assert "rustun-client@turning.service.d/rustun.conf" not in units(keyring)
 
 
+def test_where_all_have_a_pre_shared_key_it_is_usual(tmp_path: Path) -> None:
+    """A large fleet has a drop-in for every member, or who has none does not start for want of it."""
+    text = KEYED.replace('minimum_tier = "key"', "psk = true")
+    text = text.replace("member.turning]\nkey = [1, 2]", "member.bare]\npsk = false")
+    keyring = made(tmp_path, text)
+    keys = "/etc/rustun/secrets"
+    client = units(keyring)["rustun-client@.service"]
+    assert settings(client, "LoadCredential") == [f"%i.key:{keys}/members/%i.key", f"%i.psk:{keys}/psks/%i.psk"]
+    assert "rustun-client@plain.service.d/rustun.conf" not in units(keyring)
+    bare = units(keyring)["rustun-client@bare.service.d/rustun.conf"]
+    assert settings(bare, "LoadCredential") == ["", f"bare.key:{keys}/members/bare.key"]
+
+
 @pytest.mark.parametrize(("port", "right"), [(9000, ""), (1024, ""), (1023, "CAP_NET_BIND_SERVICE")])
 def test_a_low_port_is_the_only_right_of_a_server(tmp_path: Path, port: int, right: str) -> None:
     """A server on port 443 does not start, or every server has a right that it does not need."""
