@@ -13,6 +13,7 @@ from rustun.ops.deploy.wish import HOSTS_FILE
 
 VERBS = ("folder", "disable", "enable", "reload", "restart", "record")  # where no file changes
 MAX_FILES_NAMED = 2  # in a line; of more only how many
+DIGEST_CHARACTERS = 8  # of a release's name, for people
 WHAT_CHARACTERS = 27  # of what changes, so that a line has room for who notices in 100 columns
 
 
@@ -114,7 +115,7 @@ def what_changes(steps: list[Json]) -> str:
     """Return in a few words what steps change on a host."""
     puts = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "put" and step["path"] != HOSTS_FILE]
     removed = [step["path"].rpartition("/")[2] for step in steps if step["do"] == "remove"]
-    parts = [f"release {step['release']}" for step in steps if step["do"] == "switch"]
+    parts = [f"release {step['release'][:DIGEST_CHARACTERS]}" for step in steps if step["do"] == "switch"]
     if puts and removed:
         parts += [_count(len(puts), "file"), f"{len(removed)} removed"]
     else:
