@@ -4,7 +4,7 @@
     ./invoke --help gen-config   one of them, with examples
 
 Exit codes: 0 ok, 2 bad input or nothing run, 3 `--check` found something that is not current, 4 the environment lacks
-something, 5 an expectation failed (1 is invoke's own). Nothing heavy is imported before it is needed.
+something, 5 an expectation failed, 130 interrupted (1 is invoke's own). Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
 import rustun.ops.tasks.hosts
 import rustun.ops.tasks.project
+from rustun.ops.tasks.arguments import stoppable
 
 gc.set_threshold(50_000, 20, 100)  # a task ends soon, and a large fleet's records live as long: less looking for cycles
 
@@ -31,4 +32,5 @@ for module in (
 ):
     for found in vars(module).values():
         if isinstance(found, Task):
+            found.body = stoppable(found.body)
             namespace.add_task(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -23,13 +25,30 @@ def replace_file(path: Path, data: bytes) -> None:
 
     Raises: OSError as open(2), write(2), fsync(2) and rename(2) say.
     """
+    with _draft(path, data) as draft:
+        os.replace(draft, path)
+    sync_folder(path.parent)
+
+
+def add_file(path: Path, data: bytes) -> None:
+    """Put a new file in place, whole or not at all.
+
+    Raises: FileExistsError: there is one; it stays. OSError as open(2), write(2), fsync(2) and link(2) say.
+    """
+    with _draft(path, data) as draft:
+        os.link(draft, path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _draft(path: Path, data: bytes) -> Iterator[Path]:
+    """Have data on the disk under another name in the same folder, and see to it that this name goes."""
     draft = path.with_name(f".{path.name}.new")
     try:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(draft, path)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(path.parent)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,11 +25,13 @@ from typing import Any, Final
 from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
+from rustun.durable import add_file
 from rustun.errors import ConfigError, HostError, RustunError
 from rustun.ops.filenames import SHARED_KEY, psk_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
 from rustun.ops.templating import render_routes, toml_value
+from rustun.ops.uninterrupted import uninterrupted
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
@@ -264,8 +265,8 @@ def _write(source: Source, out: Path, folder: Path) -> None:
             raise ImportRefused(f"the inventory would not generate the same: {found[0]}", "nothing was written")
     _write_keys(source, folder)
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with uninterrupted():
+            add_file(out, text.encode())
     except OSError as error:
-        raise HostError(f"{out}: cannot be written: {error.strerror}", "check the path and the owner") from error
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        remedy = "check the path, the owner and the room on the disk"
+        raise HostError(f"{out}: cannot be written: {error.strerror}", remedy) from error

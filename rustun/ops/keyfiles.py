@@ -3,7 +3,8 @@
 Rules of this module
   1. A file that is there stays as it is, whatever it holds. Only its absence leads to a new key.
   2. New files appear whole and with mode 0600 or not at all: they are written under other names, go to the disk
-     together, and are linked into place; linking fails where somebody else was faster.
+     together, and are linked into place; linking fails where somebody else was faster. ctrl-C waits until the last one
+     is in place: all of them are there, or none.
   3. Folders of keys have mode 0700, whatever the umask.
   4. The keys of build/NAME are in secrets/NAME beside build/, and build/NAME/secrets leads there: who deletes what can
      be generated again loses no key. A real folder build/NAME/secrets, and one of any other place, is used as it is.
@@ -21,6 +22,7 @@ from typing import Final
 from rustun.config.keys import Secret
 from rustun.errors import HostError
 from rustun.ops.filenames import SECRETS, STAGING, member_key_file, psk_file
+from rustun.ops.uninterrupted import uninterrupted
 
 BUILD: Final = "build"  # what is generated: it can be deleted
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
@@ -73,15 +75,20 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
         for name, draft in drafts.items():
             write_key(draft, texts[name])
         os.sync()  # once: a call for each of 10,000 files takes minutes on some disks
-        for name, draft in drafts.items():
-            path = folder / name
-            _make_folder(path.parent)
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                raise HostError(f"{path}: somebody else made it meanwhile", "run it again") from None
+        with uninterrupted():
+            for name, draft in drafts.items():
+                _link(draft, folder / name)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with uninterrupted():
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _link(draft: Path, path: Path) -> None:
+    _make_folder(path.parent)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise HostError(f"{path}: somebody else made it meanwhile", "run it again") from None
 
 
 def keep_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> None:

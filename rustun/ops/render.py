@@ -174,7 +174,8 @@ def _replace_files(plan: RenderPlan) -> None:
                 (plan.folder / file.name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(staging / file.name, plan.folder / file.name)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with uninterrupted():
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _read_back(staging: Path, plan: RenderPlan) -> None:

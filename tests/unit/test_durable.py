@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rustun.durable import replace_file, sync_folder
+from rustun.durable import add_file, replace_file, sync_folder
 
 
 def test_the_folder_itself_is_synced_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +38,11 @@ def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         replace_file(tmp_path / "keys.age", b"new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"keys.age": b"old"}
+
+
+def test_a_new_file_is_whole_and_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    """If this fails, two that make the same file at once lose one of them, or leave drafts."""
+    add_file(tmp_path / "acme.toml", b"mine")
+    with pytest.raises(FileExistsError):
+        add_file(tmp_path / "acme.toml", b"yours")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"acme.toml": b"mine"}

@@ -95,15 +95,15 @@ def rename_member(files: InventoryFiles, identity: str, name: str) -> InventoryF
     file, path = find_member(files, identity)
     if found := _find(files, name):
         raise EditError(f"member {quoted(name)} is there already, in {found[0]}", "choose another identity")
-    files = files.changed(file, [Rename(path, name)])
-    for one in files.tables():
-        if changes := [Put(place, name) for place in _references(files.values(one), identity)]:
-            files = files.changed(one, changes)
-    lock = lock_file(files.path)
+    lock = lock_file(files.path)  # first: who is cut off behind it can do the same again
     for cluster, given in files.values(lock).get("given", {}).items() if lock in files.before else ():
         if identity in given:
             addresses = Put(("given", cluster, name), given[identity])
             files = files.changed(lock, [Drop(("given", cluster, identity)), addresses])
+    files = files.changed(file, [Rename(path, name)])
+    for one in files.tables():
+        if changes := [Put(place, name) for place in _references(files.values(one), identity)]:
+            files = files.changed(one, changes)
     return files
 
 

@@ -21,6 +21,7 @@ from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_fi
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import keep_member_keys
 from rustun.ops.render import RenderPlan, plan_render
+from rustun.ops.uninterrupted import uninterrupted
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -156,9 +157,10 @@ def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: 
             print(f"{name}: nothing was written", file=sys.stderr)
             return BAD_INPUT
         if written:
-            if renamed:  # before anybody knows the new name: without them new ones would be made
-                keep_member_keys(folder, *renamed, kept)
-            write_files(wished)
+            with uninterrupted():
+                if renamed:  # before anybody knows the new name: without them new ones would be made
+                    keep_member_keys(folder, *renamed, kept)
+                write_files(wished)
     if order.as_json:
         print(json.dumps(_facts(wished, plan, written=written), indent=2))
     elif not wished.after:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from invoke import Exit
 
@@ -14,6 +16,7 @@ DEMO: Final = str(ROOT / "inventory" / "demo.toml")
 INVENTORY: Final = os.environ.get("RUSTUN_INVENTORY", DEMO)
 INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN_INVENTORY, else inventory/demo.toml)"
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
+INTERRUPTED: Final = 130
 
 SSH_HELP: Final = "ssh_config to use instead of your own"
 
@@ -22,6 +25,21 @@ def end(code: int) -> None:
     """End the task with an exit code; 0 just returns."""
     if code:
         raise Exit(code=code)
+
+
+def stoppable(body: Callable[..., None]) -> Callable[..., None]:
+    """Return the body of a task that ctrl-C ends with a word and 130, as a shell says of it."""
+
+    @functools.wraps(body)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            body(*arguments, **options)
+        except KeyboardInterrupt:
+            name = body.__name__.replace("_", "-")
+            message = f"\n{name}: interrupted; each file is as it was, or as it should be; run it again to go on"
+            raise Exit(message, code=INTERRUPTED) from None
+
+    return run
 
 
 def number(option: str, text: str, low: float, high: float) -> float:

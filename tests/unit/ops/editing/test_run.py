@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from rustun.config.keys import new_private_key, new_psk, public_key_of
-from rustun.ops import placing
 from rustun.ops.editing import files as editing_files
 from rustun.ops.editing import run
 from rustun.ops.editing.run import Order
@@ -230,13 +229,13 @@ def test_a_change_made_in_an_editor_meanwhile_is_not_written_over(
     order: Order, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who saves the file by hand between our reading and writing would lose the change."""
-    write = placing.write_draft
+    write = editing_files._write_draft
 
-    def save_first(file: Path, data: bytes) -> None:
+    def save_first(file: Path, draft: Path, text: str) -> None:
         order.inventory.write_text(FLEET + "# mine\n")
-        write(file, data)
+        write(file, draft, text)
 
-    monkeypatch.setattr(editing_files, "write_draft", save_first)
+    monkeypatch.setattr(editing_files, "_write_draft", save_first)
     assert run.remove_member(order, "bob", yes=True) == run.BAD_INPUT
     assert "somebody else changed it meanwhile" in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET + "# mine\n"
