@@ -10,6 +10,7 @@ Rules of this module
   2. A unit depends on minimum_tier and psk of [fleet] and on what servers bind, so that no member's change touches the
      unit of all others.
   3. A client's keys come to it as credentials (systemd.exec(5), LoadCredential=) under the names that their files have.
+     Their order in a drop-in does not tell which is in use: to exchange the two needs no restart, the client has both.
   4. The name of a file may hold % and ~, that of a unit may not: an instance has : and @ there.
 """
 
@@ -99,7 +100,7 @@ def _client_drop_ins(keyring: Keyring, member: Member) -> Iterator[tuple[str, st
     if not named_as_unit:
         settings["ExecStart"] = [f"{PROGRAM} connect --config {_literal(f'{CONFIG}/{file}')} --retry-refused"]
     if keys != usual or not named_as_unit:
-        settings["LoadCredential"] = [_credential(_literal(key)) for key in keys]
+        settings["LoadCredential"] = [_credential(_literal(key)) for key in sorted(keys)]
     if settings:
         yield f"{client_unit(identity)}.d/rustun.conf", _drop_in(fleet, settings)
 

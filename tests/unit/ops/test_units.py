@@ -95,6 +95,14 @@ def test_each_client_is_given_its_own_keys(keyring: Keyring) -> None:
     }
 
 
+def test_an_exchange_of_two_keys_that_a_client_has_leaves_its_unit_alone(tmp_path: Path) -> None:
+    """The middle step of a rotation would restart every client of the fleet."""
+    prepared, switched = (made(tmp_path, KEYED.replace("key = [1, 2]", f"key = {keys}")) for keys in ("[1, 2]", "[2, 1]"))
+    assert prepared.member_files["turning"] == tuple(reversed(switched.member_files["turning"]))
+    name = "rustun-client@turning.service.d/rustun.conf"
+    assert units(prepared)[name] == units(switched)[name]
+
+
 def test_on_the_shared_tier_the_shared_key_is_the_usual_one(tmp_path: Path) -> None:
     """A small fleet with one shared key has a drop-in for every member."""
     keyring = made(tmp_path, KEYED.replace('"key"', '"shared"').replace("key = [1, 2]", 'tier = "shared"'))
