@@ -152,14 +152,15 @@ def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True)
 
 
-def attempts(folder: Path, command: str) -> Iterator[dict[str, Any]]:
+def attempts(folder: Path, task: str) -> Iterator[dict[str, Any]]:
     """Yield the files before, a whole run, what each ctrl-C left, and each picture with what came of it."""
+    command = TASKS[task]
     world, here, pictures = folder / WORLD, folder / "try", folder / "pictures"
     yield {"files": files(world)}
     copy(world, here)
     pictures.mkdir()
     whole = attempt(folder, command, Steps(picture=lambda step: copy(here, pictures / str(step))))
-    yield {"run": "whole", **whole}
+    yield {"run": "whole", "task": task, **whole}
     left = [files(world), *(files(pictures / str(step)) for step in range(1, whole["steps"] + 1)), whole["files"]]
     for step in range(1, whole["steps"] + 1):
         if left[step - 1] != left[step] or left[step] != left[step + 1]:
@@ -181,7 +182,7 @@ def main() -> None:
     os.chdir(folder / "try")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         run(TASKS[task])  # imports what is needed
-    for found in attempts(folder, TASKS[task]):
+    for found in attempts(folder, task):
         print(json.dumps(found))
 
 
