@@ -7,6 +7,7 @@ from typing import Final
 
 from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE
 from rustun.ops.deploy.records import HostWish, Json, Release
+from rustun.ops.filenames import SECRETS, SHARED_KEY
 
 SPARE_BYTES: Final = 16 << 20  # beyond what is counted: names, compiled modules, the host's own needs
 CONFIG_BYTES: Final = 1 << 20  # room for a few files
@@ -30,6 +31,14 @@ def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
     for path in wish.needs:
         if path not in facts["files"]:
             yield f"{path} is not there: whoever brought the public key puts the private one there"
+    for path, file in sorted(wish.files.items()):
+        if _is_private_key(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:
+            yield f"{path} is another key than the one here: ./invoke secrets-open, or the next number for a new one"
+
+
+def _is_private_key(path: str) -> bool:
+    """Return whether a file holds a key that is made once; the next one has another name."""
+    return path.startswith(f"{CONFIG}/{SECRETS}/") and path.endswith(".key") and path != f"{CONFIG}/{SHARED_KEY}"
 
 
 def drift_notes(facts: Json, wish: HostWish, last: Json | None) -> Iterator[str]:
