@@ -29,7 +29,7 @@ from rustun.ops.fleet import Inventory, Member, Server
 from rustun.printable import quoted
 
 ROUTES_FILE: Final = "routes.json"
-BACK: Final = f"put {SECRETS}/ back from its backup"
+BACK: Final = f"put {SECRETS}/ back from its backup (./invoke secrets-open, where it was sealed)"
 
 
 class Traces:
