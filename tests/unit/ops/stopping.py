@@ -7,8 +7,8 @@ Rules of this module
      the command line as `./invoke` does, and sends SIGINT to itself before its n-th call that changes something on the
      disk. Such calls are seen by a profile function; the code is as it is. But nothing is synced: no power is cut here.
   2. What SIGKILL leaves is what is there when it comes, since buffers of a process end with it. So one run takes a
-     picture before each step; each that differs is a folder in which the task runs again. SIGINT comes where a picture
-     differs from the one before or behind it: all other steps are elsewhere, in a folder for drafts.
+     picture before each step; in each behind which something comes into its place the task runs again. SIGINT comes
+     where a picture differs from the one before or behind it: all other steps are elsewhere, in a folder for drafts.
   3. A line of JSON for each run: the step, exit code, what was said, and every file with what it holds; keys, which are
      random, only by their being some.
 """
@@ -23,7 +23,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -63,6 +63,11 @@ def files(folder: Path) -> dict[str, str]:
         for path in (Path(place, name) for name in (*names, *links)):
             found[str(path.relative_to(folder))] = held_by(path)
     return found
+
+
+def visible(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that anybody looks at: a draft of a process that was killed is overwritten by the next."""
+    return {name: held for name, held in found.items() if not any(part.startswith(".") for part in Path(name).parts)}
 
 
 def held_by(path: Path) -> str:
@@ -166,7 +171,7 @@ def attempts(folder: Path, task: str) -> Iterator[dict[str, Any]]:
         if left[step - 1] != left[step] or left[step] != left[step + 1]:
             copy(world, here)
             yield {"run": "interrupted", "step": step, **attempt(folder, command, Steps(interrupt_at=step))}
-        if left[step] != left[step - 1]:
+        if visible(left[step]) != visible(left[step + 1]):
             copy(pictures / str(step), here)
             kept = keys(here)
             yield {"run": "again", "step": step, "left": left[step], "kept": kept, **attempt(folder, command, Steps())}

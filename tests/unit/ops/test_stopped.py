@@ -14,7 +14,7 @@ import pytest
 
 from rustun.config.keys import new_private_key, public_key_of
 from rustun.ops import generate, sealing
-from tests.unit.ops.stopping import TASKS, WORLD
+from tests.unit.ops.stopping import TASKS, WORLD, visible
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 LIMIT_S: Final = 120  # only reached where something hangs
@@ -104,11 +104,6 @@ def tries(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     """Return the names of files that differ."""
     return {name for name in {**before, **after} if before.get(name) != after.get(name)}
-
-
-def visible(found: dict[str, str]) -> dict[str, str]:
-    """Return the files that anybody looks at: a draft of a process that was killed is overwritten by the next."""
-    return {name: held for name, held in found.items() if not any(part.startswith(".") for part in Path(name).parts)}
 
 
 def test_a_stopped_task_leaves_everything_as_it_was_or_as_it_should_be(tries: list[dict[str, Any]]) -> None:
