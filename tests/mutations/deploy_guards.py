@@ -81,4 +81,18 @@ DEPLOY_GUARDS: Final = (
         "if False:",
         f"{TASKS}::test_nobody_to_ask_changes_nothing",
     ),
+    Guard(
+        "a key is on a host before a watched routes.json names it",
+        "ops/deploy/steps.py",
+        "key=lambda put: (f\"/{SECRETS}/\" not in put[0], put[0])",
+        "key=lambda put: put[0]",
+        "tests/unit/ops/deploy/test_steps.py::test_the_steps_of_each_behaviour[new-psk]",
+    ),
+    Guard(
+        "a pre-shared key that is in use is not made anew",
+        "ops/keyring.py",
+        "problem = traces.of_psk(name, psks[name])",
+        "problem = None",
+        "tests/unit/ops/test_lost_keys.py::test_a_pre_shared_key_is_missed_by_either_side",
+    ),
 )
