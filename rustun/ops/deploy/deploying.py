@@ -108,7 +108,8 @@ def _carry_out(
     if not _confirmed(what, found, manner):
         note(f"{what}: nothing was done")
         return NOT_DONE
-    before()
+    if _begins(found):
+        before()
     started = time.monotonic()
     with progress(found.visits) as tell:
         rollout = Rollout(found, target.connect, target.wheels().content, tell, manner.max_failures)
@@ -116,6 +117,12 @@ def _carry_out(
     report = _report(what, outcomes, found, time.monotonic() - started)
     show(report, manner.as_json, _show_report)
     return OK if report["all_as_wished"] else FAILED
+
+
+def _begins(found: Survey) -> bool:
+    """Return whether a host will be touched: not where the first server, or nobody, can be as wished."""
+    first = found.groups[0]
+    return not all(visit.plan.problems for visit in (first if first[0].is_server else found.visits))
 
 
 def _confirmed(what: str, found: Survey, manner: Manner) -> bool:

@@ -146,7 +146,7 @@ def _who_notices(document: Json) -> Iterator[str]:
         elif "route" in change["effect"]:
             yield f"{change['cluster']} ({change['effect'].rpartition('; ')[2]})"
     for host in document["hosts"]:
-        told = [text for visit in host["visits"] for text in visit["notices"]]
+        told = [text for visit in host["visits"] if not visit["problems"] for text in visit["notices"]]
         if any("restarts" in text for text in told):
             yield f"{', '.join(host['names'])} (restarts)"
         elif any(" starts" in text for text in told):

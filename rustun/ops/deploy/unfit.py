@@ -33,7 +33,7 @@ def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
             yield f"{path} is not there: whoever brought the public key puts the private one there"
     for path, file in sorted(wish.files.items()):
         if _is_private_key(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:
-            yield f"{path} is another key than the one here: ./invoke secrets-open, or the next number for a new one"
+            yield f"{path} is another key than here (./invoke secrets-open)"
 
 
 def _is_private_key(path: str) -> bool:

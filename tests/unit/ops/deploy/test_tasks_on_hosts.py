@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -246,6 +247,22 @@ def test_a_host_that_never_comes_back_is_forgotten_by_word_only(
     aim = target(fleet)
     assert deploying.deploy(replace(aim, forget="bj-a"), YES) == 5  # that one is in the inventory
     assert deploying.deploy(replace(aim, forget="bj-b"), YES) == 0
+    assert look_at(fleet, check=True) == 0
+
+
+def test_keys_that_were_lost_here_are_not_exchanged_everywhere(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a fresh clone a deployment would make new keys for all, and those that are in use could not come back."""
+    before = {name: dict(host.files()) for name, host in fleet.hosts.items()}
+    shutil.move(fleet.folder / "build", fleet.folder / "elsewhere")
+    assert deploying.deploy(target(fleet), YES) == 5
+    shown = text(capsys)
+    assert "server: /etc/rustun/secrets/server.key is another key than here (./invoke secrets-open)\n" in shown
+    assert "who notices: nobody\n" in shown
+    assert {name: dict(host.files()) for name, host in fleet.hosts.items()} == before
+    assert not (fleet.folder / "build").exists()
+    shutil.move(fleet.folder / "elsewhere", fleet.folder / "build")
     assert look_at(fleet, check=True) == 0
 
 
