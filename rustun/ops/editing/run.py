@@ -37,12 +37,14 @@ class Order:
     Attributes:
         inventory: a file or a folder.
         build: folder in which each fleet has its folder of generated files.
+        out: folder of this one's; None for the usual one.
         dry: write nothing.
         as_json: print facts as JSON.
     """
 
     inventory: Path
     build: Path
+    out: Path | None = None
     dry: bool = False
     as_json: bool = False
 
@@ -146,7 +148,7 @@ def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: 
         read_back(present)  # an inventory that is broken already is mended by hand first
         wished = edit(present)
         inventory = read_back(wished)
-        folder = order.build / inventory.name
+        folder = order.out or order.build / inventory.name
         plan = plan_render(inventory, folder)
         kept = _keys_of(inventory, renamed[1]) if renamed else ()
         if not order.as_json:

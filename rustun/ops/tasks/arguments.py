@@ -18,6 +18,7 @@ INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
 INTERRUPTED: Final = 130
 
+OUT_HELP: Final = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 SSH_HELP: Final = "ssh_config to use instead of your own"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from invoke import Context, task
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, SSH_HELP, end
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, OUT_HELP, ROOT, SSH_HELP, end
 
 if TYPE_CHECKING:
     from rustun.ops.editing.run import Order
@@ -24,6 +24,7 @@ SET_HELP: Final = "KEY=VALUE, as often as needed; lists with commas: ciders=192.
         "identity": "its name for the protocol, unique in the fleet",
         "set": SET_HELP,
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
@@ -34,6 +35,7 @@ def add_member(
     identity: str,
     set: list[str] | None = None,
     inventory: str = INVENTORY,
+    out: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -45,7 +47,7 @@ def add_member(
     """
     from rustun.ops.editing import run
 
-    end(run.add_member(_order(inventory, dry_run, json), cluster, identity, set or []))
+    end(run.add_member(_order(inventory, out, dry_run, json), cluster, identity, set or []))
 
 
 @task(
@@ -55,6 +57,7 @@ def add_member(
         "name": "of the cluster",
         "set": SET_HELP,
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
@@ -64,6 +67,7 @@ def add_cluster(
     name: str,
     set: list[str] | None = None,
     inventory: str = INVENTORY,
+    out: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -74,7 +78,7 @@ def add_cluster(
     """
     from rustun.ops.editing import run
 
-    end(run.add_cluster(_order(inventory, dry_run, json), name, set or []))
+    end(run.add_cluster(_order(inventory, out, dry_run, json), name, set or []))
 
 
 @task(
@@ -87,6 +91,7 @@ def add_cluster(
         "remove": "KEY=VALUE: less of a list",
         "unset": "KEY to take out, so that its default counts",
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
@@ -99,6 +104,7 @@ def edit_member(
     remove: list[str] | None = None,
     unset: list[str] | None = None,
     inventory: str = INVENTORY,
+    out: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -110,7 +116,7 @@ def edit_member(
     """
     from rustun.ops.editing import run
 
-    order = _order(inventory, dry_run, json)
+    order = _order(inventory, out, dry_run, json)
     end(run.edit_member(order, identity, set or [], add or [], remove or [], unset or []))
 
 
@@ -120,6 +126,7 @@ def edit_member(
         "identity": "of the member",
         "yes": "do not ask",
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
@@ -129,6 +136,7 @@ def remove_member(
     identity: str,
     yes: bool = False,
     inventory: str = INVENTORY,
+    out: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -140,7 +148,7 @@ def remove_member(
     """
     from rustun.ops.editing import run
 
-    end(run.remove_member(_order(inventory, dry_run, json), identity, yes=yes))
+    end(run.remove_member(_order(inventory, out, dry_run, json), identity, yes=yes))
 
 
 @task(
@@ -149,12 +157,19 @@ def remove_member(
         "identity": "as it is",
         "name": "as it will be",
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
 )
 def rename_member(
-    _context: Context, identity: str, name: str, inventory: str = INVENTORY, dry_run: bool = False, json: bool = False
+    _context: Context,
+    identity: str,
+    name: str,
+    inventory: str = INVENTORY,
+    out: str = "",
+    dry_run: bool = False,
+    json: bool = False,
 ) -> None:
     """Give a member another identity; its addresses and keys stay.
 
@@ -163,15 +178,26 @@ def rename_member(
     """
     from rustun.ops.editing import run
 
-    end(run.rename_member(_order(inventory, dry_run, json), identity, name))
+    end(run.rename_member(_order(inventory, out, dry_run, json), identity, name))
 
 
 @task(
     positional=["identity"],
-    help={"identity": "of the member", "inventory": INVENTORY_HELP, "dry_run": DRY_HELP, "json": JSON_HELP},
+    help={
+        "identity": "of the member",
+        "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
+        "dry_run": DRY_HELP,
+        "json": JSON_HELP,
+    },
 )
 def disable_member(
-    _context: Context, identity: str, inventory: str = INVENTORY, dry_run: bool = False, json: bool = False
+    _context: Context,
+    identity: str,
+    inventory: str = INVENTORY,
+    out: str = "",
+    dry_run: bool = False,
+    json: bool = False,
 ) -> None:
     """Switch a member off: it stays in the inventory, with its address and keys, and may not come in.
 
@@ -180,15 +206,26 @@ def disable_member(
     """
     from rustun.ops.editing import run
 
-    end(run.enable_member(_order(inventory, dry_run, json), identity, enabled=False))
+    end(run.enable_member(_order(inventory, out, dry_run, json), identity, enabled=False))
 
 
 @task(
     positional=["identity"],
-    help={"identity": "of the member", "inventory": INVENTORY_HELP, "dry_run": DRY_HELP, "json": JSON_HELP},
+    help={
+        "identity": "of the member",
+        "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
+        "dry_run": DRY_HELP,
+        "json": JSON_HELP,
+    },
 )
 def enable_member(
-    _context: Context, identity: str, inventory: str = INVENTORY, dry_run: bool = False, json: bool = False
+    _context: Context,
+    identity: str,
+    inventory: str = INVENTORY,
+    out: str = "",
+    dry_run: bool = False,
+    json: bool = False,
 ) -> None:
     """Switch a member on again.
 
@@ -197,7 +234,7 @@ def enable_member(
     """
     from rustun.ops.editing import run
 
-    end(run.enable_member(_order(inventory, dry_run, json), identity, enabled=True))
+    end(run.enable_member(_order(inventory, out, dry_run, json), identity, enabled=True))
 
 
 @task(
@@ -209,6 +246,7 @@ def enable_member(
         "ssh_config": SSH_HELP,
         "yes": "do not ask",
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "dry_run": DRY_HELP,
         "json": JSON_HELP,
     },
@@ -221,6 +259,7 @@ def rotate_keys(
     ssh_config: str = "",
     yes: bool = False,
     inventory: str = INVENTORY,
+    out: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
@@ -237,11 +276,12 @@ def rotate_keys(
     from rustun.ops.deploy.looking import Target
     from rustun.ops.editing import rotating
 
-    target = None if offline else Target(Path(inventory), None, ROOT, "", Path(ssh_config) if ssh_config else None)
-    end(rotating.rotate_keys(_order(inventory, dry_run, json), member or [], target, show=show, yes=yes))
+    order = _order(inventory, out, dry_run, json)
+    aim = Target(order.inventory, order.out, ROOT, "", Path(ssh_config) if ssh_config else None)
+    end(rotating.rotate_keys(order, member or [], None if offline else aim, show=show, yes=yes))
 
 
-def _order(inventory: str, dry: bool, as_json: bool) -> Order:
+def _order(inventory: str, out: str, dry: bool, as_json: bool) -> Order:
     from rustun.ops.editing.run import Order
 
-    return Order(Path(inventory), ROOT / "build", dry, as_json)
+    return Order(Path(inventory), ROOT / "build", Path(out) if out else None, dry, as_json)

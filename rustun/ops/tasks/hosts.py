@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, SSH_HELP, end, number
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, OUT_HELP, ROOT, SSH_HELP, end, number
 
 if TYPE_CHECKING:
     from rustun.ops.deploy.looking import Target
 
-OUT_HELP = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 LIMIT_HELP = "only hosts of these servers and members: names or patterns, by comma"
 FORGET_HELP = "hosts that have left the inventory and never come back (names or patterns, by comma): not cleared"
 FAILURES_HELP = "begin with no new host when so many have failed (1)"

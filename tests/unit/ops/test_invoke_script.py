@@ -134,3 +134,19 @@ def test_a_python_without_venv_says_what_to_install(
     assert "apt install python3-venv" in capsys.readouterr().err
     assert not script.VENV.exists()
     assert pip.calls == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ([], ["--list"]),
+        (["rename-member", "--help"], ["--help", "rename-member"]),
+        (["lab-exec", "-h"], ["--help", "lab-exec"]),
+        (["lab-exec", "control", "--", "ls", "--help"], ["lab-exec", "control", "--", "ls", "--help"]),
+        (["--help", "plan"], ["--help", "plan"]),
+        (["plan", "--diff"], ["plan", "--diff"]),
+    ],
+)
+def test_help_is_there_for_each_task(script: ModuleType, typed: list[str], taken: list[str]) -> None:
+    """Asking for help on a task that has to have arguments would be answered with what is missing."""
+    assert script.words_for_invoke(typed) == taken

@@ -167,6 +167,15 @@ def test_a_renamed_member_keeps_its_pre_shared_key(order: Order, capsys: pytest.
     assert "will be generated" not in capsys.readouterr().out
 
 
+def test_a_fleet_whose_files_are_elsewhere_keeps_its_keys_too(order: Order) -> None:
+    """A rename, or a step of a rotation, would look for keys in the usual folder, and make new ones."""
+    elsewhere = order.inventory.parent / "elsewhere"
+    (elsewhere / "secrets" / "members").mkdir(parents=True)
+    write_key(elsewhere / "secrets" / "members" / "alice.key", new_private_key())
+    assert run.rename_member(Order(order.inventory, order.build, elsewhere), "alice", "al") == run.OK
+    assert (elsewhere / "secrets" / "members" / "al.key").exists()
+
+
 def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
     """Its host would get another address, or a key that nobody knows."""
     first = Order(order.inventory, order.build)
