@@ -13,10 +13,11 @@ configuration is not judged: firewalls, other routes of a host, LANs that it hap
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any, Final
 
 from rustun.backends.base import Address, Prefix
@@ -130,11 +131,9 @@ class _Tables:
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.routes: ClusterRoutes[str] = ClusterRoutes()
         self.narrow: PrefixTable[str] = PrefixTable()
-        borders: dict[int, set[int]] = {4: set(), 6: set()}
-        for prefix in _SPECIAL:
-            borders[prefix.version] |= _borders(prefix)
+        borders = {version: set(found) for version, found in _SPECIAL_BORDERS.items()}
         for node in nodes:
-            for prefix in (*map(ip_network, node.addresses), *node.prefixes):
+            for prefix in (*map(_alone, node.addresses), *node.prefixes):
                 self.routes.add(prefix, node.identity)
                 borders[prefix.version] |= _borders(prefix)
                 if not like_default(prefix):
@@ -142,21 +141,39 @@ class _Tables:
         self.cuts = {version: sorted(found) for version, found in borders.items()}
 
 
+_prefix = functools.cache(ip_network)
+
+
 def _borders(prefix: Prefix) -> set[int]:
-    return {int(prefix.network_address), int(prefix.broadcast_address) + 1}
+    first = int(prefix.network_address)
+    return {first, first + (1 << prefix.max_prefixlen - prefix.prefixlen)}
 
 
+_SPECIAL_BORDERS: Final = {
+    version: {border for prefix in _SPECIAL if prefix.version == version for border in _borders(prefix)}
+    for version in (4, 6)
+}
+
+
+# From numbers, and each text once: of 10,000 members, parsing would take as long as all the rest.
 def _node(entry: Mapping[str, Any], consents: Mapping[str, HostConsent]) -> Node:
-    own = [ip_interface(f"{entry['private_ip']}/{entry['mask']}")]
-    own += [ip_interface(entry["private_ip6"])] if "private_ip6" in entry else []
-    return Node(
-        entry["identity"],
-        entry["cluster"],
-        tuple(interface.ip for interface in own),
-        tuple(interface.network for interface in own),
-        tuple(map(ip_network, entry["ciders"])),
-        consents.get(entry["identity"], HostConsent()),
-    )
+    address = IPv4Address(entry["private_ip"])
+    addresses: tuple[Address, ...] = (address,)
+    networks: tuple[Prefix, ...] = (IPv4Network((int(address), entry["mask"]), strict=False),)
+    if "private_ip6" in entry:
+        text, _, bits = entry["private_ip6"].partition("/")
+        address6 = IPv6Address(text)
+        addresses += (address6,)
+        networks += (IPv6Network((int(address6), int(bits)), strict=False),)
+    prefixes = tuple(map(_prefix, entry["ciders"]))
+    consent = consents.get(entry["identity"], HostConsent())
+    return Node(entry["identity"], entry["cluster"], addresses, networks, prefixes, consent)
+
+
+def _alone(address: Address) -> Prefix:
+    """Return the prefix of one address."""
+    kind = IPv4Network if address.version == 4 else IPv6Network
+    return kind((int(address), address.max_prefixlen))
 
 
 def _accepts(consent: HostConsent, prefix: Prefix) -> bool:
