@@ -43,14 +43,15 @@ class Echoes:
 
 
 class Pings(ExitStack):
-    """Echo requests every 10 ms from one namespace to an address, until `stop`.
+    """Echo requests at an interval from one namespace to an address, until `stop`.
 
     Attributes:
         sent: how many so far.
     """
 
-    def __init__(self, namespace: NetworkNamespace, address: str) -> None:
+    def __init__(self, namespace: NetworkNamespace, address: str, interval_s: float = INTERVAL_S) -> None:
         super().__init__()
+        self._interval_s = interval_s
         self._identifier = next(_identifiers)
         self._echo = self.enter_context(namespace.run(partial(_echo_socket, address)))
         self._stopping = threading.Event()
@@ -80,7 +81,7 @@ class Pings(ExitStack):
             except OSError:  # no way there at the moment: sent, and lost
                 pass
             self.sent += 1
-            self._listen(began + self.sent * INTERVAL_S, lambda: False)
+            self._listen(began + self.sent * self._interval_s, lambda: False)
         if self._patience_s:
             self._listen(monotonic() + self._patience_s, lambda: len(self._back) == self.sent)
 
@@ -108,14 +109,21 @@ def _request(identifier: int, number: int) -> bytes:
 
 
 class Transfer(ExitStack):
-    """One TCP connection inside a tunnel that carries blocks of known bytes without a pause, until `stop`.
+    """One TCP connection inside a tunnel that carries blocks of known bytes, one each interval, until `stop`.
 
     Attributes:
         received: whole blocks that have arrived, all of them right.
     """
 
-    def __init__(self, sender: NetworkNamespace, receiver: NetworkNamespace, address: str) -> None:
+    def __init__(
+        self,
+        sender: NetworkNamespace,
+        receiver: NetworkNamespace,
+        address: str,
+        interval_s: float = BLOCK_INTERVAL_S,
+    ) -> None:
         super().__init__()
+        self._interval_s = interval_s
         self.received = 0
         listener = receiver.run(lambda: socket.create_server((address, 0)))
         port = listener.getsockname()[1]
@@ -138,7 +146,7 @@ class Transfer(ExitStack):
         return self._sent, self.received
 
     def _send(self) -> None:
-        while not self._stopping.wait(BLOCK_INTERVAL_S):
+        while not self._stopping.wait(self._interval_s):
             self._out.sendall(BLOCK)
             self._sent += 1
         self._out.shutdown(socket.SHUT_WR)

@@ -97,7 +97,7 @@ def test_each_client_is_given_its_own_keys(keyring: Keyring) -> None:
 
 def test_an_exchange_of_two_keys_that_a_client_has_leaves_its_unit_alone(tmp_path: Path) -> None:
     """The middle step of a rotation would restart every client of the fleet."""
-    prepared, switched = (made(tmp_path, KEYED.replace("key = [1, 2]", f"key = {keys}")) for keys in ("[1, 2]", "[2, 1]"))
+    prepared, switched = (made(tmp_path, KEYED.replace("[1, 2]", keys)) for keys in ("[1, 2]", "[2, 1]"))
     assert prepared.member_files["turning"] == tuple(reversed(switched.member_files["turning"]))
     name = "rustun-client@turning.service.d/rustun.conf"
     assert units(prepared)[name] == units(switched)[name]
