@@ -88,6 +88,7 @@ def rehearse(path: Path, inventory: Inventory, spec: LabSpec) -> Rehearsal:
         for identity in assertion.who
         if identity in reach.nodes
         for case in cases_of(assertion, reach.nodes[identity], reach, across=True)
+        if any(own.version == case.version for own in reach.nodes[identity].addresses)  # else it cannot send any
     ]
     if len(wanted) > MAX_PROBES:
         reason = f"the policy asks for {len(wanted)} packets, at most {MAX_PROBES} are sent"

@@ -110,6 +110,30 @@ def connected_lans(inventory: Inventory) -> Iterator[Finding]:
                     )  # fmt: skip
 
 
+def refused_networks(inventory: Inventory) -> Iterator[Finding]:
+    """Find members that do not accept the network of their own address: their hosts do not set it, and have no tunnel."""
+    for cluster in inventory.clusters:
+        for member in cluster.members:
+            accepted = member.settings.accept_routes
+            if accepted is None:
+                continue
+            for interface in (member.interface, member.interface6):
+                if interface is not None and not _within(interface.network, accepted):
+                    yield Finding(
+                        "network-refused", "warning", table_of(member), "",
+                        f"accept_routes leave out {interface.network}, the network of its own address, which its host"
+                        " then does not set",
+                        f"add {interface.network} to accept_routes",
+                    )  # fmt: skip
+
+
+def _within(prefix: Prefix, wider: Iterable[Prefix]) -> bool:
+    return any(
+        prefix.version == one.version and prefix.subnet_of(one)  # type: ignore[arg-type]  # one version, as checked
+        for one in wider
+    )
+
+
 def public_prefixes(inventory: Inventory) -> Iterator[Finding]:
     """Find prefixes that belong to the world: whoever is there on the internet is out of reach."""
     for cluster in inventory.clusters:

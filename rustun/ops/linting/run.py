@@ -68,6 +68,7 @@ def findings(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[F
     yield from prefixes.cluster_network_covered(inventory)
     yield from prefixes.server_covered(inventory)
     yield from prefixes.connected_lans(inventory)
+    yield from prefixes.refused_networks(inventory)
     yield from prefixes.public_prefixes(inventory)
     yield from trust.low_tiers(inventory)
     yield from trust.expiring(inventory, now)

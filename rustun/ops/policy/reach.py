@@ -2,7 +2,8 @@
 
 Rules of this module
   1. The sender's host puts a packet into the tunnel where it is in the network of its own address, in a prefix of
-     another member that its `accept_routes` allow, or where it uses an exit node.
+     another member that its `accept_routes` allow, or where it uses an exit node. A host whose `accept_routes` leave out
+     the network of its own address does not set that address: then nothing of that IP version goes either way.
   2. The relay delivers by its own table (protocol/routing.py), in the sender's cluster alone.
   3. The receiver's host takes what is for its own address, forwards what its [host_config] names, and as an exit node
      what is globally routable.
@@ -42,12 +43,13 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One member: its entry of routes.json, and what its host agrees to."""
+    """One member: its entry of routes.json, and what its host agrees to; `refused` are own networks that it does not."""
 
     identity: str
     cluster: str
     addresses: tuple[Address, ...]
     networks: tuple[Prefix, ...]
+    refused: tuple[Prefix, ...]
     prefixes: tuple[Prefix, ...]
     consent: HostConsent
 
@@ -79,6 +81,9 @@ class Reach:
         if identity == sender.identity:
             return Way("", f"{shown} is {sender.identity}'s own")
         receiver = self.nodes[identity]
+        for node in (sender, receiver):
+            if refused := next((network for network in node.refused if network.version == version), None):
+                return Way("", f"{node.identity} does not accept {refused}, the network of its own address")
         if not self._goes_in(sender, tables, address, version):
             missing = "in no prefix of another member that it accepts, and it uses no exit node"
             return Way("", f"{sender.identity} does not send {shown} into the tunnel: {missing}")
@@ -133,6 +138,8 @@ class _Tables:
         self.narrow: PrefixTable[str] = PrefixTable()
         borders = {version: set(found) for version, found in _SPECIAL_BORDERS.items()}
         for node in nodes:
+            for network in node.networks:
+                borders[network.version] |= _borders(network)
             for prefix in (*map(_alone, node.addresses), *node.prefixes):
                 self.routes.add(prefix, node.identity)
                 borders[prefix.version] |= _borders(prefix)
@@ -167,7 +174,9 @@ def _node(entry: Mapping[str, Any], consents: Mapping[str, HostConsent]) -> Node
         networks += (IPv6Network((int(address6), int(bits)), strict=False),)
     prefixes = tuple(map(_prefix, entry["ciders"]))
     consent = consents.get(entry["identity"], HostConsent())
-    return Node(entry["identity"], entry["cluster"], addresses, networks, prefixes, consent)
+    strict = consent.accept_routes is not None
+    refused = tuple(network for network in networks if strict and not _accepts(consent, network))
+    return Node(entry["identity"], entry["cluster"], addresses, networks, refused, prefixes, consent)
 
 
 def _alone(address: Address) -> Prefix:

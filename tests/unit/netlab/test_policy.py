@@ -102,6 +102,15 @@ def test_the_internet_is_judged_by_configuration(tmp_path: Path) -> None:
     assert [outcome.holds for outcome in rehearsal.by_configuration] == [True, False]
 
 
+def test_who_has_no_ipv6_address_sends_no_such_packet(tmp_path: Path) -> None:
+    """An assertion about IPv6 in a fleet with members without it would end in a traceback."""
+    plan = rehearsed(tmp_path, "everybody cannot reach fd00:99::1")
+    assert plan.trials == ()
+    assert [(outcome.assertion.text, outcome.holds) for outcome in plan.by_configuration] == [
+        ("everybody cannot reach fd00:99::1", True)
+    ]
+
+
 def test_without_assertions_no_lab_is_built(tmp_path: Path) -> None:
     """A misplaced policy file would be a green check for ever."""
     with pytest.raises(BadInput, match="no assertion beside"):

@@ -54,6 +54,7 @@ CASES = {
         13,
         "192.168.10.0/24 (seen as 192.168.11.0/24) is this site's own LAN, and gate offers 192.168.10.0/24",
     ),
+    "network-refused": ({"alice": 'accept_routes = ["192.168.0.0/16"]'}, 11, "accept_routes leave out 10.0.1.0/24"),
     "public-prefix": ({"gate": '"8.8.8.0/24",'}, 9, "8.8.8.0/24 is public address space"),
     "low-tier": ({"more": 'tier = "shared"\n', "alice": ""}, 4, "alice come in by the shared tier"),
     "expiring": ({"alice": "expires_at = 2026-12-01"}, 12, "ends in 8 days"),

@@ -37,7 +37,7 @@ tags = ["people"]
 [cluster.red.member.bob]
 address = "10.0.1.4"
 tags = ["people"]
-accept_routes = ["192.168.10.0/24"]
+accept_routes = ["192.168.10.0/24", "10.0.1.0/24", "fd00:1::/64"]
 [cluster.red.member.off]
 address = "10.0.1.5"
 enabled = false
@@ -169,6 +169,46 @@ def test_one_name_for_member_and_cluster_has_to_be_told_apart(tmp_path: Path) ->
     inventory = load_inventory(tmp_path / "two.toml")
     with pytest.raises(ConfigError, match="is a member and a cluster"):
         run.check(tmp_path / "two.toml", inventory, render_routes(inventory), NOW)
+
+
+STRICT = """
+[fleet]
+name = "strict"
+servers = [{ address = "198.18.0.1:8080" }]
+[cluster.c]
+network = "10.0.0.0/24"
+network6 = "fd00:1::/64"
+[cluster.c.member.a]
+ACCEPT
+[cluster.c.member.b]
+[cluster.c.member.gate]
+ciders = ["10.0.0.0/16"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("accept", "line", "against"),
+    [
+        ("[]", "a can reach 10.0.0.2", "a does not accept 10.0.0.0/24"),
+        ("[]", "b can reach 10.0.0.1", "a does not accept 10.0.0.0/24"),
+        ('["10.0.0.0/24"]', "a can reach 10.0.0.2", ""),
+        ('["10.0.0.0/24"]', "a can reach b", "a does not accept fd00:1::/64"),
+        ('["10.0.0.0/24", "fd00::/8"]', "a can reach b", ""),
+        ('["10.0.0.0/24"]', "a can reach 10.0.0.0/16", "a does not send 10.0.1.1 into the tunnel"),
+        ('["10.0.0.0/24"]', "a cannot reach 10.0.4.0/22", ""),
+    ],
+)
+def test_a_host_that_does_not_accept_its_own_network_has_no_tunnel(
+    tmp_path: Path, accept: str, line: str, against: str
+) -> None:
+    """Assertions would hold in words where no packet gets through: the host does not even set its address."""
+    path = tmp_path / "strict.toml"
+    path.write_text(STRICT.replace("ACCEPT", f"accept_routes = {accept}"))
+    path.with_suffix(".policy").write_text(line)
+    inventory = load_inventory(path)
+    (outcome,) = run.check(path, inventory, render_routes(inventory), NOW)
+    assert outcome.holds is not bool(against)
+    assert against in outcome.against
 
 
 def test_the_task_says_what_broke_and_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
