@@ -78,7 +78,7 @@ class Traces:
         namer = file if in_client else ROUTES_FILE if self._entries.get(identity, {}).get("psk_file") == name else ""
         if not namer:
             return None
-        remedy = f"{BACK}; for a new one on purpose run gen-config with psk = false for this member, and then with true"
+        remedy = f"{BACK}; for a new one on purpose write psk = false for this member, deploy, and write true again"
         return self._lost(name, f"{namer} names it", quoted(identity), remedy)
 
     def _of_pair(self, name: str, namer: str, who: str, again: str, known: Iterable[tuple[str, str]]) -> Problem | None:

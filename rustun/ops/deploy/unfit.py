@@ -32,13 +32,13 @@ def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
         if path not in facts["files"]:
             yield f"{path} is not there: whoever brought the public key puts the private one there"
     for path, file in sorted(wish.files.items()):
-        if _is_private_key(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:
+        if _is_made_once(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:
             yield f"{path} is another key than here (./invoke secrets-open)"
 
 
-def _is_private_key(path: str) -> bool:
-    """Return whether a file holds a key that is made once; the next one has another name."""
-    return path.startswith(f"{CONFIG}/{SECRETS}/") and path.endswith(".key") and path != f"{CONFIG}/{SHARED_KEY}"
+def _is_made_once(path: str) -> bool:
+    """Return whether a file holds a key that never changes: the next one has another name, or comes after none."""
+    return path.startswith(f"{CONFIG}/{SECRETS}/") and path != f"{CONFIG}/{SHARED_KEY}"
 
 
 def drift_notes(facts: Json, wish: HostWish, last: Json | None) -> Iterator[str]:

@@ -94,7 +94,7 @@ def pre_shared_keys(inventory: Inventory, folder: Path) -> Iterator[Finding]:
             text = (folder / psk_file(member.identity)).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):  # as of the shared key
             continue
-        remedy = "write psk = false, run ./invoke gen-config, delete the file, write psk = true, and deploy"
+        remedy = "write psk = false, deploy, delete the file, write psk = true, and deploy"
         if (owner := first.setdefault(text, member.identity)) != member.identity:
             reason = f"has the same pre-shared key as {owner}, who can take it out of what was recorded"
             yield Finding("same-psk", "warning", table_of(member), "psk", reason, remedy)
