@@ -111,7 +111,7 @@ def connected_lans(inventory: Inventory) -> Iterator[Finding]:
 
 
 def refused_networks(inventory: Inventory) -> Iterator[Finding]:
-    """Find members that do not accept the network of their own address: their hosts do not set it, and have no tunnel."""
+    """Find members that do not accept the network of their own address, so that their hosts do not set it."""
     for cluster in inventory.clusters:
         for member in cluster.members:
             accepted = member.settings.accept_routes

@@ -2,8 +2,8 @@
 
 Rules of this module
   1. The sender's host puts a packet into the tunnel where it is in the network of its own address, in a prefix of
-     another member that its `accept_routes` allow, or where it uses an exit node. A host whose `accept_routes` leave out
-     the network of its own address does not set that address: then nothing of that IP version goes either way.
+     another member that its `accept_routes` allow, or where it uses an exit node. A host whose `accept_routes` leave
+     out the network of its own address does not set it: then nothing of that IP version goes either way.
   2. The relay delivers by its own table (protocol/routing.py), in the sender's cluster alone.
   3. The receiver's host takes what is for its own address, forwards what its [host_config] names, and as an exit node
      what is globally routable.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any, Final
@@ -43,7 +43,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One member: its entry of routes.json, and what its host agrees to; `refused` are own networks that it does not."""
+    """One member: its entry of routes.json, and what its host agrees to; `refused` are own networks not agreed to."""
 
     identity: str
     cluster: str
@@ -87,15 +87,7 @@ class Reach:
         if not self._goes_in(sender, tables, address, version):
             missing = "in no prefix of another member that it accepts, and it uses no exit node"
             return Way("", f"{sender.identity} does not send {shown} into the tunnel: {missing}")
-        own = any(int(one) == address and one.version == version for one in receiver.addresses)
-        if own:
-            return Way(identity, f"{shown} is an address of {identity}")
-        prefix = _holding(receiver.prefixes, address, version)
-        if not lets_in(receiver.consent, prefix):
-            return Way("", f"{identity} does not agree to forward for {prefix}")
-        if like_default(prefix) and not shown.is_global:
-            return Way("", f"{shown} is not globally routable, and {identity} is only an exit for what is")
-        return Way(identity, f"{prefix} lies behind {identity}")
+        return _arrived(receiver, shown)
 
     def is_own(self, sender: Node, address: int, version: int) -> bool:
         """Tell whether an address is the sender's, or lies behind it."""
@@ -130,16 +122,28 @@ class Reach:
         return any(one in p and not like_default(p) and _accepts(sender.consent, p) for p in accepted)
 
 
+def _arrived(receiver: Node, address: Address) -> Way:
+    """Return what becomes of a packet that the relay delivers to a member's host."""
+    if address in receiver.addresses:
+        return Way(receiver.identity, f"{address} is an address of {receiver.identity}")
+    prefix = _holding(receiver.prefixes, address)
+    if not lets_in(receiver.consent, prefix):
+        return Way("", f"{receiver.identity} does not agree to forward for {prefix}")
+    if like_default(prefix) and not address.is_global:
+        return Way("", f"{address} is not globally routable, and {receiver.identity} is only an exit for what is")
+    return Way(receiver.identity, f"{prefix} lies behind {receiver.identity}")
+
+
 class _Tables:
     """A cluster's routes as the relay has them, those that are no default routes, and where any begins or ends."""
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Collection[Node]) -> None:
         self.routes: ClusterRoutes[str] = ClusterRoutes()
         self.narrow: PrefixTable[str] = PrefixTable()
         borders = {version: set(found) for version, found in _SPECIAL_BORDERS.items()}
+        for network in {network for node in nodes for network in node.networks}:
+            borders[network.version] |= _borders(network)
         for node in nodes:
-            for network in node.networks:
-                borders[network.version] |= _borders(network)
             for prefix in (*map(_alone, node.addresses), *node.prefixes):
                 self.routes.add(prefix, node.identity)
                 borders[prefix.version] |= _borders(prefix)
@@ -192,9 +196,8 @@ def _accepts(consent: HostConsent, prefix: Prefix) -> bool:
     )
 
 
-def _holding(prefixes: Iterable[Prefix], address: int, version: int) -> Prefix:
-    one = _address(address, version)
-    return max((prefix for prefix in prefixes if one in prefix), key=lambda prefix: prefix.prefixlen)
+def _holding(prefixes: Iterable[Prefix], address: Address) -> Prefix:
+    return max((prefix for prefix in prefixes if address in prefix), key=lambda prefix: prefix.prefixlen)
 
 
 def _address(address: int, version: int) -> Address:
