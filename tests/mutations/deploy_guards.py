@@ -8,6 +8,7 @@ from tests.mutations.guard import Guard
 
 FAR: Final = "tests/unit/ops/deploy/test_far.py"
 ROLLOUT: Final = "tests/unit/ops/deploy/test_rollout.py"
+ROTATING: Final = "tests/unit/ops/editing/test_rotating.py"
 TASKS: Final = "tests/unit/ops/deploy/test_tasks_on_hosts.py"
 
 DEPLOY_GUARDS: Final = (
@@ -84,7 +85,7 @@ DEPLOY_GUARDS: Final = (
     Guard(
         "a key is on a host before a watched routes.json names it",
         "ops/deploy/steps.py",
-        "key=lambda put: (f\"/{SECRETS}/\" not in put[0], put[0])",
+        'key=lambda put: (f"/{SECRETS}/" not in put[0], put[0])',
         "key=lambda put: put[0]",
         "tests/unit/ops/deploy/test_steps.py::test_the_steps_of_each_behaviour[new-psk]",
     ),
@@ -94,5 +95,26 @@ DEPLOY_GUARDS: Final = (
         "problem = traces.of_psk(name, psks[name])",
         "problem = None",
         "tests/unit/ops/test_lost_keys.py::test_a_pre_shared_key_is_missed_by_either_side",
+    ),
+    Guard(
+        "a key that is in use on a host is not replaced by one that was made anew",
+        "ops/deploy/unfit.py",
+        'if _is_made_once(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:',
+        "if False:",
+        f"{TASKS}::test_keys_that_were_lost_here_are_not_exchanged_everywhere",
+    ),
+    Guard(
+        "a step of a rotation waits until every host has the one before",
+        "ops/editing/rotating.py",
+        "        if pending.behind:\n",
+        "        if False:\n",
+        f"{ROTATING}::test_each_step_waits_for_its_deployment",
+    ),
+    Guard(
+        "a server has the step before, whoever's keys are exchanged",
+        "ops/editing/rotating.py",
+        "names = [*(server.name for server in inventory.servers), *(",
+        "names = [*(",
+        f"{ROTATING}::test_one_member_waits_for_its_host_and_the_servers",
     ),
 )
