@@ -174,12 +174,12 @@ def packet() -> bytes:
     return head.ljust(PACKET_BYTES, b"\0")
 
 
-def start_relay(folder: Path, key: X25519PrivateKey) -> tuple[subprocess.Popen[str], int]:
-    """Start a timed relay with two members of the crowd; return it and its port on loopback."""
+def start_relay(folder: Path, key: X25519PrivateKey, members: int) -> tuple[subprocess.Popen[str], int]:
+    """Start a timed relay with so many members of the crowd; return it and its port on loopback."""
     key_file = folder / "server.key"
     key_file.touch(0o600)
     key_file.write_text(encode_key(key.private_bytes_raw()))
-    (folder / "routes.json").write_text(json.dumps(list(crowd.routes(2))))
+    (folder / "routes.json").write_text(json.dumps(list(crowd.routes(members))))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     (folder / "server.toml").write_text(
@@ -207,7 +207,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o700)
-        relay, port = start_relay(folder, key)
+        relay, port = start_relay(folder, key, 2)
         try:
             inside = Arrivals(port, crowd.newcomers(public_key(key), 2)).run(monotonic() + START_SECONDS)
             first, second = (Member(one) for one in sorted(inside, key=lambda one: one.identity))

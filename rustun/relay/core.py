@@ -9,7 +9,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from rustun.backends.base import Reactor
@@ -81,20 +81,20 @@ class RelayCore:
 
     # --- members -----------------------------------------------------------------------------------------------------
 
-    def apply_routes(self, routes: RoutesFile) -> None:
-        """Take a new set of members: end the sessions that it ends, tell the others, leave the rest alone."""
+    def apply_routes(self, routes: RoutesFile, maybe_changed: Collection[str]) -> None:
+        """Take a new set of members: end the sessions that it ends, tell the others, leave the rest alone.
+
+        Args:
+            maybe_changed: identities; of all others the entry is the same as in the set before.
+        """
         before = self.members
         after = {member.identity: member for member in routes.members}
-        touched = {
-            member.cluster
-            for identity in before.keys() | after.keys()
-            if before.get(identity) != after.get(identity)
-            for member in (before.get(identity), after.get(identity))
-            if member is not None
-        }
+        changed = {identity for identity in maybe_changed if before.get(identity) != after.get(identity)}
+        sides = ((before.get(identity), after.get(identity)) for identity in changed)
+        touched = {member.cluster for side in sides for member in side if member is not None}
         self.members = after
         for session in list(self.sessions):
-            if after.get(session.identity) != before[session.identity]:
+            if session.identity in changed:
                 self._apply_to_session(session)
         by_cluster: dict[str, list[Member]] = {name: [] for name in touched}
         for member in routes.members:
@@ -106,7 +106,7 @@ class RelayCore:
             self._plan_news(cluster)
             if not members:
                 del self.clusters[name]
-        for identity in before.keys() - after.keys():
+        for identity in changed - after.keys():
             self.last_seen.pop(identity, None)
             self.last_failed.pop(identity, None)
             self.takeover.forget(identity)

@@ -140,8 +140,8 @@ GUARDS: Final = (
     Guard(
         "a changed entry is looked at at once, mid-handshake too",
         "relay/core.py",
-        "            if after.get(session.identity) != before[session.identity]:",
-        "            if session.confirmed and after.get(session.identity) != before[session.identity]:",
+        "            if session.identity in changed:",
+        "            if session.confirmed and session.identity in changed:",
         f"{SIMULATION}/test_key_tier_revocation.py::test_row_27_whatever_it_was_doing_its_session_ends",
     ),
     Guard(

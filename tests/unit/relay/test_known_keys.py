@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ class Server:
         self.roster.load()
         self.reactor.run_for(0.1)
 
-    def _on_change(self, routes: RoutesFile) -> None:
+    def _on_change(self, routes: RoutesFile, _maybe: Collection[str]) -> None:
         self.in_force = {
             member.identity: " ".join(map(encode_key, member.public_keys)) or str(member.tier)
             for member in routes.members

@@ -6,18 +6,20 @@ import errno
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from rustun.backends.memory import VirtualReactor
-from rustun.config.routes import RoutesFile
+from rustun.config.routes import RoutesFile, at_once
 from rustun.errors import ConfigError
+from rustun.protocol.tiers import Tier
 from rustun.relay import roster
 from rustun.relay.known_keys import KnownKeys
-from rustun.relay.roster import POLL_SECONDS, Roster
+from rustun.relay.roster import POLL_SECONDS, Roster, differing
 
 
 class Log:
@@ -51,6 +53,7 @@ class World:
         self.reactor = VirtualReactor()
         self.log = Log()
         self.changes: list[list[str]] = []
+        self.maybe_changed: set[str] = set()
         known_keys = KnownKeys(folder / "known-keys.json", self.reactor, self.log, durable=True)
         self.roster = Roster(self.path, self.reactor, self.log, self._on_change, known_keys)
         if names:
@@ -58,8 +61,9 @@ class World:
             self.roster.load()
             self.roster.watch()
 
-    def _on_change(self, routes: RoutesFile) -> None:
+    def _on_change(self, routes: RoutesFile, maybe_changed: Collection[str]) -> None:
         self.changes.append([member.identity for member in routes.members])
+        self.maybe_changed = set(maybe_changed)
 
     def write(self, data: bytes) -> None:
         """Replace the file as careful tools do."""
@@ -248,3 +252,37 @@ def test_a_start_without_a_good_file_fails(tmp_path: Path) -> None:
     world = World(tmp_path)
     with pytest.raises(ConfigError):
         world.roster.load()
+
+
+def test_who_may_have_changed_is_told_and_nobody_else(tmp_path: Path) -> None:
+    """If this fails, a changed entry is not in force, or every change compares all members while all packets wait."""
+    world = World(tmp_path, "alice", "bob", "carol", "dave")
+    assert world.maybe_changed == {"alice", "bob", "carol", "dave"}
+    first = {entry["identity"]: entry for entry in json.loads(entries("alice", "bob", "carol", "dave", "erin"))}
+    moved = {**first["dave"], "private_ip": "10.0.1.77"}
+    world.write(json.dumps([first["bob"], first["alice"], moved, first["erin"]]).encode())
+    world.poll()
+    assert world.changes[-1] == ["bob", "alice", "dave", "erin"]
+    assert world.maybe_changed == {"carol", "dave", "erin"}
+
+
+def test_who_keeps_what_the_file_lost_may_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a key that is kept for an entry is not asked for: whoever comes is let in."""
+    world = World(tmp_path, "alice", "bob")
+
+    def keep(routes: RoutesFile, _file: str) -> Generator[None, None, RoutesFile]:
+        yield
+        alice, bob = routes.members
+        return replace(routes, members=(alice, replace(bob, tier=Tier.KEY)))
+
+    monkeypatch.setattr(world.roster.known_keys, "keep", keep)
+    world.roster.reload()
+    world.poll()
+    assert world.maybe_changed == {"bob"}
+
+
+def test_a_large_set_is_compared_in_many_steps(tmp_path: Path) -> None:
+    """If this fails, every packet waits while 10,000 members are compared."""
+    members = World(tmp_path, *(f"member-{number}" for number in range(200))).roster.routes.members
+    assert len(list(differing(members, members[1:]))) > len(members) // 50
+    assert at_once(differing(members, members[1:])) == {"member-0"}
