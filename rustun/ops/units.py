@@ -10,7 +10,7 @@ Rules of this module
   2. A unit depends on minimum_tier and psk of [fleet] and on what servers bind, so that no member's change touches the
      unit of all others.
   3. A client's keys come to it as credentials (systemd.exec(5), LoadCredential=) under the names that their files have.
-     Their order in a drop-in does not tell which is in use: to exchange the two needs no restart, the client has both.
+     Their order in a drop-in does not tell which is in use: a client that has both exchanges them without a restart.
   4. The name of a file may hold % and ~, that of a unit may not: an instance has : and @ there.
 """
 

@@ -33,7 +33,7 @@ address = "10.0.1.3"
 """
 PING_INTERVAL_S = 0.05
 BLOCK_INTERVAL_S = 0.02  # 6.5 Mbit/s
-LATE_S = 1.0  # an echo that takes longer is lost
+LATE_S = 0.5  # an echo that takes longer is lost
 GAP_S = 2.0  # the promise: so soon is a member back whose service restarts
 CHANGE_S = 10.0  # the promise: so long takes one changed member
 SESSIONS = "/opt/rustun/current/bin/rustun status --json"
@@ -161,15 +161,15 @@ def one_member_is_changed(station: Station, running: Machines) -> None:
 
 def all_keys_are_exchanged(station: Station, running: Machines) -> None:
     server = server_process(running)
-    for restarts, step in ((1, "prepare"), (1, "switch"), (2, "retire")):
+    for step in ("prepare", "switch", "retire"):
         code, report = station.invoke("rotate-keys", "--yes")
         assert code == 0, report
         with seen(running, step) as found:
             code, report = station.invoke("deploy", "--yes")
         assert (code, results(report)) == (0, dict.fromkeys(("server", *ADDRESSES), ["done"])), report
-        if step == "switch":
+        if step != "prepare":
             assert found.lost == 0
-        for name, gap in last_gaps(running, restarts).items():
+        for name, gap in last_gaps(running, 1).items():
             assert gap < at_once(len(ADDRESSES)), name
     keys = running["bj-a"].run("ls /etc/rustun/secrets/members"), running["server"].run("ls /etc/rustun/secrets")
     assert keys == ("bj-a@2.key\n", "server@2.key\n")
@@ -181,7 +181,7 @@ def everybody_gets_a_new_release(station: Station, running: Machines) -> None:
     with seen(running, "a new release") as found:
         code, report = station.invoke("deploy", "--yes")
     assert (code, list(results(report))) == (0, [*ADDRESSES, "server"]), report
-    assert last_gaps(running, 3)["bj-a"] < GAP_S, "it went first, alone"
+    assert last_gaps(running, 2)["bj-a"] < GAP_S, "it went first, alone"
     assert found.silence < at_once(2) + 2 * PING_INTERVAL_S
     code, report = station.invoke("status")
     told = [(row["service"], row["session"], row["version"], row["differences"]) for row in report["hosts"]]

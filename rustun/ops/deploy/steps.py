@@ -5,7 +5,8 @@ Rules of this module
   2. Of files that the wish does not name only those are removed that the last deployment put there (its manifest says).
   3. A unit is restarted when it does not run, runs from another release, or something changed that it reads only at its
      start; else reloaded when something changed that it reads again; else left alone. What changed is told by the host
-     and by the last manifest: a run that died between a file and its reload is caught up with.
+     and by the last manifest: a run that died between a file and its reload is caught up with. That a key is gone is
+     no change: a client has its copy until its end, and what it has to use instead it is told otherwise.
   4. The order: what nobody notices (user, release, folders), what stops, files, units, what starts, a look at it, the
      record. So a step that fails late has touched as little as possible, and the far end can put it back.
   5. Of files, keys come first: a server that watches routes.json never finds one that names a key which is not there.
@@ -25,6 +26,7 @@ from rustun.ops.filenames import SECRETS
 KEEP_GENERATIONS: Final = 10
 VERIFY_SECONDS: Final = 20  # a client's first tries come within 5 s of each other; a slow host takes some to start
 ROUTES: Final = f"{CONFIG}/routes.json"
+KEYS: Final = f"{CONFIG}/{SECRETS}/"
 SCRIPTS: Final = {"rustun": "rustun.cli:main"}  # as [project.scripts] has it
 OWNERSHIP: Final = ("mode", "owner", "group")
 
@@ -138,13 +140,18 @@ class _Changes:
         state = self.facts["units"].get(unit, {})
         if state.get("active") != "active" or state.get("release") != self.wish.release:
             return "restart"
-        if any(unit in file.restart for file in self.fresh.values()):
+        if any(unit in file.restart for path, file in self.wish.files.items() if self._is_new_to(unit, path)):
             return "restart"
         heard = [path for path, file in self.fresh.items() if unit in file.reload]
         if any(self._fixed_differs(path) for path in heard):
             return "restart"
-        lost = any(unit in file.get("restart", ()) for path, file in self._lost())
+        lost = any(unit in file.get("restart", ()) for path, file in self._lost() if not path.startswith(KEYS))
         return "restart" if lost else "reload" if heard else ""
+
+    def _is_new_to(self, unit: str, path: str) -> bool:
+        """Return whether a unit did not read these bytes at its start; another unit's file it may be since long."""
+        known = self.before["files"].get(path, {})
+        return path in self.fresh or unit not in known.get("restart", ())
 
     def _lost(self) -> Iterator[tuple[str, Json]]:
         """Yield the files of the last deployment that are no more wished, with what the manifest says of them."""

@@ -114,7 +114,9 @@ def _add_member(draft: Draft, member: Member, source: _Source, now: float) -> No
     draft.add(f"{CONFIG}/{name}", text, WishedFile(reload=(unit,), fixed=_fixed_part(text, take=CLIENT_READS_ONCE)))
     _add_keys(draft, keys_of(source.keyring, member), source, WishedFile(mode="0600", restart=(unit,)))
     for path, unit_text in client_units(source.keyring, member).items():
-        draft.add(f"{UNITS}/{path}", unit_text.encode(), WishedFile(restart=(unit,)))
+        own = WishedFile(reload=(unit,), fixed=_fixed_settings(unit_text))
+        wished = own if path.startswith(f"{unit}.d/") else WishedFile(restart=(unit,))
+        draft.add(f"{UNITS}/{path}", unit_text.encode(), wished)
     until = member.settings.expires_at
     is_over = until is not None and until.timestamp() <= now
     runs = bool(member.settings.enabled)
@@ -135,6 +137,12 @@ def _fixed_part(text: bytes, take: Iterable[str] | None = None, leave: Iterable[
     wanted = set(document if take is None else take) - set(leave)
     kept = {key: value for key, value in document.items() if key in wanted}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _fixed_settings(drop_in: str) -> str:
+    """Return a digest of a drop-in's settings, but for those that hand out keys: a new key tells of itself."""
+    kept = (line for line in drop_in.splitlines() if not line.startswith("#") and f":{CONFIG}/{SECRETS}/" not in line)
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
 def _finish(draft: Draft) -> HostWish:

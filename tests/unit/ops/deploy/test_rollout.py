@@ -70,7 +70,7 @@ def test_a_pre_shared_key_comes_and_goes(fleet: Fleet) -> None:
     fleet.members["bj-b"] = ""
     assert fleet.deploy() == {"server": ["done"], "bj-b": ["done"]}
     assert not any(Path(host.at(psk)).parent.exists() for host in (server, member))
-    assert member.commands[2:] == ["daemon-reload", f"restart {client('bj-b')}"]
+    assert member.commands[2:] == ["daemon-reload", f"reload {client('bj-b')}"]
 
 
 def test_a_new_release_proves_itself_on_one_member_first(fleet: Fleet) -> None:

@@ -129,6 +129,21 @@ def test_what_a_client_reads_only_at_its_start(tmp_path: Path, change: str, same
     assert (after.fixed == before.fixed) is same
 
 
+@pytest.mark.parametrize(
+    ("keys", "same"),
+    [("key = [2, 1]", True), ("key = 2", True), (f'public_key = "{PUBLIC}"', False)],
+    ids=["switched", "retired", "brought"],
+)
+def test_a_drop_in_that_hands_out_one_key_less(tmp_path: Path, keys: str, same: bool) -> None:
+    """A rotation would end each session thrice, or a client run on without a key that only its drop-in names."""
+    head = ONE_HOST.replace('minimum_tier = "shared"\n', "")
+    drop_in = "/etc/systemd/system/rustun-client@a.service.d/rustun.conf"
+    before = wishes(tmp_path, member("a", "x", "key = [1, 2]"), head)["x"].files[drop_in]
+    after = wishes(tmp_path, member("a", "x", keys), head)["x"].files[drop_in]
+    assert (after.fixed == before.fixed) is same
+    assert (after.restart, after.reload) == ((), ("rustun-client@a.service",))
+
+
 @pytest.mark.parametrize(("change", "same"), [('listen = ["0.0.0.0:9"]', False), ("server_key = [1, 2]", True)])
 def test_what_a_server_reads_only_at_its_start(tmp_path: Path, change: str, same: bool) -> None:
     """All sessions would end for a key, or a new port stay without effect."""
