@@ -6,15 +6,16 @@ Rules of this module
   2. "can" holds when each packet arrives where it is meant to and its answer comes back. "cannot" holds when none
      arrives there, although later markers of the same IP version from the same sender, and to each member where it
      could have arrived, did. Who is alone in its cluster can have no marker: then nothing is proven, and that is said.
-  3. The internet is not rehearsed: nothing leaves this machine. Such assertions are named, and judged by configuration
-     alone.
+  3. Packets go straight into the sender's tunnel: what its host is set to (accept_routes, exit_node) is not rehearsed,
+     nor is the internet, since nothing leaves this machine. So each assertion has to hold by configuration as well, and
+     what is kept back by the sender's host alone is not sent.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
@@ -39,6 +40,7 @@ from rustun.ops.templating import render_routes
 
 MAX_PROBES: Final = 5000  # some 10 s
 MAX_MEMBERS: Final = 60  # a lab of so many takes about 20 s to start on two cores
+Mappings = Mapping[str, Sequence[tuple[object, object]]]
 SOCKETS: Final = Path("/run/rustun")
 
 
@@ -58,12 +60,14 @@ class Rehearsal:
     """What is built and tried: the lab with hosts for the addresses asked for, and a trial for each packet.
 
     Attributes:
-        by_configuration: assertions that no packet is sent for.
+        by_configuration: all assertions, without packets.
+        unsent: places of those that no packet is sent for.
     """
 
     spec: LabSpec
     trials: tuple[Trial, ...]
     by_configuration: tuple[Outcome, ...] = ()
+    unsent: frozenset[str] = frozenset()
 
 
 def rehearse(path: Path, inventory: Inventory, spec: LabSpec) -> Rehearsal:
@@ -88,23 +92,30 @@ def rehearse(path: Path, inventory: Inventory, spec: LabSpec) -> Rehearsal:
         for identity in assertion.who
         if identity in reach.nodes
         for case in cases_of(assertion, reach.nodes[identity], reach, across=True)
-        if any(own.version == case.version for own in reach.nodes[identity].addresses)  # else it cannot send any
+        if _can_be_sent(reach.nodes[identity], case, reach)
     ]
     if len(wanted) > MAX_PROBES:
         reason = f"the policy asks for {len(wanted)} packets, at most {MAX_PROBES} are sent"
         raise BadInput(reason, "leave --live out, or ask for less at a time")
-    hosts = _hosts(inventory, spec, reach, [case for _, _, case in wanted])
+    mappings = {member.identity: member.cider_mapping for member in inventory.members}
+    hosts = _hosts(mappings, spec, reach, [case for _, _, case in wanted])
     spec = replace(spec, hosts=(*spec.hosts, *hosts))
-    trials = tuple(_trial(assertion, node, case, spec) for assertion, node, case in wanted)
-    tried = {trial.assertion.place for trial in trials}
-    untried = tuple(by_configuration(one, reach) for one in assertions if one.place not in tried)
-    return Rehearsal(spec, trials, untried)
+    trials = tuple(_trial(assertion, node, case, spec, mappings) for assertion, node, case in wanted)
+    unsent = {one.place for one in assertions} - {trial.assertion.place for trial in trials}
+    return Rehearsal(spec, trials, tuple(by_configuration(one, reach) for one in assertions), frozenset(unsent))
 
 
-def _hosts(inventory: Inventory, spec: LabSpec, reach: Reach, cases: Iterable[Case]) -> Iterator[HostSpec]:
+def _can_be_sent(sender: Node, case: Case, reach: Reach) -> bool:
+    """Return whether a packet of a case shows something (rule 3)."""
+    if all(own.version != case.version for own in sender.addresses):
+        return False
+    way, put_in = (reach.way(sender, case.address, case.version, put_in=put_in) for put_in in (False, True))
+    return way.receiver == put_in.receiver
+
+
+def _hosts(mappings: Mappings, spec: LabSpec, reach: Reach, cases: Iterable[Case]) -> Iterator[HostSpec]:
     """Yield a host for each address in somebody's LAN that the lab does not have yet."""
     known = {(site.member, address) for site in sites(spec) for address in site.addresses}
-    mappings = {member.identity: member.cider_mapping for member in inventory.members}
     for case in cases:
         address = _address(case.address, case.version)
         for node in reach.nodes.values():
@@ -126,11 +137,16 @@ def _real(address: Address, mapping: Sequence[tuple[object, object]]) -> Address
     return address
 
 
-def _trial(assertion: Assertion, sender: Node, case: Case, spec: LabSpec) -> Trial:
+def _trial(assertion: Assertion, sender: Node, case: Case, spec: LabSpec, mappings: Mappings) -> Trial:
     source = next(own for own in sender.addresses if own.version == case.version)
+    destination = _address(case.address, case.version)
     everywhere = [site for site in sites(spec) if site.member != sender.identity]
-    meant = frozenset(site.node for site in everywhere if not case.meant or site.member in case.meant)
-    return Trial(assertion, sender.identity, source, _address(case.address, case.version), meant)
+    at = frozenset(
+        site.node
+        for site in everywhere
+        if (not case.meant or site.member in case.meant) and _real(destination, mappings[site.member]) in site.addresses
+    )
+    return Trial(assertion, sender.identity, source, destination, at)
 
 
 def _address(number: int, version: int) -> Address:
@@ -180,7 +196,7 @@ class _Proof:
     """Knows which markers arrived: those of phase 1 vouch for their senders, those of phase 2 for their receivers."""
 
     def __init__(self, spec: LabSpec, arrived: Sequence[Probe]) -> None:
-        self._members = {member.identity for member in spec.members}
+        self._member_of = {site.node: site.member for site in sites(spec)}
         self._alone = set(alone(spec))
         passed = [(probe, 6 if ":" in probe.destination else 4) for probe in arrived]
         self._senders = {(probe.sender, version) for probe, version in passed if probe.phase == 1}
@@ -189,7 +205,7 @@ class _Proof:
     def missing(self, trial: Trial) -> str:
         """Return, in words, why the absence of this packet proves nothing; empty where it does."""
         version = trial.destination.version
-        needed = sorted(trial.meant & self._members)
+        needed = sorted({self._member_of[node] for node in trial.meant})
         if alone := next((one for one in (trial.sender, *needed) if one in self._alone), ""):
             return f"{alone} is alone in its cluster: no marker can show that its tunnel works"
         if (trial.sender, version) not in self._senders:
@@ -209,11 +225,10 @@ def run(configured: Configured, rehearsal: Rehearsal, logs: Path, as_json: bool)
         found = judge(rehearsal, probes, isolation.send(lab, probes))
     finally:
         left = lab.close()
-    texts = {trial.assertion.place: trial.assertion.text for trial in rehearsal.trials}
+    texts = {}
     for outcome in rehearsal.by_configuration:
         place = outcome.assertion.place
-        texts[place], found[place] = outcome.assertion.text, outcome.against
-    untried = [outcome.assertion.place for outcome in rehearsal.by_configuration]
+        texts[place], found[place] = outcome.assertion.text, found.get(place) or outcome.against
     failed = {place: against for place, against in found.items() if against}
     if as_json:
         facts = [
@@ -222,7 +237,7 @@ def run(configured: Configured, rehearsal: Rehearsal, logs: Path, as_json: bool)
                 "text": texts[place],
                 "holds": not against,
                 "against": against,
-                "sent": place not in untried,
+                "sent": place not in rehearsal.unsent,
             }
             for place, against in found.items()
         ]
@@ -232,7 +247,7 @@ def run(configured: Configured, rehearsal: Rehearsal, logs: Path, as_json: bool)
         for place, against in failed.items():
             print(f'{place}: "{texts[place]}" does not hold\n  {against}')
         verdict = f"{len(failed)} of {len(found)} do not hold" if failed else f"all {len(found)} hold"
-        unsent = f" ({len(untried)} by configuration alone: nothing leaves this machine)" if untried else ""
+        unsent = f" ({len(rehearsal.unsent)} by configuration alone)" if rehearsal.unsent else ""
         count = f"{len(rehearsal.trials)} packets between {len(rehearsal.spec.members)} members"
         print(f"policy-test --live: {verdict}{unsent}; {count}, {monotonic() - started:.1f} s")
     return EXIT_UNEXPECTED if failed or left else EXIT_OK

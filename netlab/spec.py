@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from netlab.topology import HostSpec, LabSpec, MemberSpec
 from rustun.ops.filenames import client_file
 from rustun.ops.fleet import Inventory, LabHost, Member
 
 
 def lab_spec(inventory: Inventory) -> LabSpec:
-    """Return the laboratory's view of a fleet; members that are switched off have no machine in it."""
-    members = tuple(_member(member) for member in inventory.members if member.settings.enabled is not False)
+    """Return the laboratory's view of a fleet; in it are none who are switched off, or whose time is over by now."""
+    now = dt.datetime.now(dt.UTC)
+    absent = {member.identity for member in inventory.members if not _takes_part(member, now)}
+    members = tuple(_member(member) for member in inventory.members if member.identity not in absent)
     servers = tuple(server.endpoint.host for server in inventory.servers)
-    return LabSpec(inventory.name, servers, members, tuple(_host(host) for host in inventory.lab_hosts))
+    hosts = tuple(_host(host) for host in inventory.lab_hosts if host.behind not in absent)
+    return LabSpec(inventory.name, servers, members, hosts)
+
+
+def _takes_part(member: Member, now: dt.datetime) -> bool:
+    until = member.settings.expires_at
+    return member.settings.enabled is not False and (until is None or now < until)
 
 
 def _member(member: Member) -> MemberSpec:

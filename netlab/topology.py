@@ -239,7 +239,7 @@ def _lans(spec: LabSpec, member: MemberSpec) -> list[tuple[tuple[Prefix, ...], l
 
 def lan_of(member: MemberSpec, address: Address) -> Prefix:
     """Return the longest of the member's ciders that holds `address`, else a usual LAN around it (/24, /64)."""
-    holding = [cider for cider in member.ciders if address in cider]
+    holding = [cider for cider in member.ciders if cider.prefixlen and address in cider]  # an exit's is no LAN
     if holding:
         return max(holding, key=lambda cider: cider.prefixlen)
     return ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False)

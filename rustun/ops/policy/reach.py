@@ -69,8 +69,12 @@ class Reach:
             self.clusters.setdefault(node.cluster, []).append(node)
         self._tables: dict[str, _Tables] = {}
 
-    def way(self, sender: Node, address: int, version: int) -> Way:
-        """Return where a packet of `sender`, from its own address, to `address` (32 or 128 bits) ends up."""
+    def way(self, sender: Node, address: int, version: int, *, put_in: bool = False) -> Way:
+        """Return where a packet of `sender`, from its own address, to `address` (32 or 128 bits) ends up.
+
+        Args:
+            put_in: somebody on the sender's host puts it straight into the tunnel, whatever the host is set to.
+        """
         if all(own.version != version for own in sender.addresses):
             return Way("", f"{sender.identity} has no IPv{version} address")
         tables = self._tables_of(sender.cluster)
@@ -81,10 +85,10 @@ class Reach:
         if identity == sender.identity:
             return Way("", f"{shown} is {sender.identity}'s own")
         receiver = self.nodes[identity]
-        for node in (sender, receiver):
+        for node in (receiver,) if put_in else (sender, receiver):
             if refused := next((network for network in node.refused if network.version == version), None):
                 return Way("", f"{node.identity} does not accept {refused}, the network of its own address")
-        if not self._goes_in(sender, tables, address, version):
+        if not put_in and not self._goes_in(sender, tables, address, version):
             missing = "in no prefix of another member that it accepts, and it uses no exit node"
             return Way("", f"{sender.identity} does not send {shown} into the tunnel: {missing}")
         return _arrived(receiver, shown)

@@ -34,6 +34,17 @@ def test_who_keeps_a_private_key_gets_one_for_the_laboratory(tmp_path: Path) -> 
     assert len(load_server_config(made.folder / "server.toml").security.private_keys) == 1
 
 
+def test_who_is_off_or_past_has_no_machine(tmp_path: Path) -> None:
+    """A laboratory would wait for a session that the server refuses, and not come up."""
+    source = tmp_path / "f.toml"
+    past = "[cluster.c.member.past]\nexpires_at = 2020-01-01\n"
+    past += '[cluster.c.member.off]\nenabled = false\nciders = "192.168.1.0/24"\n'
+    host = '[lab.host.h]\nbehind = "off"\naddress = "192.168.1.7"\n'
+    source.write_text(FLEET + MEMBERS + past + host)
+    spec = configure(source, load(source), tmp_path / "f").spec
+    assert ([member.identity for member in spec.members], spec.hosts) == (["m", "n"], ())
+
+
 def test_all_servers_are_one_relay(tmp_path: Path) -> None:
     """Clients of a fleet with several servers would find another key, or nobody, at all but the first of them."""
     source = tmp_path / "f.toml"

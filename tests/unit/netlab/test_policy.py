@@ -10,6 +10,7 @@ from netlab.errors import BadInput
 from netlab.policy import Rehearsal, judge, probes_of, rehearse
 from netlab.reachability import Sighting
 from netlab.spec import lab_spec
+from netlab.topology import lan_of
 from rustun.ops.inventory import load_inventory
 
 FLEET = """
@@ -109,6 +110,42 @@ def test_who_has_no_ipv6_address_sends_no_such_packet(tmp_path: Path) -> None:
     assert [(outcome.assertion.text, outcome.holds) for outcome in plan.by_configuration] == [
         ("everybody cannot reach fd00:99::1", True)
     ]
+
+
+KEPT_BACK = """
+[fleet]
+name = "kept"
+servers = [{ address = "198.18.0.1:8080" }]
+[cluster.red]
+network = "10.0.1.0/24"
+[cluster.red.member.alice]
+accept_routes = ["10.0.1.0/24"]
+[cluster.red.member.gate]
+ciders = ["192.168.11.0/24", "0.0.0.0/0"]
+cider_mapping = { "192.168.11.0/24" = "192.168.50.0/24" }
+offer_exit = true
+"""
+
+
+def test_what_only_the_senders_host_keeps_back_is_not_sent(tmp_path: Path) -> None:
+    """Packets that are put into a tunnel would contradict a host that never puts them there."""
+    plan = rehearsed(tmp_path, "alice cannot reach 192.168.11.5\nalice can reach 192.168.11.6\n", KEPT_BACK)
+    assert plan.trials == ()
+    assert [outcome.holds for outcome in plan.by_configuration] == [True, False]
+    assert len(plan.unsent) == 2
+
+
+def test_a_packet_has_arrived_where_its_address_is(tmp_path: Path) -> None:
+    """What a gateway's host drops would count as having reached what it was meant for."""
+    open_to_all = KEPT_BACK.replace("accept_routes", "#")
+    plan = rehearsed(tmp_path, "alice can reach 192.168.11.5\nalice cannot reach 10.0.1.77\n", open_to_all)
+    assert [(str(trial.destination), trial.meant) for trial in plan.trials] == [
+        ("192.168.11.5", frozenset(("policy-3",))),
+        ("10.0.1.77", frozenset()),
+    ]
+    (host,) = plan.spec.hosts
+    (gate,) = (member for member in plan.spec.members if member.identity == "gate")
+    assert str(lan_of(gate, host.addresses[0])) == "192.168.50.0/24"
 
 
 def test_without_assertions_no_lab_is_built(tmp_path: Path) -> None:
