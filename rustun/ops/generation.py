@@ -10,10 +10,12 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-from rustun.errors import RustunError
+from rustun.errors import ConfigError, Problem, RustunError
 from rustun.ops.editing.files import InventoryFiles, editing, write_files
+from rustun.ops.filenames import SECRETS
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
+from rustun.ops.keyfiles import sealed_keys
 from rustun.ops.policy.run import check, failures
 from rustun.ops.recorded import lock_file, lock_text
 from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
@@ -66,10 +68,15 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
         out: folder of the generated files; None for the usual one, build/NAME of the checkout.
     Raises:
         PolicyBroken: an assertion kept beside the inventory does not hold.
-        ConfigError, HostError: as `load_inventory` and `plan_render` do; ConfigError too where a policy cannot be read.
+        ConfigError, HostError: as `load_inventory` and `plan_render` do; ConfigError too where a policy cannot be read,
+            and where all keys are still sealed.
     """
     fleet = load_inventory(inventory)
     plan = plan_render(fleet, out or checkout / "build" / fleet.name)
+    sealed = sealed_keys(inventory)
+    if plan.new_secrets and sealed.exists() and not any((plan.folder / SECRETS).rglob("*.key")):
+        remedy = "./invoke secrets-open; for new ones on purpose take that file away"
+        raise ConfigError((Problem(str(sealed), 0, "", "holds the keys, and there is none outside it", remedy),))
     routes = next(file.wished for file in plan.files if file.name == "routes.json")
     if broken := failures(check(inventory, fleet, routes, dt.datetime.now(dt.UTC))):
         raise PolicyBroken("\n".join(broken), "change the inventory or the policy: ./invoke policy-test")

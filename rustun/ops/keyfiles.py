@@ -28,6 +28,11 @@ BUILD: Final = "build"  # what is generated: it can be deleted
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
 
 
+def sealed_keys(inventory: Path) -> Path:
+    """Return where the keys of an inventory, a file or a folder, stand encrypted, if they do."""
+    return inventory / "keys.age" if inventory.is_dir() else inventory.with_suffix(".keys.age")
+
+
 def new_shared_key() -> Secret:
     """Return a new shared key: 192 random bits, 32 characters."""
     return Secret(secrets.token_urlsafe(KEY_RANDOM_BYTES))

@@ -31,7 +31,7 @@ from rustun.durable import replace_file
 from rustun.errors import ConfigError, HostError, RustunError
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
-from rustun.ops.keyfiles import find_keys, write_key_files
+from rustun.ops.keyfiles import find_keys, sealed_keys, write_key_files
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -62,9 +62,8 @@ class Places:
 
 def places(inventory: Path, folder: Path) -> Places:
     """Return the places that belong to an inventory whose generated files are in `folder`."""
-    if inventory.is_dir():
-        return Places(folder, inventory / "keys.age", inventory / "recipients")
-    return Places(folder, inventory.with_suffix(".keys.age"), inventory.with_suffix(".recipients"))
+    recipients = inventory / "recipients" if inventory.is_dir() else inventory.with_suffix(".recipients")
+    return Places(folder, sealed_keys(inventory), recipients)
 
 
 def read_keys(folder: Path) -> dict[str, Secret]:

@@ -162,3 +162,26 @@ def test_keys_of_before_stay_where_they_are(tmp_path: Path) -> None:
     assert generate.run(inventory, None, tmp_path, check=False, diff=False, as_json=False) == 0
     assert (tmp_path / "build" / "demo" / "secrets" / "server.key").exists()
     assert not (tmp_path / "secrets").exists()
+
+
+def test_keys_that_are_sealed_are_not_made_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a fresh clone the first gen-config would make other keys than the hosts have."""
+    inventory = tmp_path / "acme.toml"
+    inventory.write_text(DEMO.read_text())
+    sealed = tmp_path / "acme.keys.age"
+    sealed.write_bytes(b"age-encryption.org/v1")
+
+    def again() -> int:
+        return generate.run(inventory, tmp_path / "out", tmp_path, check=False, diff=False, as_json=False)
+
+    assert again() == 2
+    said = capsys.readouterr().err
+    assert f"{sealed}: holds the keys, and there is none outside it\n  ./invoke secrets-open" in said
+    assert not (tmp_path / "out").exists()
+    sealed.unlink()
+    assert again() == 0
+    sealed.write_bytes(b"age-encryption.org/v1")
+    (tmp_path / "out" / "secrets" / "members" / "bj-dev.key").unlink()
+    (tmp_path / "out" / "client-bj-dev.toml").unlink()
+    (tmp_path / "out" / "routes.json").unlink()
+    assert again() == 0  # a new member beside keys that are open
