@@ -4,7 +4,8 @@
     ./invoke --help gen-config   one of them, with examples
 
 Exit codes: 0 ok, 2 bad input or nothing run, 3 `--check` found something that is not current, 4 the environment lacks
-something, 5 an expectation failed, 130 interrupted (1 is invoke's own). Nothing heavy is imported before it is needed.
+something, 5 an expectation failed, 130 interrupted, 141 nobody reads on (1 is invoke's own). Nothing heavy is imported
+before it is needed.
 """
 
 from __future__ import annotations

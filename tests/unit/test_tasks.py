@@ -18,10 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ALL: dict[str, Task] = tasks.namespace.tasks
 
 
-def invoke(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def invoke(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a task as ./invoke does once the environment is there."""
     command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
@@ -58,6 +60,43 @@ def test_exit_codes_of_the_logic_reach_the_shell(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "none.toml: there is no such file")
     done = invoke("test", "--only", "units", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, 'test: there is no part "units"\n  did you mean unit?\n')
+
+
+ODD = """
+[fleet]
+name = "odd"
+servers = [{ address = "192.0.2.1:8080" }]
+[cluster."b\u00fcro"]
+network = "10.0.1.0/24"
+[cluster."b\u00fcro".member.one]
+ciders = ["8.8.8.0/24"]
+"""
+
+
+@pytest.mark.parametrize("task", ["lint", "gen-config --diff", "rotate-keys --show", "plan --offline", "policy-test"])
+def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path: Path, task: str) -> None:
+    """Where the locale is not UTF-8 one name from elsewhere would end every task with a traceback."""
+    (tmp_path / "odd.toml").write_text(ODD, encoding="utf-8")
+    (tmp_path / "odd.policy").write_text("one cannot reach b\u00fcro\n", encoding="utf-8")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = invoke(*task.split(), "--inventory", str(tmp_path / "odd.toml"), cwd=tmp_path, environment=ascii_only)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("task", ["lint", "gen-config --diff --check", "rotate-keys --show", "policy-test"])
+def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path: Path, task: str) -> None:
+    """`./invoke lint | head` would end in a traceback."""
+    (tmp_path / "odd.toml").write_text(ODD, encoding="utf-8")
+    (tmp_path / "odd.policy").write_text("one cannot reach 10.9.9.9\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*task.split(), "--inventory", str(tmp_path / "odd.toml")]
+    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    with os.fdopen(writer, "w") as unread:
+        done = subprocess.run(command, cwd=tmp_path, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
 
 
 def test_lab_exec_without_a_command_says_how(tmp_path: Path) -> None:

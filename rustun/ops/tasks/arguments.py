@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ INVENTORY: Final = os.environ.get("RUSTUN_INVENTORY", DEMO)
 INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN_INVENTORY, else inventory/demo.toml)"
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
 INTERRUPTED: Final = 130
+UNREAD: Final = 141  # as a shell says of a program that SIGPIPE ended
 
 OUT_HELP: Final = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 SSH_HELP: Final = "ssh_config to use instead of your own"
@@ -29,12 +31,23 @@ def end(code: int) -> None:
 
 
 def stoppable(body: Callable[..., None]) -> Callable[..., None]:
-    """Return the body of a task that ctrl-C ends with a word and 130, as a shell says of it."""
+    """Return the body of a task that ctrl-C ends with a word and 130, as a shell says of it.
+
+    Where nobody reads on, as behind `head`, it ends with 141 and no word; what a terminal cannot show is escaped.
+    """
 
     @functools.wraps(body)
     def run(*arguments: Any, **options: Any) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            body(*arguments, **options)
+            try:
+                body(*arguments, **options)
+            finally:
+                print(end="", flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to flush
+            raise Exit(code=UNREAD) from None
         except KeyboardInterrupt:
             name = body.__name__.replace("_", "-")
             message = f"\n{name}: interrupted; each file is as it was, or as it should be; run it again to go on"
