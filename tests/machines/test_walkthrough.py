@@ -18,8 +18,8 @@ from tests.machines.world import on_machines
 from tests.netlab.child import ROOT
 
 HEADING = "## A fleet from one inventory\n"
-COPIED = ("rustun", "netlab", "templates", "invoke", "tasks.py", "pyproject.toml", "requirements.lock")
-COPIED += ("README.md", "LICENSE", ".gitignore")
+FOLDERS = ("rustun", "netlab", "templates")
+FILES = ("invoke", "tasks.py", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".gitignore")
 PRINTER = LanHost("printer", (ip_interface("192.168.1.7/24"),))
 SPECS = [
     MachineSpec("server", ("vpn.acme.example",)),
@@ -63,9 +63,10 @@ class Walk:
         (self.checkout / "inventory").mkdir(parents=True)
         (self.checkout / "build").mkdir()
         (self.checkout / "build" / "wheels").symlink_to(ROOT / "build" / "wheels")
-        for name in COPIED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, self.checkout / name)  # type: ignore[operator]  # both take these two
+        for name in FOLDERS:
+            shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in FILES:
+            shutil.copy(ROOT / name, self.checkout / name)
         programs = self.checkout / ".venv" / "bin"
         programs.mkdir(parents=True)
         for name, words in (("python", ""), ("invoke", "-m invoke")):
