@@ -17,7 +17,7 @@ import platform
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -42,6 +42,7 @@ from netlab.bench_rows import (
     ROWS,
     SENDER,
     SHARED,
+    TOOLKIT,
     Row,
 )
 from netlab.configuration import configure, load
@@ -49,6 +50,7 @@ from netlab.demo import plain_spec
 from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
 from netlab.lab import Files, Laboratory
 from netlab.load import congestion_control
+from netlab.measure_toolkit import Toolkit
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
 from rustun.backends.process import allow_descriptors
@@ -122,16 +124,16 @@ def run(asked: Order, build: Path, logs: Path) -> int:
     """Bring all variants up, measure, print the tables and write the files asked for; return the exit code."""
     began = monotonic()
     wanted = {variant for row in asked.rows for variant in row.variants}
-    laboratories: dict[str, Laboratory] = {}
+    places: dict[str, Laboratory | Toolkit] = {}
     try:
-        for variant, lab in _laboratories(wanted, build, logs):
-            laboratories[variant] = lab
-            lab.start()
+        for variant, place in _places(wanted, build, logs):
+            places[variant] = place
+            place.start()
             _note(f"{variant}: up")
-        samples = list(_measure(asked, laboratories))
+        samples = list(_measure(asked, places))
     finally:
-        for lab in laboratories.values():
-            lab.close()
+        for place in places.values():
+            place.close()
     facts = _facts(asked, monotonic() - began)
     _tell(asked, facts, samples)
     return EXIT_OK
@@ -153,6 +155,11 @@ def _tell(asked: Order, facts: dict[str, Any], samples: list[Sample]) -> None:
     if asked.markdown_file is not None:
         lines = [how + ".", "", *(line for table in report for line in markdown_lines(table))]
         asked.markdown_file.write_text("\n".join(lines))
+
+
+def _places(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[str, Laboratory | Toolkit]]:
+    yield from _laboratories(wanted, build, logs)
+    yield from ((variant, Toolkit(variant)) for variant in TOOLKIT if variant in wanted)
 
 
 def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[str, Laboratory]]:
@@ -184,7 +191,7 @@ def _add_crowd(routes_file: Path) -> None:
     crowd.extend(routes_file, CROWD_CLIENTS)
 
 
-def _measure(asked: Order, laboratories: dict[str, Laboratory]) -> Iterator[Sample]:
+def _measure(asked: Order, places: Mapping[str, Laboratory | Toolkit]) -> Iterator[Sample]:
     shuffle = random.Random(SEED)
     groups = count()
     began = monotonic()
@@ -193,7 +200,7 @@ def _measure(asked: Order, laboratories: dict[str, Laboratory]) -> Iterator[Samp
             for neighbours in neighbourhoods(row.variants, row.reference, shuffle):
                 group = next(groups)
                 for variant in neighbours:
-                    values = row.take(laboratories[variant], asked.seconds)
+                    values = row.take(places[variant], asked.seconds)
                     words = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
                     _note(f"{monotonic() - began:4.0f} s  {row.name} {repetition + 1}  {variant}: {words}")
                     yield Sample(row.name, variant, repetition, group, values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from netlab import measure, measure_keys
+from netlab import measure_toolkit as tool
 from netlab.lab import Laboratory
+from netlab.measure_toolkit import ASSERTIONS, MEMBERS, Toolkit
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"
@@ -42,13 +44,14 @@ class Row:
     """One thing that is measured, for several variants.
 
     `once` is for what depends on what was before, so that a second time says nothing. `reference` is the variant that
-    the others are measured next to and compared with, where it is among them.
+    the others are measured next to and compared with, where it is among them. `take` gets the variant's place: its
+    Laboratory, or its Toolkit.
     """
 
     name: str
     title: str
     variants: tuple[str, ...]
-    take: Callable[[Laboratory, float], Values]
+    take: Callable[[Any, float], Values]
     figures: tuple[Figure, ...] = ()
     once: bool = False
     reference: str = PLAIN
@@ -177,6 +180,20 @@ def _rekeys(lab: Laboratory, seconds: float) -> Values:
     }
 
 
+def _process(toolkit: Toolkit, _seconds: float) -> Values:
+    seconds, of_a_processor = toolkit.take()
+    return {"s": seconds, "CPU s": of_a_processor}
+
+
+def _reload(toolkit: Toolkit, _seconds: float) -> Values:
+    found = toolkit.reload()
+    return {
+        "applied s": found["seconds"],
+        "longest step, CPU ms": found["longest_cpu_ms"],
+        "longest step, ms": found["longest_ms"],
+    }
+
+
 TUNNELS: Final = (AES, CHACHA, AES_SINGLE, CHACHA_SINGLE)
 ROWS: Final = (
     Row(
@@ -223,4 +240,19 @@ ROWS: Final = (
     Row("return", f"{CROWD_CLIENTS:,} clients after a restart of the server", (CROWD,), _return,
         (Figure(f"{CROWD_CLIENTS:,} clients are back after, s", CROWD, "all back s", False, 15.0),
          Figure(f"{CROWD_CLIENTS:,} clients come back: server, MB", CROWD, "server MB", False, 250.0)), once=True),
+    Row("toolkit", f"tasks on a fleet of {MEMBERS:,} members",
+        (tool.READ, tool.SAME, tool.NEW, tool.LINT, tool.POLICY), _process,
+        (Figure(f"gen-config, {MEMBERS:,} members, nothing new, s", tool.SAME, "s", False, 2.0),
+         Figure(f"gen-config, {MEMBERS:,} members, all new, s", tool.NEW, "s", False, 8.0),
+         Figure(f"lint, {MEMBERS:,} members, s", tool.LINT, "s", False, 2.0),
+         Figure(f"policy-test, {MEMBERS:,} members, {ASSERTIONS:,} assertions, s", tool.POLICY, "s", False, 2.0)),
+        reference=tool.READ),
+    Row("start", "start of a task", (tool.BARE, tool.LIST, tool.SMALL_SAME, tool.SMALL_LINT), _process,
+        (Figure("start of a task that only lists, s", tool.LIST, "s", False, 0.4),
+         Figure("gen-config of the demo, nothing new, s", tool.SMALL_SAME, "s", False, 0.4),
+         Figure("lint of the demo, s", tool.SMALL_LINT, "s", False, 0.4)), reference=tool.BARE),
+    Row("reload", f"a server takes a routes.json of {MEMBERS:,} members, one of them gone", (tool.RELOAD,), _reload,
+        (Figure("one change of a large routes.json: applied after, s", tool.RELOAD, "applied s", False, 2.0),
+         Figure("the same: longest step, CPU ms", tool.RELOAD, "longest step, CPU ms", False, 10.0))),
 )  # fmt: skip
+TOOLKIT: Final = tuple(variant for row in ROWS[-3:] for variant in row.variants)

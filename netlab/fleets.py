@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from rustun.ops.inventory import Member, load_inventory
+
 FLEET = """\
 [fleet]
 name = "{name}"
@@ -39,6 +41,36 @@ def write_fleet(folder: Path, clusters: int = 200, members: int = 50, *, seed: i
     for number in range(clusters):
         (folder / f"site-{number:03}.toml").write_text("\n".join(_cluster(random, number, members)))
     return folder
+
+
+def write_policy(folder: Path, assertions: int = 1000, *, seed: int = 1) -> Path:
+    """Write a policy that holds beside the inventory in a folder, as many assertions as asked for; return its file.
+
+    By turns who reaches whom in a cluster, who does not in another, and whole clusters that reach neither another
+    cluster nor the internet.
+    """
+    random = Random(seed)
+    clusters = [one for one in load_inventory(folder).clusters if sum(map(_is_on, one.members)) > 1]
+    lines = []
+    for number in range(assertions):
+        here, there = random.sample(clusters, 2)
+        alice, bob = random.sample([member.identity for member in filter(_is_on, here.members)], 2)
+        carol = random.choice(there.members).identity
+        lines.append(
+            (
+                f"{alice} can reach {bob}",
+                f"{alice} cannot reach {carol}",
+                f"nobody in {here.name} can reach cluster {there.name}",
+                f"nobody in {here.name} except {alice} can reach the internet",
+            )[number % 4]
+        )
+    file = folder / "fleet.policy"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def _is_on(member: Member) -> bool:
+    return bool(member.settings.enabled)
 
 
 def _cluster(random: Random, number: int, members: int) -> Iterator[str]:

@@ -37,6 +37,15 @@ PROMISED = {
     ("rekey", "crowd", "longest step, CPU ms", False, 5.0, False),
     ("return", "crowd", "all back s", False, 15.0, False),
     ("return", "crowd", "server MB", False, 250.0, False),
+    ("toolkit", "gen-config, nothing new", "s", False, 2.0, False),
+    ("toolkit", "gen-config, all new", "s", False, 8.0, False),
+    ("toolkit", "lint", "s", False, 2.0, False),
+    ("toolkit", "policy-test", "s", False, 2.0, False),
+    ("start", "--list", "s", False, 0.4, False),
+    ("start", "gen-config of the demo", "s", False, 0.4, False),
+    ("start", "lint of the demo", "s", False, 0.4, False),
+    ("reload", "serve", "applied s", False, 2.0, False),
+    ("reload", "serve", "longest step, CPU ms", False, 10.0, False),
 }
 
 
