@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -101,11 +101,24 @@ def keep_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[i
 
     Raises: OSError: no room, or no right.
     """
-    names = [(member_key_file(identity, number), member_key_file(name, number)) for number in numbers]
-    for before, after in (*names, (psk_file(identity), psk_file(name))):
-        old, new = folder / before, folder / after
+    for old, new in _both_names(folder, identity, name, numbers):
         if old.exists() and not new.exists():
             os.link(old, new)
+
+
+def keys_in_the_way(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> list[Path]:
+    """Return the files that `keep_member_keys` would leave as they are although they hold other keys.
+
+    Raises: OSError: they cannot be read.
+    """
+    pairs = _both_names(folder, identity, name, numbers)
+    return [new for old, new in pairs if new.exists() and not (old.exists() and old.read_bytes() == new.read_bytes())]
+
+
+def _both_names(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> Iterator[tuple[Path, Path]]:
+    for number in numbers:
+        yield folder / member_key_file(identity, number), folder / member_key_file(name, number)
+    yield folder / psk_file(identity), folder / psk_file(name)
 
 
 def _make_folder(folder: Path) -> None:

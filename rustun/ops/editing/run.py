@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,12 @@ from rustun.ops.editing import edits
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
+from rustun.ops.filenames import member_key_file
 from rustun.ops.fleet import Inventory
-from rustun.ops.keyfiles import keep_member_keys
+from rustun.ops.keyfiles import keep_member_keys, keys_in_the_way
 from rustun.ops.render import RenderPlan, plan_render
 from rustun.ops.uninterrupted import uninterrupted
+from rustun.printable import quoted
 
 OK: Final = 0
 BAD_INPUT: Final = 2
@@ -57,12 +60,13 @@ def add_cluster(order: Order, name: str, keys: Sequence[str]) -> int:
 
 
 def add_member(order: Order, cluster: str, identity: str, keys: Sequence[str]) -> int:
-    """Add a member with `KEY=VALUE` keys."""
+    """Add a member with `KEY=VALUE` keys; one whose key file is there from before only with a `key` among them."""
 
     def edit(files: InventoryFiles) -> InventoryFiles:
         return edits.add_member(files, cluster, identity, _sets(keys))
 
-    return guarded("add-member", lambda: carry_out("add-member", order, edit))
+    says_which = any(one.partition("=")[0].strip() == "key" for one in keys)
+    return guarded("add-member", lambda: carry_out("add-member", order, edit, new="" if says_which else identity))
 
 
 def edit_member(
@@ -134,13 +138,21 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: tuple[str, str] | None = None) -> int:
+def carry_out(
+    name: str,
+    order: Order,
+    edit: Edit,
+    question: str = "",
+    renamed: tuple[str, str] | None = None,
+    new: str = "",
+) -> int:
     """Edit an inventory, show what follows, and write it once the question is answered; return the exit code.
 
     Args:
         edit: from the files as they are to the files as wished.
         question: has to be answered with yes; empty: nobody is asked.
         renamed: a member's identity, and its new one.
+        new: identity of a member that shall not come by the key of an earlier one; empty: none.
     Raises: RustunError: nothing was written.
     """
     with editing(order.inventory):
@@ -151,6 +163,10 @@ def carry_out(name: str, order: Order, edit: Edit, question: str = "", renamed: 
         folder = order.out or order.build / inventory.name
         plan = plan_render(inventory, folder)
         kept = _keys_of(inventory, renamed[1]) if renamed else ()
+        if new:
+            _refuse_old_key(plan, new)
+        if renamed:
+            _refuse_keys_in_the_way(folder, *renamed, kept)
         if not order.as_json:
             _print_diff(wished)
             _print_consequences(plan, () if renamed else plan.new_secrets)
@@ -193,6 +209,27 @@ def _keys_of(inventory: Inventory, identity: str) -> tuple[int, ...]:
     """Return the numbers of a member's generated key pairs."""
     member = next(one for one in inventory.members if one.identity == identity)
     return () if member.public_keys else member.settings.key or ()
+
+
+def _refuse_old_key(plan: RenderPlan, identity: str) -> None:
+    """Raise EditError where a new member would get a key that is there already: whoever has that comes in by it."""
+    names = plan.keyring.member_files.get(identity, ())
+    there = [name for name in names if name not in plan.keyring.missing and name not in plan.keyring.kept_by_owners]
+    if there:
+        free = next(number for number in count(2) if not (plan.folder / member_key_file(identity, number)).exists())
+        raise EditError(
+            f"{plan.folder / there[0]} is there from an earlier {quoted(identity)}: whoever has that key would come in",
+            f"--set key={free} makes a new one, --set key=1 takes the old one again",
+        )
+
+
+def _refuse_keys_in_the_way(folder: Path, identity: str, name: str, numbers: Sequence[int]) -> None:
+    """Raise EditError where a renamed member would get another key than it has, that of an earlier member."""
+    if found := keys_in_the_way(folder, identity, name, numbers):
+        raise EditError(
+            f"{found[0]} is there from an earlier {quoted(name)}: {quoted(identity)} would lose its own key",
+            "choose another name, or move that file away",
+        )
 
 
 def _print_consequences(plan: RenderPlan, new_secrets: Sequence[str]) -> None:

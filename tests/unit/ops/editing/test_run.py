@@ -176,6 +176,42 @@ def test_a_fleet_whose_files_are_elsewhere_keeps_its_keys_too(order: Order) -> N
     assert (elsewhere / "secrets" / "members" / "al.key").exists()
 
 
+def test_a_new_member_does_not_come_by_the_key_of_an_earlier_one(
+    order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever stole the host of a member that was removed would be in again as soon as its name is."""
+    keys = order.build / "acme" / "secrets" / "members"
+    keys.mkdir(parents=True, mode=0o700)
+    write_key(keys / "carol.key", new_private_key())
+    before = order.inventory.read_bytes()
+    assert run.add_member(order, "red", "carol", []) == run.BAD_INPUT
+    said = capsys.readouterr().err
+    assert 'carol.key is there from an earlier "carol": whoever has that key would come in' in said
+    assert "--set key=2 makes a new one" in said
+    assert order.inventory.read_bytes() == before
+    assert run.add_member(order, "red", "carol", ["key=2"]) == run.OK
+    assert run.remove_member(order, "carol", yes=True) == run.OK
+    assert run.add_member(order, "red", "carol", ["key=1"]) == run.OK
+    own = public_key_of(new_private_key())
+    write_key(keys / "dave.key", new_private_key())
+    assert run.add_member(order, "red", "dave", [f"public_key={own}"]) == run.OK  # its own: the file is not used
+
+
+def test_a_renamed_member_takes_nobody_elses_key(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be shut out, and whoever has the key of an earlier member of that name be let in."""
+    keys = order.build / "acme" / "secrets" / "members"
+    keys.mkdir(parents=True, mode=0o700)
+    write_key(keys / "alice.key", new_private_key())
+    write_key(keys / "al.key", new_private_key())
+    before = order.inventory.read_bytes()
+    assert run.rename_member(order, "alice", "al") == run.BAD_INPUT
+    assert "al.key is there from an earlier" in capsys.readouterr().err
+    assert order.inventory.read_bytes() == before
+    (keys / "al.key").unlink()
+    assert run.rename_member(order, "alice", "al") == run.OK
+    assert run.rename_member(order, "al", "alice") == run.OK  # and back: the same key
+
+
 def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
     """Its host would get another address, or a key that nobody knows."""
     first = Order(order.inventory, order.build)
