@@ -252,7 +252,7 @@ ROWS: Final = (
          Figure("gen-config of the demo, nothing new, s", tool.SMALL_SAME, "s", False, 0.4),
          Figure("lint of the demo, s", tool.SMALL_LINT, "s", False, 0.4)), reference=tool.BARE),
     Row("reload", f"a server takes a routes.json of {MEMBERS:,} members, one of them gone", (tool.RELOAD,), _reload,
-        (Figure("one change of a large routes.json: applied after, s", tool.RELOAD, "applied s", False, 2.0),
+        (Figure("one large routes.json changed: applied after, s", tool.RELOAD, "applied s", False, 2.0),
          Figure("the same: longest step, CPU ms", tool.RELOAD, "longest step, CPU ms", False, 10.0))),
 )  # fmt: skip
 TOOLKIT: Final = tuple(variant for row in ROWS[-3:] for variant in row.variants)
