@@ -6,14 +6,15 @@ Rules of this module
      that is said.
   2. Who has no key pair yet keeps coming in as before: the tier of its entry, or legacy, since it may be the seed's own
      program. The server serves that tier until `tier` is taken out.
-  3. The shared key moves from server.toml into secrets/, pre-shared keys from their files, and none is ever printed.
-     Methods that protect nothing (xor, plain) are not carried over.
+  3. The shared key moves from server.toml into secrets/, the server's own and pre-shared keys from their files, and
+     none is ever printed. Methods that protect nothing (xor, plain) are not carried over.
   4. Nothing that is there is overwritten.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import sys
 import tempfile
@@ -22,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rustun.config.keys import Secret
 from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
 from rustun.durable import add_file
 from rustun.errors import ConfigError, HostError, RustunError
-from rustun.ops.filenames import SHARED_KEY, psk_file
+from rustun.ops.filenames import FIRST_SERVER, SHARED_KEY, psk_file, server_key_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
 from rustun.ops.templating import render_routes, toml_value
@@ -50,6 +52,11 @@ DECIDING: Final = (
     "psk_file",
     "enabled",
     "expires_at",
+)
+
+_KEY_STAYED: Final = (
+    "the server's key pair did not come along, and members take no other server: name its server.toml, or put its"
+    " private key to {file} before ./invoke gen-config makes a new one"
 )
 
 
@@ -78,6 +85,11 @@ class Source:
         """The method of the shared key, where there is one."""
         return self.server.method if self.server is not None else None
 
+    @property
+    def server_keys(self) -> tuple[Secret, ...]:
+        """The server's private keys, the one in use first."""
+        return tuple(key.secret for key in self.server.security.private_keys) if self.server is not None else ()
+
 
 def inventory_text(source: Source) -> str:
     """Return the inventory of a deployment. Raises: ImportRefused: it cannot be said in one."""
@@ -102,6 +114,8 @@ def _fleet(source: Source) -> dict[str, Any]:
     fleet: dict[str, Any] = {"name": source.name, "servers": [{"address": source.address}]}
     if source.server is not None:
         fleet["listen"] = [str(endpoint) for endpoint in source.server.listen]
+        if len(source.server_keys) > 1:
+            fleet["server_key"] = [1, 2]
     if source.method is not None:
         if source.method not in CIPHERS:
             remedy = "choose aes256 or chacha20poly1305 there, deploy that, and import again"
@@ -156,7 +170,7 @@ def _member(member: Member) -> dict[str, Any]:
     if not member.enabled:
         values["enabled"] = False
     if member.expires_at is not None:
-        values["expires_at"] = member.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        values["expires_at"] = _moment(member.expires_at)
     return values
 
 
@@ -175,6 +189,11 @@ def differences(source: Source, inventory: Path) -> Iterator[str]:
     yield from (f"{identity} would be new" for identity in generated)
 
 
+def _moment(time: dt.datetime) -> str:
+    """Return a time as inventories and routes.json write it."""
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _entry(member: Member) -> dict[str, Any]:
     """Return the keys of an entry that decide about packets, as they were."""
     return {
@@ -186,7 +205,7 @@ def _entry(member: Member) -> dict[str, Any]:
         "public_key": [base64.b64encode(key).decode() for key in member.public_keys] or None,
         "psk_file": psk_file(member.identity) if _has_psk(member) else None,  # its content moves there
         "enabled": None if member.enabled else False,
-        "expires_at": member.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if member.expires_at else None,
+        "expires_at": _moment(member.expires_at) if member.expires_at else None,
     }
 
 
@@ -210,6 +229,7 @@ def _write_keys(source: Source, folder: Path) -> None:
     keys = {psk_file(member.identity): member.psk for member in source.members if member.psk and _has_psk(member)}
     if source.server is not None and source.server.key is not None:
         keys[SHARED_KEY] = source.server.key
+    keys |= {server_key_file(FIRST_SERVER, number): key for number, key in enumerate(source.server_keys, start=1)}
     find_keys(folder)
     there = {name for name in keys if (folder / name).exists()}
     for name in sorted(there):
@@ -245,6 +265,8 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
     clusters = len({member.cluster for member in source.members})
     counted = f"{_count(clusters, 'cluster')}, {_count(len(source.members), 'member')}"
     print(f"inventory-import: {out}: {counted}; it generates an equal routes.json")
+    if any(_tier(member) is Tier.KEY for member in source.members) and not source.server_keys:
+        print(_KEY_STAYED.format(file=build / out.stem / server_key_file(FIRST_SERVER, 1)), file=sys.stderr)
     print("next: write into it how `ssh` reaches each host that you want to deploy to, and look:")
     print(f"  ./invoke plan --inventory {out}")
     return OK
@@ -261,7 +283,14 @@ def _write(source: Source, out: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="rustun-import-") as name:
         draft = Path(name) / out.name
         draft.write_text(text, encoding="utf-8")
-        if found := list(differences(source, draft)):
+        try:
+            found = list(differences(source, draft))
+        except ConfigError as error:  # its places are those of a draft that nobody will see
+            first = error.problems[0]
+            reason = f"an inventory cannot say it: {first.key}: {first.reason}"
+            remedy = first.remedy or "change it in routes.json, deploy that, and import again"
+            raise ImportRefused(reason, remedy) from None
+        if found:
             raise ImportRefused(f"the inventory would not generate the same: {found[0]}", "nothing was written")
     _write_keys(source, folder)
     try:

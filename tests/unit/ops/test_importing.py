@@ -88,6 +88,43 @@ def test_the_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.Ca
     assert KEY not in said + out.read_text()
 
 
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_the_servers_own_keys_move_and_are_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pairs: int
+) -> None:
+    """Its members know the server by its key: with a new one all of them would be shut out."""
+    private = [new_private_key() for _ in range(pairs)]
+    for number, key in enumerate(private):
+        write_key(tmp_path / f"own{number}.key", key)
+    files = [f"own{number}.key" for number in range(pairs)]
+    server = '[server_config]\nlisten_addr = "0.0.0.0:8080"\n[route_config]\nroutes_file = "routes.json"\n'
+    server += f"[security_config]\nprivate_key_file = {json.dumps(files)}\n"
+    code, out = imported(tmp_path, [OURS], server)
+    assert code == importing.OK
+    rendered = plan_render(load_inventory(out), tmp_path / "build" / "acme")
+    assert not any(name.endswith("server.key") for name in rendered.new_secrets)
+    (relay,) = rendered.keyring.inventory.servers
+    assert list(relay.public_keys) == [public_key_of(key) for key in private]
+    said = capsys.readouterr()
+    assert not any(key.reveal() in said.out + said.err + out.read_text() for key in private)
+
+
+def test_a_servers_key_that_stays_behind_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """gen-config would make a new one, and nobody would know why all members are out."""
+    assert imported(tmp_path, [OURS])[0] == importing.OK
+    assert "acme/secrets/server.key before ./invoke gen-config makes a new one" in capsys.readouterr().err
+    (tmp_path / "acme.toml").unlink()
+    assert imported(tmp_path, SEED)[0] == importing.OK
+    assert capsys.readouterr().err == ""
+
+
+def test_a_time_of_another_zone_stays_the_same_moment(tmp_path: Path) -> None:
+    """A member would stay in for hours after its time, or be cut off hours before."""
+    code, out = imported(tmp_path, [{**OURS, "expires_at": "2027-06-30T18:00:00+08:00"}])
+    assert code == importing.OK
+    assert json.loads(render_routes(load_inventory(out)))[0]["expires_at"] == "2027-06-30T10:00:00Z"
+
+
 def with_psk(folder: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return an entry with a pre-shared key in a file, and the file's text."""
     psk = new_psk()
@@ -139,7 +176,7 @@ def test_another_key_that_is_there_stops_an_import(
         ([{**SEED[0], "private_ip6": "fd00::1/64"}, SEED[1]], "", "has IPv6 addresses for some of its members"),
         ([SEED[0], SEED[0]], "", "bj-office-gw"),
         (SEED, 'crypto_config = "plain"\n', "which protects nothing"),
-        ([{**SEED[0], "private_ip": "10.0.1.0"}], "", "10.0.1.0"),
+        ([{**SEED[0], "private_ip": "10.0.1.0"}], "", "import: an inventory cannot say it: cluster.beijing.member"),
     ],
 )
 def test_what_an_inventory_cannot_say_is_refused_with_a_reason(
