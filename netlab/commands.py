@@ -49,11 +49,11 @@ def up(inventory: Path, name: str, build: Path, *, machines: bool) -> int:
 
 def _prepare_machines(fleet: Inventory) -> None:
     """See that real machines can be made from a fleet; make what is made once."""
-    from netlab.machines import image, network, rehearsal, tools
+    from netlab.machines import image, network, rehearsal, tools, wheels
 
     network.plan(rehearsal.machines_of(fleet))
     tools.require()
-    image.prepare()
+    wheels.fetch(image.prepare())
 
 
 def _start_keeper(inventory: Path, folder: RunFolder, build: Path, machines: bool) -> int:

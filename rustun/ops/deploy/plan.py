@@ -13,12 +13,13 @@ from rustun.ops.deploy.wish import HOSTS_FILE
 
 VERBS = ("folder", "disable", "enable", "reload", "restart", "record")  # where no file changes
 MAX_FILES_NAMED = 2  # in a line; of more only how many
+MAX_NAMES_TOLD = 6  # of hosts about which the same is said
 DIGEST_CHARACTERS = 8  # of a release's name, for people
 WHAT_CHARACTERS = 27  # of what changes, so that a line has room for who notices in 100 columns
 
 
 def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool) -> int:
-    """Show a plan; return 0, with `check` 3 where something differs, 5 where hosts did not answer."""
+    """Show a plan; return 0, with `check` 3 where something differs, 5 where hosts do not answer or are not fit."""
 
     def work() -> int:
         prepared = target.prepare()
@@ -31,7 +32,7 @@ def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool
             finally:
                 found.close()
         show(document, as_json, show_plan)
-        if not all(host["reachable"] for host in document["hosts"]):
+        if any(not host["reachable"] or _troubles(host) for host in document["hosts"]):
             return FAILED
         return NOT_DONE if check and not document["current"] else OK
 
@@ -54,7 +55,7 @@ def show_plan(document: Json, *, hint: bool = True) -> None:
         for line in text.splitlines():
             say(line)
     if document["by_hand"]:
-        note(f"{_count(len(document['by_hand']), 'name')} without ssh, deployed by hand")
+        note(f"without ssh, deployed by hand: {_few(document['by_hand'])}")
     if rows:
         who = list(_who_notices(document))
         say("who notices: " + (", ".join([*who, "nobody else"]) if who else "nobody"))
@@ -94,7 +95,8 @@ def _host_rows(hosts: list[Json]) -> Iterator[tuple[str, ...]]:
 
 
 def _obstacles(hosts: list[Json]) -> Iterator[str]:
-    """Yield why hosts are left as they are; in lines of their own, since these texts are long."""
+    """Yield why hosts are left as they are; in lines of their own, since these texts are long, and each once."""
+    troubled: dict[str, list[str]] = {}
     for host in hosts:
         name = ", ".join(host["names"]) or host["ssh"]
         if not host["reachable"]:
@@ -102,7 +104,14 @@ def _obstacles(hosts: list[Json]) -> Iterator[str]:
             yield from [f"  {host['remedy']}"] if host["remedy"] else []
             if host["role"] == "leaving":
                 yield f"  it has left the fleet; where it never comes back: ./invoke deploy --forget '{name}'"
-        yield from dict.fromkeys(f"{name}: {problem}" for visit in host["visits"] for problem in visit["problems"])
+        for problem in _troubles(host):
+            troubled.setdefault(problem, []).append(name)
+    yield from (f"{_few(names)}: {problem}" for problem, names in troubled.items())
+
+
+def _troubles(host: Json) -> list[str]:
+    """Return why a host that answers cannot be as wished."""
+    return list(dict.fromkeys(problem for visit in host["visits"] for problem in visit["problems"]))
 
 
 def _noticed(host: Json, visit: Json) -> str:
@@ -125,6 +134,11 @@ def what_changes(steps: list[Json]) -> str:
     if not parts and any(step.get("path") == HOSTS_FILE for step in steps):
         parts = ["its list of the fleet's hosts"]
     return ", ".join(parts) or " ".join(dict.fromkeys(step["do"] for step in steps if step["do"] in VERBS))
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - MAX_NAMES_TOLD
+    return ", ".join(names[:MAX_NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _some(names: list[str]) -> str:

@@ -30,7 +30,7 @@ def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
             yield f"no room: {place} has {free / MEBIBYTE:.1f} MiB free and needs {wanted / MEBIBYTE:.0f} MiB"
     for path in wish.needs:
         if path not in facts["files"]:
-            yield f"{path} is not there: whoever brought the public key puts the private one there"
+            yield f"{path} is not there: whoever brought the public key puts the private one there, by hand, 0600"
     for path, file in sorted(wish.files.items()):
         if _is_made_once(path) and facts["files"].get(path, {"digest": file.digest})["digest"] != file.digest:
             yield f"{path} is another key than here (./invoke secrets-open)"

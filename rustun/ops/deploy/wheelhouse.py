@@ -212,6 +212,8 @@ def _pip(*words: str) -> None:
 
 
 def _first_complaint(said: str | None) -> str:
+    if "WARNING: Retrying (" in (said or ""):  # what pip complains of afterwards is that it knows no version
+        return "no package index answers here; what was fetched once, elsewhere too, is taken from build/wheels/"
     complaints = [line.removeprefix("ERROR: ") for line in (said or "").splitlines() if line.startswith("ERROR")]
     return complaints[0] if complaints else (said or "pip failed").strip().splitlines()[-1]
 

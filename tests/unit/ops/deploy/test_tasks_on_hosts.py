@@ -101,6 +101,17 @@ def test_a_plan_of_a_rotation_fits_a_terminal(fleet: Fleet, capsys: pytest.Captu
     assert [line for line in shown if len(line) > 100] == []
 
 
+def test_what_holds_up_several_hosts_is_told_once(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same would stand there for each of a hundred hosts, and a script would take the plan for one that works."""
+    fleet.wheels.digest_now, fleet.wheels.missing = "release2", "no wheels for Linux armv6l"
+    fleet.members["bj-b"] = "[cluster.beijing.member.bj-tablet]"
+    assert look_at(fleet) == 5
+    shown = capsys.readouterr()
+    assert shown.out.count("no wheels") == 1
+    assert "\nserver, bj-a, bj-b: no wheels for Linux armv6l\n" in shown.out
+    assert "without ssh, deployed by hand: bj-tablet\n" in shown.err
+
+
 def test_a_plan_of_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """CI could not tell a fleet that is as it should be."""
     assert look_at(fleet, check=True) == 0

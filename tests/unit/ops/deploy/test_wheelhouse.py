@@ -109,6 +109,17 @@ def test_a_wheel_that_is_missing_is_named(checkout: Path) -> None:
     assert "click==9.8" in release.missing
 
 
+def test_an_index_that_does_not_answer_is_told_from_one_that_lacks_a_version(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator would look for a version that does not exist, when only his network is down."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # discard: nobody listens
+    monkeypatch.setenv("PIP_FIND_LINKS", str(checkout))
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    assert "no package index answers here" in Wheelhouse(checkout).release(BOOKWORM).missing
+
+
 def test_a_wheel_with_another_hash_is_refused(checkout: Path) -> None:
     """Whoever gets between us and the index would run his program as root on every host."""
     lock = checkout / "requirements.lock"
