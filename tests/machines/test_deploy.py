@@ -4,13 +4,12 @@ Rules of this module
   1. Echoes run both ways between two members during every step, and one TCP connection during all of them.
   2. What a step prints are the figures of docs/deploy.md: run as a program of its own it shows them.
   3. A member's gap is from the stop of its service to its new session. Machines that restart at once share the
-     processors here, which hosts do not: so many times longer it may take.
+     processors here, which hosts do not: at worst they come one after another.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ LATE_S = 0.5  # an echo that takes longer is lost
 GAP_S = 2.0  # the promise: so soon is a member back whose service restarts
 CHANGE_S = 10.0  # the promise: so long takes one changed member
 SESSIONS = "/opt/rustun/current/bin/rustun status --json"
+KEYS = ("public_key", "server_public_key")  # with which a session was made
 TOUCHED = """
 systemctl show --property=MainPID,ActiveEnterTimestampMonotonic,StateChangeTimestampMonotonic {unit}
 find /etc/rustun /etc/systemd/system /opt/rustun /var/lib/rustun/deploy -printf '%p %T@ %C@\\n' | sort
@@ -96,13 +96,18 @@ def last_gaps(running: Machines, count: int) -> dict[str, float]:
 
 def at_once(count: int) -> float:
     """Return how long the gap may be of machines of which so many restart at the same time (rule 3)."""
-    return GAP_S * max(1.0, count / len(os.sched_getaffinity(0)))
+    return GAP_S * count
+
+
+def sessions(running: Machines, *keys: str) -> dict[str, list[str]]:
+    """Return what the server tells of each member's session."""
+    document = json.loads(running["server"].run(SESSIONS))
+    return {one["identity"]: [one[key] for key in keys] for one in document["sessions"]}
 
 
 def touched(running: Machines) -> dict[str, str]:
     """Return what changes where a deployment touches one of the two members, and their connections to the server."""
-    sessions = json.loads(running["server"].run(SESSIONS))["sessions"]
-    remotes = {one["identity"]: one["remote"] for one in sessions}
+    remotes = {name: found[0] for name, found in sessions(running, "remote").items()}
     units = {name: f"rustun-client@{name}" for name in WATCHED}
     return {name: running[name].run(TOUCHED.format(unit=unit)) + remotes[name] for name, unit in units.items()}
 
@@ -160,7 +165,7 @@ def one_member_is_changed(station: Station, running: Machines) -> None:
 
 
 def all_keys_are_exchanged(station: Station, running: Machines) -> None:
-    server = server_process(running)
+    server, old = server_process(running), sessions(running, *KEYS)
     for step in ("prepare", "switch", "retire"):
         code, report = station.invoke("rotate-keys", "--yes")
         assert code == 0, report
@@ -171,6 +176,7 @@ def all_keys_are_exchanged(station: Station, running: Machines) -> None:
             assert found.lost == 0
         for name, gap in last_gaps(running, 1).items():
             assert gap < at_once(len(ADDRESSES)), name
+    assert all(set(keys).isdisjoint(old[name]) for name, keys in sessions(running, *KEYS).items())
     keys = running["bj-a"].run("ls /etc/rustun/secrets/members"), running["server"].run("ls /etc/rustun/secrets")
     assert keys == ("bj-a@2.key\n", "server@2.key\n")
     assert server_process(running) == server
