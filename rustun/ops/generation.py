@@ -71,6 +71,8 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
         ConfigError, HostError: as `load_inventory` and `plan_render` do; ConfigError too where a policy cannot be read,
             and where all keys are still sealed.
     """
+    lock = lock_file(inventory)
+    recorded = lock.read_bytes() if lock.exists() else None  # first: who edits meanwhile is noticed when it is written
     fleet = load_inventory(inventory)
     plan = plan_render(fleet, out or checkout / "build" / fleet.name)
     sealed = sealed_keys(inventory)
@@ -80,11 +82,6 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
     routes = next(file.wished for file in plan.files if file.name == "routes.json")
     if broken := failures(check(inventory, fleet, routes, dt.datetime.now(dt.UTC))):
         raise PolicyBroken("\n".join(broken), "change the inventory or the policy: ./invoke policy-test")
-    return Prepared(inventory, fleet, _changed_lock(inventory, fleet), plan)
-
-
-def _changed_lock(inventory: Path, fleet: Inventory) -> PlannedFile | None:
-    if fleet.to_record == fleet.recorded:
-        return None
-    file = lock_file(inventory)
-    return PlannedFile(str(file), file.read_bytes() if file.exists() else None, lock_text(fleet.to_record).encode())
+    changed = fleet.to_record != fleet.recorded
+    wished = PlannedFile(str(lock), recorded, lock_text(fleet.to_record).encode()) if changed else None
+    return Prepared(inventory, fleet, wished, plan)

@@ -10,7 +10,11 @@ import pytest
 
 from rustun.ops import generate
 from rustun.ops.editing.files import editing
+from rustun.ops.editing.run import Order, rename_member
+from rustun.ops.fleet import Inventory
+from rustun.ops.inventory import load_inventory
 
+FLEET = '[fleet]\nname = "f"\nservers = [{ address = "a.example:1" }]\n[cluster.c]\nnetwork = "10.0.0.0/24"\n'
 DEMO = Path(__file__).resolve().parents[3] / "inventory" / "demo.toml"
 
 
@@ -53,11 +57,10 @@ def test_diffs_show_lines_and_no_key(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_lock_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A member added in front would take the address of the next one, on every host but the one where it was added."""
-    fleet = '[fleet]\nname = "f"\nservers = [{ address = "a.example:1" }]\n[cluster.c]\nnetwork = "10.0.0.0/24"\n'
     source, lock = tmp_path / "f.toml", tmp_path / "f.lock"
 
     def said(text: str, *, check: bool = False) -> tuple[int, dict[str, object]]:
-        source.write_text(fleet + text)
+        source.write_text(FLEET + text)
         code = generate.run(source, None, tmp_path, check=check, diff=False, as_json=True)
         return code, json.loads(capsys.readouterr().out)
 
@@ -81,6 +84,27 @@ def test_the_lock_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said("[cluster.c.member.n]\n[cluster.c.member.a]\n")
     assert routes() == {"n": "10.0.0.3", "a": "10.0.0.2"}
     assert '[released.c]\n"10.0.0.1"' in lock.read_text()
+
+
+def test_a_rename_while_files_are_generated_keeps_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lock file of before would be written over that of the rename, and the member get another address."""
+    source, lock = tmp_path / "f.toml", tmp_path / "f.lock"
+    source.write_text(f"{FLEET}[cluster.c.member.a]\n")
+    assert generate.run(source, None, tmp_path, check=False, diff=False, as_json=False) == 0
+    source.write_text(f"{FLEET}[cluster.c.member.a]\n[cluster.c.member.b]\n")
+
+    def and_somebody_renames(path: Path) -> Inventory:
+        found = load_inventory(path)
+        monkeypatch.undo()
+        assert rename_member(Order(source, tmp_path / "build"), "a", "z") == 0
+        return found
+
+    monkeypatch.setattr("rustun.ops.generation.load_inventory", and_somebody_renames)
+    assert generate.run(source, None, tmp_path, check=False, diff=False, as_json=False) == 4
+    assert "f.lock: somebody else changed it meanwhile" in capsys.readouterr().err
+    assert 'z = ["10.0.0.1"]' in lock.read_text()
 
 
 def test_a_fleet_whose_addresses_are_written_needs_no_lock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
