@@ -12,6 +12,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -96,18 +97,26 @@ def _link(draft: Path, path: Path) -> None:
         raise HostError(f"{path}: somebody else made it meanwhile", "run it again") from None
 
 
-def keep_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> None:
+@contextlib.contextmanager
+def keeping_member_keys(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> Iterator[None]:
     """Let the generated keys of a member be found under its new identity too; the old names stay.
 
-    Raises: OSError: no room, or no right.
+    Where what is done inside fails, the new names go again. Raises: HostError: no room, or no right.
     """
-    for old, new in _both_names(folder, identity, name, numbers):
-        if old.exists() and not new.exists():
-            os.link(old, new)
+    with contextlib.ExitStack() as undo:
+        for old, new in _both_names(folder, identity, name, numbers):
+            if old.exists() and not new.exists():
+                try:
+                    os.link(old, new)
+                except OSError as error:
+                    raise HostError(f"{new}: cannot be made: {error.strerror}", "check who owns the folder") from error
+                undo.callback(new.unlink)
+        yield
+        undo.pop_all()
 
 
 def keys_in_the_way(folder: Path, identity: str, name: str, numbers: Iterable[int]) -> list[Path]:
-    """Return the files that `keep_member_keys` would leave as they are although they hold other keys.
+    """Return the files that `keeping_member_keys` would leave as they are although they hold other keys.
 
     Raises: OSError: they cannot be read.
     """

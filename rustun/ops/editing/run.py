@@ -5,6 +5,7 @@ Exit codes as in tasks.py. Facts go to standard output, problems and the questio
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import sys
@@ -21,7 +22,7 @@ from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
 from rustun.ops.filenames import member_key_file
 from rustun.ops.fleet import Inventory
-from rustun.ops.keyfiles import keep_member_keys, keys_in_the_way
+from rustun.ops.keyfiles import keeping_member_keys, keys_in_the_way
 from rustun.ops.render import RenderPlan, plan_render
 from rustun.ops.uninterrupted import uninterrupted
 from rustun.printable import quoted
@@ -175,9 +176,9 @@ def carry_out(
             print(f"{name}: nothing was written", file=sys.stderr)
             return BAD_INPUT
         if written:
-            with uninterrupted():
-                if renamed:  # before anybody knows the new name: without them new ones would be made
-                    keep_member_keys(folder, *renamed, kept)
+            # Keys before anybody knows the new name: without them new ones would be made.
+            keeping = keeping_member_keys(folder, *renamed, kept) if renamed else contextlib.nullcontext()
+            with uninterrupted(), keeping:
                 write_files(wished)
     if order.as_json:
         print(json.dumps(_facts(wished, plan, written=written), indent=2))
