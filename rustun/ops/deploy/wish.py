@@ -21,7 +21,7 @@ from typing import Final
 
 from rustun import __version__
 from rustun.ops.deploy.far.system import CONFIG, STATE, UNITS
-from rustun.ops.deploy.records import HostWish, WishedFile, WishedFolder, WishedService
+from rustun.ops.deploy.records import HostWish, InputError, WishedFile, WishedFolder, WishedService
 from rustun.ops.filenames import PSKS, SECRETS, SHARED_KEY, client_file, server_file
 from rustun.ops.fleet import Member, Server
 from rustun.ops.render import RenderPlan
@@ -65,6 +65,7 @@ def wish_hosts(rendered: RenderPlan, now: float) -> dict[str, tuple[HostWish, Ma
     Args:
         rendered: what the inventory generates; key files that are missing are not there yet.
         now: unix seconds; a member whose time is over is not expected to have a tunnel.
+    Raises: InputError: two servers are on one host.
     """
     source = _Source(rendered)
     fleet = rendered.keyring.inventory
@@ -94,6 +95,9 @@ class _Source:
 
 def _add_server(draft: Draft, server: Server, source: _Source) -> None:
     fleet, unit, name = source.keyring.inventory, SERVER_UNIT, server_file(server.name)
+    if unit in draft.services:
+        both = f'servers "{draft.names[0]}" and "{server.name}"'
+        raise InputError(f'{both} have one ssh, "{draft.ssh}"', "a host runs one server, on any number of addresses")
     draft.names.append(server.name)
     text = source.files[name]
     draft.add(f"{CONFIG}/{name}", text, WishedFile(reload=(unit,), fixed=_fixed_part(text, leave=SERVER_READS_AGAIN)))

@@ -154,6 +154,13 @@ def test_what_a_server_reads_only_at_its_start(tmp_path: Path, change: str, same
     assert (after.files["/etc/rustun/hk.toml"].fixed == before.fixed) is same
 
 
+def test_two_servers_on_one_host_are_refused(tmp_path: Path) -> None:
+    """One of the two would never run, and the deployment be called a success."""
+    head = ONE_HOST.replace(" }]", ' }, { name = "us", address = "192.0.2.2:8080", ssh = "root@one" }]')
+    with pytest.raises(InputError, match='servers "hk" and "us" have one ssh, "root@one"'):
+        wishes(tmp_path, member("bj-a", "root@bj-a"), head)
+
+
 def test_two_names_of_one_machine(tmp_path: Path) -> None:
     """Each deployment would take away what the one before put there for the other name."""
     fleet = Fleet(tmp_path, "bj-a", "bj-b")
