@@ -5,9 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from invoke import Context, task
+from invoke import Context
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, after_dashes, end, new_file, number, refuse
+from rustun.ops.tasks.arguments import (
+    INVENTORY,
+    INVENTORY_HELP,
+    JSON_HELP,
+    after_dashes,
+    end,
+    new_file,
+    number,
+    refuse,
+    task,
+)
 
 LAB_NAME_HELP: Final = "the laboratory's name (default: the fleet's)"
 

@@ -18,11 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ALL: dict[str, Task] = tasks.namespace.tasks
 
 
-def invoke(
-    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def invoke(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a task as ./invoke does once the environment is there."""
-    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments]
+    command = [sys.executable, "-m", "rustun.ops.tasks", "--search-root", str(ROOT), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -84,15 +82,17 @@ def test_names_that_a_terminal_cannot_show_are_escaped(tmp_path: Path, task: str
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("task", ["lint", "gen-config --diff --check", "rotate-keys --show", "policy-test"])
+@pytest.mark.parametrize(
+    "task", ["lint", "gen-config --diff --check", "rotate-keys --show", "policy-test", "--list", "--help plan"]
+)
 def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path: Path, task: str) -> None:
     """`./invoke lint | head` would end in a traceback."""
     (tmp_path / "odd.toml").write_text(ODD, encoding="utf-8")
     (tmp_path / "odd.policy").write_text("one cannot reach 10.9.9.9\n")
     reader, writer = os.pipe()
     os.close(reader)
-    words = [*task.split(), "--inventory", str(tmp_path / "odd.toml")]
-    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    words = [*task.split(), *([] if task.startswith("--") else ["--inventory", str(tmp_path / "odd.toml")])]
+    command = [sys.executable, "-m", "rustun.ops.tasks", "--search-root", str(ROOT), *words]
     with os.fdopen(writer, "w") as unread:
         done = subprocess.run(command, cwd=tmp_path, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
     assert "Traceback" not in done.stderr
@@ -123,6 +123,42 @@ def test_a_slip_in_an_option_is_told_before_anything_runs(tmp_path: Path, argume
     done = invoke(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"invoke: {said}\n  ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("deplyo", 'there is no task "deplyo"\n  did you mean deploy? ./invoke --list shows all tasks\n'),
+        ("--help deplyo", 'there is no task "deplyo"\n  did you mean deploy? ./invoke --list shows all tasks\n'),
+        ("plan --dif", 'plan: "--dif" is not expected here\n  did you mean --diff? ./invoke plan --help shows'),
+        ("edit-member a --set ciders 10.0.0.0/8", 'edit-member: "10.0.0.0/8" is not expected here\n  ./invoke edit-'),
+        ("plan --limit", "plan: --limit needs a value\n  ./invoke plan --help shows what it takes\n"),
+        ("add-member beijing", "add-member: without IDENTITY there is nothing to do\n  ./invoke add-member CLUSTER ID"),
+        ("inventory-import x.json", "invoke: inventory-import: no --address\n  --address HOST:PORT: "),
+    ],
+)
+def test_a_slip_in_what_was_typed_names_what_was_meant(tmp_path: Path, typed: str, said: str) -> None:
+    """The user would read that nobody has an idea, and a script would take it for another fault than bad input."""
+    done = invoke(*typed.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+
+
+def test_help_says_what_a_task_has_to_be_given(tmp_path: Path) -> None:
+    """The user would find the order of the words by trial."""
+    done = invoke("--help", "rename-member", cwd=tmp_path)
+    assert done.stdout.startswith("Usage: ./invoke rename-member IDENTITY NAME [options]\n\nGive a member another")
+
+
+def test_a_letter_means_the_same_in_all_tasks() -> None:
+    """`-i inventory/acme.toml` would be taken for a member's name by one task, and for the inventory by the next."""
+    meanings: dict[str, set[str]] = {}
+    for task in ALL.values():
+        for argument in task.get_arguments():
+            for letter in argument.nicknames:
+                meanings.setdefault(letter, set()).add(argument.name)
+    assert meanings["i"] == {"inventory"}
+    assert {letter: names for letter, names in meanings.items() if len(names) > 1} == {}
 
 
 def test_words_after_the_dashes_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

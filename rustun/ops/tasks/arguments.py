@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from invoke import Exit
+import invoke
+from invoke import Exit, Task
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEMO: Final = str(ROOT / "inventory" / "demo.toml")
@@ -22,6 +23,32 @@ UNREAD: Final = 141  # as a shell says of a program that SIGPIPE ended
 
 OUT_HELP: Final = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 SSH_HELP: Final = "ssh_config to use instead of your own"
+LETTERS: Final = {
+    "inventory": "i",
+    "out": "o",
+    "json": "j",
+    "yes": "y",
+    "limit": "l",
+    "check": "c",
+    "diff": "d",
+    "dry-run": "n",
+    "set": "s",
+    "member": "m",
+}
+
+
+class Lettered(Task):
+    """A task whose options have the same letter in all tasks, or none."""
+
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
+        """Return how an argument is read."""
+        read: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        long = read["names"][0]
+        read["names"] = [long, LETTERS[long]] if long in LETTERS else [long]
+        return read
+
+
+task: Final = functools.partial(invoke.task, klass=Lettered)
 
 
 def end(code: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from invoke import Context, task
+from invoke import Context
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, end
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, end, refuse, task
 
 
 @task(
@@ -112,13 +112,16 @@ def secrets_open(_context: Context, inventory: str = INVENTORY, identity: str = 
         "out": "inventory to write (default: inventory/imported.toml); its name becomes the fleet's",
     },
 )
-def inventory_import(_context: Context, routes: str, address: str, server_toml: str = "", out: str = "") -> None:
+def inventory_import(_context: Context, routes: str, address: str = "", server_toml: str = "", out: str = "") -> None:
     """Turn an existing deployment, the seed's too, into an inventory that generates an equal routes.json.
 
     Examples:
         ./invoke inventory-import /etc/rustun/routes.json --address vpn.example.org:8080
         ./invoke inventory-import routes.json --server-toml server.toml --address 192.0.2.9:8080 --out acme.toml
     """
+    if not address:
+        refuse("inventory-import: no --address", "--address HOST:PORT: where clients find the server; no file says it")
+
     from rustun.ops import importing
 
     target = Path(out) if out else ROOT / "inventory" / "imported.toml"

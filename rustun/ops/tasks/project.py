@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from invoke import Context, task
+from invoke import Context
 
-from rustun.ops.tasks.arguments import ROOT, end, number
+from rustun.ops.tasks.arguments import ROOT, end, number, task
 
 
 @task(help={"only": "parts to run, by comma: see --parts", "parts": "list the parts and end", "workers": "at once (2)"})
