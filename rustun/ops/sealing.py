@@ -29,6 +29,7 @@ from rustun.config.files import decode, read_bytes
 from rustun.config.keys import Secret
 from rustun.durable import replace_file
 from rustun.errors import ConfigError, HostError, RustunError
+from rustun.ops.editing.files import editing
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, sealed_keys, write_key_files
@@ -208,7 +209,8 @@ def run_seal(inventory: Path, build: Path, passphrase_file: Path | None) -> int:
         if not keys:
             raise SealError(f"{where.folder / SECRETS} holds no keys", "run ./invoke gen-config, which makes them")
         asked = None if where.recipients.exists() else ask_passphrase(passphrase_file, twice=True)
-        write_sealed(where.sealed, seal(keys, where.recipients, asked))
+        with editing(inventory):
+            write_sealed(where.sealed, seal(keys, where.recipients, asked))
         who = f"for {where.recipients}" if asked is None else "by a passphrase"
         return f"{len(keys)} keys sealed {who} into {where.sealed}; it may go under version control"
 

@@ -104,8 +104,12 @@ def read_back(files: InventoryFiles) -> Inventory:
         try:
             return load_inventory(folder if files.path.is_dir() else folder / files.path.name)
         except ConfigError as error:
-            places = {str(folder / file.name): str(file) for file in files.tables()}
-            problems = (replace(one, file=places.get(one.file, one.file)) for one in error.problems)
+            home = "" if files.folder == Path() else f"{files.folder}/"
+
+            def at_home(text: str) -> str:
+                return text.replace(f"{folder}/", home).replace(name, str(files.path))
+
+            problems = (replace(one, file=at_home(one.file), reason=at_home(one.reason)) for one in error.problems)
             raise ConfigError(tuple(problems)) from None
 
 

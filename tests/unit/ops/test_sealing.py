@@ -9,6 +9,7 @@ import pytest
 
 from rustun.config.keys import Secret, new_private_key
 from rustun.ops import sealing
+from rustun.ops.editing.files import editing
 from rustun.ops.keyfiles import write_key_files
 from rustun.ops.sealing import SealError
 
@@ -127,6 +128,19 @@ def test_the_tasks_seal_and_open_beside_the_inventory(
     assert "5 keys sealed for" in said
     assert "5 of 5 keys written" in said
     assert not any(key.reveal() in said for key in keys.values())
+
+
+def test_two_who_seal_at_once_do_not_mix(
+    tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sealed file would be one half of each, and nobody could open it."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    (tmp_path / "build" / "acme").mkdir(parents=True)
+    write_key_files(tmp_path / "build" / "acme", keys)
+    with editing(tmp_path / "acme.toml"):
+        assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == sealing.ENVIRONMENT
+    assert "somebody else is editing here" in capsys.readouterr().err
+    assert not (tmp_path / "acme.keys.age").exists()
 
 
 def test_without_recipients_and_terminal_it_is_said_what_to_give(
