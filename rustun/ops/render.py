@@ -32,6 +32,7 @@ from rustun.ops.filenames import SECRETS, STAGING, server_file
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import find_keys, write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
+from rustun.ops.masking import masked
 from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
@@ -55,11 +56,11 @@ class PlannedFile:
         return "same" if self.present == self.wished else "changed"
 
     def diff(self) -> str:
-        """Return a unified diff from what is to what will be, empty where nothing changes."""
+        """Return a unified diff from what is to what will be, keys masked; empty where nothing changes."""
         before = (self.present or b"").decode(errors="replace").splitlines(keepends=True)
         after = self.wished.decode().splitlines(keepends=True)
         old_name = "/dev/null" if self.present is None else f"a/{self.name}"
-        return "".join(difflib.unified_diff(before, after, old_name, f"b/{self.name}"))
+        return masked("".join(difflib.unified_diff(before, after, old_name, f"b/{self.name}")))
 
 
 @dataclass(frozen=True, slots=True)

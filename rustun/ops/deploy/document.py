@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -18,14 +17,12 @@ from rustun.ops.deploy.survey import Survey
 from rustun.ops.deploy.wish import HOSTS_FILE
 from rustun.ops.filenames import SECRETS
 from rustun.ops.generation import Prepared
+from rustun.ops.masking import masked
 from rustun.ops.units import SERVER_UNIT
 
 SCHEMA: Final = 1
 ROUTES: Final = f"{CONFIG}/routes.json"
 PICTURE: Final = ".svg"
-SECRET_VALUE: Final = re.compile(
-    r"^([-+ ]\s*\"?(?:aes256|chacha20poly1305|xor|psk|key|private_key)\"?\s*[=:]\s*).*$", re.MULTILINE
-)
 
 
 def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Json:
@@ -58,7 +55,7 @@ def _files(prepared: Prepared, hosts: Iterable[Json], *, diff: bool) -> Iterator
     for file in prepared.changes:
         told: Json = {"name": file.name, "kind": file.kind}
         if diff and hashlib.sha256(file.wished).hexdigest() not in shown and not file.name.endswith(PICTURE):
-            told["diff"] = masked(file.diff())
+            told["diff"] = file.diff()
         yield told
 
 
@@ -141,8 +138,3 @@ def _unified(before: bytes, after: bytes, name: str) -> str:
 def is_secret(path: str) -> bool:
     """Return whether a file of a host may hold what nobody should see."""
     return f"/{SECRETS}/" in path or path.endswith(".key")
-
-
-def masked(diff: str) -> str:
-    """Return a diff without the values of what may be a key."""
-    return SECRET_VALUE.sub(r"\1(not shown)", diff)
