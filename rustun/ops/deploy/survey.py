@@ -25,6 +25,7 @@ from rustun.ops.deploy.wish import HOSTS_FILE, Roster
 from rustun.ops.units import SERVER_UNIT
 
 AT_ONCE: Final = 32  # connections that are made at the same time
+MAX_AHEAD: Final = 10_000  # deployments of single hosts, with no other since
 UNKNOWN_RELEASE: Final = "unknown"  # of a host that cannot have any
 
 Connect = Callable[[str], Far]
@@ -107,6 +108,7 @@ def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: W
         gone = {ssh: names for ssh, names in gone.items() if not is_named(names, forget)}
     leaving = {ssh: HostWish(ssh, names) for ssh, names in gone.items() if is_named(names, limit)}
     facts.update(_ask_all(dict.fromkeys(leaving, ()), connect, found))
+    _refuse_far_ahead(found, facts, of_servers)
     wanted = {ssh: wish for ssh, wish in {**asked, **leaving}.items() if is_named(wish.names, limit) and ssh in facts}
     _refuse_twins(facts)
     releases: dict[Platform, Release] = {}
@@ -141,6 +143,21 @@ def _ask_all(units: Mapping[str, Iterable[str]], connect: Connect, found: Survey
             else:
                 found.lines[ssh], facts = answer
                 yield ssh, facts
+
+
+def _refuse_far_ahead(found: Survey, facts: dict[str, Json], of_servers: Mapping[str, Json]) -> None:
+    """Take a host that tells of far more deployments than any other for one that tells nonsense.
+
+    A deployment has one number in the whole fleet: a single host could carry it off for all of them, and for ever.
+    """
+    newest = {ssh: max((entry["number"] for entry in told["generations"]), default=0) for ssh, told in facts.items()}
+    for ssh, number in newest.items():
+        others = max((one for other, one in newest.items() if other != ssh), default=number)
+        if number > others + MAX_AHEAD and ssh not in of_servers:
+            reason = f"it tells of deployment {number}, all others of {others} at most"
+            found.unreachable[ssh] = Unreachable(reason, "is this the right host, and still yours alone?")
+            found.lines.pop(ssh).close()
+            del facts[ssh]
 
 
 def _refuse_twins(facts: Mapping[str, Json]) -> None:

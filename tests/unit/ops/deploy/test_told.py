@@ -146,3 +146,18 @@ def test_a_member_names_no_hosts_to_be_cleared(tmp_path: Path) -> None:
     found.close()
     assert "root@another" not in {*found.lines, *found.unreachable, *found.roster.hosts}
     assert set(fleet.hosts) == {"server", "bj-a", "bj-b"}
+
+
+def test_no_host_carries_off_the_number_of_all_deployments(tmp_path: Path) -> None:
+    """One host could have every later deployment refused everywhere, since its number is beyond what is believed."""
+    fleet = Fleet(tmp_path, "bj-a", "bj-b")
+    fleet.deploy()
+    own = Path(fleet.host("bj-a").at("/var/lib/rustun/deploy"))
+    (own / "1").rename(own / "999999999")
+    found = fleet.look()
+    found.close()
+    assert "deployment 999999999, all others of 1 at most" in found.unreachable["root@bj-a"].reason
+    fleet.members["bj-b"] = "mtu = 1400"
+    assert fleet.deploy() == {"bj-b": ["done"]}
+    manifests = fleet.host("bj-b").at("/var/lib/rustun/deploy")
+    assert {path.name for path in Path(manifests).iterdir() if path.is_dir()} == {"1", "2"}
