@@ -50,10 +50,17 @@ class Target:
     def prepare(self) -> Prepared:
         """Return what the inventory generates; nothing is written. Raises: RustunError."""
         prepared = prepare(self.inventory, self.out, self.checkout)
-        names = [name for _, name, _ in everybody(prepared)]
-        if not any(is_named([name], self.limit) for name in names) and not self.limit_may_have_left():
-            raise InputError(f'--limit: nobody is called "{self.limit}"', f"names are those of {self.inventory}")
+        if not self.is_in(prepared) and not self.limit_may_have_left():
+            raise self.nobody()
         return prepared
+
+    def is_in(self, prepared: Prepared) -> bool:
+        """Return whether the limit names somebody who is in the inventory."""
+        return any(is_named([name], self.limit) for _, name, _ in everybody(prepared))
+
+    def nobody(self) -> InputError:
+        """Return the error of a limit that names nobody."""
+        return InputError(f'--limit: nobody is called "{self.limit}"', f"names are those of {self.inventory}")
 
     def limit_may_have_left(self) -> bool:
         """Return whether the limit may name members that are no more in the inventory: where it has no pattern."""
@@ -75,9 +82,13 @@ def everybody(prepared: Prepared) -> list[tuple[str, str, str]]:
 
 
 def look(target: Target, prepared: Prepared, connecting: Callable[[str], Far], wheels: Wheels) -> Survey:
-    """Look at the hosts of a target."""
+    """Look at the hosts of a target. Raises: InputError: its limit names nobody, not even who has left."""
     now = time.time()
-    return survey(wish_hosts(prepared.plan, now), target.limit, connecting, wheels, now, target.forget)
+    found = survey(wish_hosts(prepared.plan, now), target.limit, connecting, wheels, now, target.forget)
+    if not (target.is_in(prepared) or found.hosts or found.unreachable):
+        found.close()
+        raise target.nobody()
+    return found
 
 
 def guarded(task: str, work: Callable[[], int]) -> int:

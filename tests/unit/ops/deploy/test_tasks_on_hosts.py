@@ -325,6 +325,8 @@ def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[s
     """A slip in a pattern would look like a fleet that needs nothing."""
     assert look_at(fleet, limit="sh-*") == 2
     assert 'nobody is called "sh-*"' in capsys.readouterr().err
+    assert look_at(fleet, limit="bj-c") == 2  # no server knows it, so it has not just left
+    assert 'nobody is called "bj-c"' in capsys.readouterr().err
 
 
 def test_a_broken_inventory_touches_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
