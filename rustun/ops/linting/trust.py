@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rustun.ops.filenames import SHARED_KEY, psk_file
+from rustun.ops.filenames import SHARED_KEY, member_key_file, psk_file, server_key_file
 from rustun.ops.fleet import Inventory, Member
 from rustun.ops.linting.finding import Finding
 from rustun.ops.linting.prefixes import table_of
@@ -57,8 +58,6 @@ def keys(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[Findi
         folder: of the generated files; what is not there is not judged.
     """
     yield from _shared_key(folder / SHARED_KEY)
-    members = folder / "secrets" / "members"
-    ages = {path.name: path.stat().st_mtime for path in members.iterdir()} if members.is_dir() else {}
     for member in inventory.members:
         numbers = member.settings.key or ()
         if len(numbers) > 1 and not member.public_keys:
@@ -66,12 +65,22 @@ def keys(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[Findi
                 "rotation", "note", table_of(member), "key",
                 f"two key pairs are valid: {numbers[0]} and {numbers[1]}", "go on with ./invoke rotate-keys",
             )  # fmt: skip
-    oldest = min(ages.values(), default=now.timestamp())
-    age = dt.timedelta(seconds=now.timestamp() - oldest)
-    if age > OLD_KEY:
-        count = sum(now.timestamp() - made > OLD_KEY.total_seconds() for made in ages.values())
-        reason = f"{count} private keys are older than {OLD_KEY.days} days, the oldest {age.days}"
+    ages = [now.timestamp() - made for made in _made(inventory, folder)]
+    if old := [age for age in ages if age > OLD_KEY.total_seconds()]:
+        count = f"{len(old)} private key{'s are' if len(old) > 1 else ' is'}"
+        reason = f"{count} older than {OLD_KEY.days} days, the oldest {max(old) / 86_400:.0f}"
         yield Finding("old-keys", "note", ("fleet",), "", reason, "./invoke rotate-keys exchanges them without a gap")
+
+
+def _made(inventory: Inventory, folder: Path) -> Iterator[float]:
+    """Yield when each key in use was made, unix seconds; files of retired keys and of former members do not count."""
+    owned = ((one.identity, one.settings.key or ()) for one in inventory.members if not one.public_keys)
+    names = [member_key_file(identity, number) for identity, numbers in owned for number in numbers]
+    generated = (server for server in inventory.servers if not server.public_keys)
+    names += [server_key_file(server.name, number) for server in generated for number in inventory.server_key]
+    for name in names:
+        with contextlib.suppress(OSError):
+            yield (folder / name).stat().st_mtime
 
 
 def pre_shared_keys(inventory: Inventory, folder: Path) -> Iterator[Finding]:

@@ -147,7 +147,22 @@ def test_old_keys_are_counted(tmp_path: Path) -> None:
         made = NOW.timestamp() - days * 86400
         os.utime(members / name, (made, made))
     found = {rule: problem for rule, problem in judged(tmp_path).problems}
-    assert found["old-keys"].reason == "1 private keys are older than 365 days, the oldest 500"
+    assert found["old-keys"].reason == "1 private key is older than 365 days, the oldest 500"
+
+
+def test_keys_that_nobody_uses_are_not_old(tmp_path: Path) -> None:
+    """After a rotation, or the removal of a member, the note would stay for good, and nobody look at it again."""
+    members = tmp_path / "build/acme/secrets/members"
+    members.mkdir(parents=True)
+    long_ago = NOW.timestamp() - 500 * 86_400
+    for name in ("alice.key", "former.key", "alice@2.key"):
+        (members / name).touch()
+        os.utime(members / name, (long_ago, long_ago) if name != "alice@2.key" else (NOW.timestamp(),) * 2)
+    assert "old-keys" not in dict(judged(tmp_path, alice="key = 2").problems)
+    server = tmp_path / "build/acme/secrets/server.key"
+    server.touch()
+    os.utime(server, (long_ago, long_ago))
+    assert "old-keys" in dict(judged(tmp_path, alice="key = 2").problems)
 
 
 def test_what_was_accepted_is_counted_and_what_is_gone_is_said(tmp_path: Path) -> None:
