@@ -84,7 +84,7 @@ class Toolkit:
         return done.stdout
 
     def _command(self) -> list[str]:
-        task = [sys.executable, "-m", "invoke", "--search-root", str(CHECKOUT)]
+        task = [sys.executable, "-m", "rustun.ops.tasks", "--search-root", str(CHECKOUT)]
         fleet, demo = ["--inventory", str(self._fleet)], ["--inventory", str(CHECKOUT / "inventory" / "demo.toml")]
         match self.variant:
             case "tomllib":
