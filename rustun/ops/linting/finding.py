@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from rustun.errors import Level
+
+_NOT_PLAIN: Final = re.compile(r"[\s#\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +35,9 @@ class Finding:
 
     @property
     def signature(self) -> str:
-        """The line that stands for it in a baseline: what, where, and about which value."""
-        return " ".join((self.rule, ".".join((*self.table, *((self.key,) if self.key else ()))), self.value)).strip()
+        """The line that stands for it in a baseline: what, where, and about which value.
+
+        A name may hold what ends a word or begins a comment there: that is written as in \\x20.
+        """
+        names = (_NOT_PLAIN.sub(lambda found: f"\\x{ord(found[0]):02x}", name) for name in (*self.table, self.key))
+        return " ".join((self.rule, ".".join(filter(None, names)), self.value)).strip()

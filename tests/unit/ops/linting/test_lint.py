@@ -175,6 +175,18 @@ def test_what_was_accepted_is_counted_and_what_is_gone_is_said(tmp_path: Path) -
     assert (judgement.accepted, judgement.unused) == (1, ("lone-member cluster.old",))
 
 
+@pytest.mark.parametrize("name", ["a#b", "a  b", "a #b", "a\\\\b"])
+def test_any_name_can_stand_in_a_baseline(tmp_path: Path, name: str) -> None:
+    """What was accepted about it would come back each time, and be called unused besides."""
+    more = f'[cluster.red.member."{name}"]\nciders = ["8.8.8.0/24"]\n'
+    judged(tmp_path, more=more)
+    path = tmp_path / "acme.toml"
+    inventory = load_inventory(path)
+    run.accept(path, list(run.findings(inventory, tmp_path / "build", NOW)))
+    after = run.judge(path, inventory, tmp_path / "build", NOW)
+    assert (after.problems, after.accepted, after.unused) == ((), 1, ())
+
+
 def test_an_error_cannot_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that everybody knows would be waved through for ever."""
     secrets = tmp_path / "build" / "acme" / "secrets"
