@@ -8,8 +8,10 @@ from tests.mutations.guard import Guard
 
 FAR: Final = "tests/unit/ops/deploy/test_far.py"
 ROLLOUT: Final = "tests/unit/ops/deploy/test_rollout.py"
+EDITING: Final = "tests/unit/ops/editing/test_run.py"
 ROTATING: Final = "tests/unit/ops/editing/test_rotating.py"
 TASKS: Final = "tests/unit/ops/deploy/test_tasks_on_hosts.py"
+TOLD: Final = "tests/unit/ops/deploy/test_told.py"
 
 DEPLOY_GUARDS: Final = (
     Guard(
@@ -123,5 +125,40 @@ DEPLOY_GUARDS: Final = (
         'return path in self.fresh or unit not in known.get("restart", ())',
         "return path in self.fresh",
         "tests/unit/ops/deploy/test_steps.py::test_the_steps_of_each_behaviour[key-new-to-a-unit]",
+    ),
+    Guard(
+        "what a host tells is looked at before it is used",
+        "ops/deploy/ssh.py",
+        "if found := list(nonsense(answer)):",
+        "if found := list(nonsense(answer))[:0]:",
+        f"{TOLD}::test_an_answer_of_another_shape_is_a_host_that_does_not_answer",
+    ),
+    Guard(
+        "a member's host names no hosts to be cleared",
+        "ops/deploy/survey.py",
+        "for ssh, told in facts.items() if SERVER_UNIT in asked[ssh].services}",
+        "for ssh, told in facts.items()}",
+        f"{TOLD}::test_a_member_names_no_hosts_to_be_cleared",
+    ),
+    Guard(
+        "a list of hosts holds no options of ssh",
+        "ops/deploy/told.py",
+        "if ssh and _reaches(ssh)}",
+        "if ssh}",
+        f"{TOLD}::test_a_list_of_hosts_that_is_none",
+    ),
+    Guard(
+        "a destination is no option of ssh",
+        "ops/destination.py",
+        'if any(part.startswith("-") for part in re.split("[@/]", text)):',
+        "if False:",
+        "tests/unit/ops/test_destination.py::test_an_option_is_no_host",
+    ),
+    Guard(
+        "a new member does not come by the key of an earlier one",
+        "ops/editing/run.py",
+        "        if new:\n",
+        "        if False:\n",
+        f"{EDITING}::test_a_new_member_does_not_come_by_the_key_of_an_earlier_one",
     ),
 )
