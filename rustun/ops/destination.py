@@ -25,6 +25,8 @@ def parse_destination(text: str) -> str:
     parse_label(text)
     if any(part.startswith("-") for part in re.split("[@/]", text)):
         raise Complaint(f"{quoted(text)} would be an option of ssh", "user@host:port, or a Host of ssh_config")
+    if text.endswith("@"):
+        raise Complaint(f"{quoted(text)} names no host", "user@host:port, or a Host of ssh_config")
     if found := sorted(_UNSAFE & set(text)):
         reason = f"{quoted(text)} holds {quoted(found[0])}, which a shell would not take for text"
         raise Complaint(reason, "user@host:port, or a Host of ssh_config")

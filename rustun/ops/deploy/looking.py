@@ -17,7 +17,7 @@ from rustun.ops.deploy.ssh import Far, connect
 from rustun.ops.deploy.survey import Survey, Wheels, is_named, survey
 from rustun.ops.deploy.wheelhouse import Wheelhouse
 from rustun.ops.deploy.wish import wish_hosts
-from rustun.ops.generation import Prepared, prepare
+from rustun.ops.generation import PolicyBroken, Prepared, prepare
 from rustun.printable import printable
 
 OK: Final = 0
@@ -102,6 +102,9 @@ def guarded(task: str, work: Callable[[], int]) -> int:
     except InputError as error:
         print(f"{task}: {error.message}\n  {error.remedy}", file=sys.stderr)
         return BAD_INPUT
+    except PolicyBroken as error:
+        print(f"{error.message}\n{task}: nothing was done\n  {error.remedy}", file=sys.stderr)
+        return FAILED
     except RustunError as error:
         print(f"{task}: {error.message}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT

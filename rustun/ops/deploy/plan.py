@@ -11,7 +11,14 @@ from rustun.ops.deploy.members import ENDED
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.wish import HOSTS_FILE
 
-VERBS = ("folder", "disable", "enable", "reload", "restart", "record")  # where no file changes
+VERBS = {  # where no file changes
+    "folder": "rights of a folder",
+    "disable": "service off",
+    "enable": "service on",
+    "reload": "reload",
+    "restart": "restart",
+    "record": "its record",
+}
 MAX_FILES_NAMED = 2  # in a line; of more only how many
 MAX_NAMES_TOLD = 6  # of hosts about which the same is said
 DIGEST_CHARACTERS = 8  # of a release's name, for people
@@ -133,7 +140,9 @@ def what_changes(steps: list[Json]) -> str:
         parts = ["nothing of ours stays"]
     if not parts and any(step.get("path") == HOSTS_FILE for step in steps):
         parts = ["its list of the fleet's hosts"]
-    return ", ".join(parts) or " ".join(dict.fromkeys(step["do"] for step in steps if step["do"] in VERBS))
+    if not parts:
+        parts = list(dict.fromkeys(VERBS[step["do"]] for step in steps if step["do"] in VERBS))[:1]
+    return ", ".join(parts)
 
 
 def _few(names: list[str]) -> str:

@@ -88,7 +88,7 @@ def _show(document: Json) -> None:
         drift = (
             "none"
             if row["ssh"] and not row["reason"] and not differences
-            else f"{differences} steps"
+            else f"{differences} step{'' if differences == 1 else 's'}"
             if differences
             else "-"
         )

@@ -28,6 +28,12 @@ def test_an_option_is_no_host(text: str) -> None:
         parse_destination(text)
 
 
+def test_a_user_alone_is_no_host() -> None:
+    """The slip would only be told by ssh, when everything else is deployed already."""
+    with pytest.raises(Complaint, match="names no host"):
+        parse_destination("root@")
+
+
 @pytest.mark.parametrize("text", ["a b", "a;id", "`id`@gw", "$(id)", "a|id", "a'b", 'a"b', "a\\b", "gw&", "gw>x", "*"])
 def test_nothing_that_a_shell_would_run(text: str) -> None:
     """A ProxyCommand with %h, or an operator who pastes the remedy, would run what stands there."""

@@ -33,7 +33,10 @@ def refused(folder: Path, fleet: str = "", members: str = MEMBERS, head: str = F
         make(folder, fleet, members, head)
     assert contents(folder / "out") == before
     for problem in caught.value.problems:
-        assert "put secrets/ back from its backup (./invoke secrets-open, where it was sealed); for a new one on purpose " in problem.remedy
+        assert (
+            "put secrets/ back from its backup (./invoke secrets-open, where it was sealed); for a new one on purpose "
+            in problem.remedy
+        )
     names = [str(Path(problem.file).relative_to(folder / "out")) for problem in caught.value.problems]
     return [f"{name} {problem.reason}" for name, problem in zip(names, caught.value.problems, strict=True)]
 

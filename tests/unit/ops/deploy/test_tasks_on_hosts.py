@@ -329,6 +329,25 @@ def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[s
     assert 'nobody is called "bj-c"' in capsys.readouterr().err
 
 
+def test_who_is_switched_off_is_told_in_words(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table would show what steps are called inside, and take a service that stops for a note in a list."""
+    fleet.members["bj-b"] = "enabled = false"
+    assert look_at(fleet) == 0
+    assert re.search(r"~ host    bj-b +service off +stops\n", text(capsys))
+
+
+def test_a_broken_policy_touches_nobody_and_is_no_fault_of_this_machine(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CI would take a change that opens a network for a machine that lacks something, and try again."""
+    aim = target(fleet)
+    (fleet.folder / "acme.policy").write_text("bj-a cannot reach bj-b\n")
+    assert deploying.deploy(aim, YES) == 5
+    said = capsys.readouterr().err
+    assert '"bj-a cannot reach bj-b" does not hold' in said
+    assert said.endswith("deploy: nothing was done\n  change the inventory or the policy: ./invoke policy-test\n")
+
+
 def test_a_broken_inventory_touches_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """Half an edit would be rolled out."""
     aim = target(fleet)
