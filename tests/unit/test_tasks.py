@@ -15,12 +15,13 @@ import tasks
 from rustun.ops.tasks.arguments import after_dashes
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "rustun" / "ops" / "tasks" / "__main__.py"
 ALL: dict[str, Task] = tasks.namespace.tasks
 
 
 def invoke(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a task as ./invoke does once the environment is there."""
-    command = [sys.executable, "-m", "rustun.ops.tasks", "--search-root", str(ROOT), *arguments]
+    command = [sys.executable, str(PROGRAM), "--search-root", str(ROOT), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -92,7 +93,7 @@ def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path: Path, task:
     reader, writer = os.pipe()
     os.close(reader)
     words = [*task.split(), *([] if task.startswith("--") else ["--inventory", str(tmp_path / "odd.toml")])]
-    command = [sys.executable, "-m", "rustun.ops.tasks", "--search-root", str(ROOT), *words]
+    command = [sys.executable, str(PROGRAM), "--search-root", str(ROOT), *words]
     with os.fdopen(writer, "w") as unread:
         done = subprocess.run(command, cwd=tmp_path, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
     assert "Traceback" not in done.stderr
