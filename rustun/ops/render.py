@@ -17,15 +17,12 @@ import difflib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from rustun.config.client import load_client_config
 from rustun.config.keys import new_private_key
-from rustun.config.routes import read_routes
-from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, HostError
 from rustun.ops.artefacts import artefacts
 from rustun.ops.filenames import SECRETS, STAGING, server_file
@@ -33,6 +30,8 @@ from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import find_keys, write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 from rustun.ops.masking import masked
+from rustun.ops.reading_back import Kind as FileKind
+from rustun.ops.reading_back import read_back
 from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
@@ -167,9 +166,8 @@ def _replace_files(plan: RenderPlan) -> None:
         for folder in {(staging / file.name).parent for file in plan.changes}:
             folder.mkdir(parents=True, exist_ok=True)
         for file in plan.changes:
-            (staging / file.name).write_bytes(file.wished)
-            (staging / file.name).chmod(FILE_MODE)
-        _read_back(staging, plan)
+            _write(staging / file.name, file.wished)
+        _judge(staging, plan)
         with uninterrupted():
             for file in plan.changes:
                 (plan.folder / file.name).parent.mkdir(parents=True, exist_ok=True)
@@ -179,23 +177,28 @@ def _replace_files(plan: RenderPlan) -> None:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _read_back(staging: Path, plan: RenderPlan) -> None:
+def _write(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
+        os.fchmod(file.fileno(), FILE_MODE)  # whatever the umask
+        file.write(data)
+
+
+def _judge(staging: Path, plan: RenderPlan) -> None:
     """Let the project's parsers judge every staged file; problems name the file's final place."""
-    problems = []
-    server_files = {server_file(server.name) for server in plan.keyring.inventory.servers}
-    for file in plan.changes:
-        try:
-            if file.name == "routes.json":
-                read_routes(staging / file.name)
-            elif file.name in server_files:
-                load_server_config(staging / file.name)
-            elif file.name.endswith(".toml"):
-                load_client_config(staging / file.name)
-        except ConfigError as error:
-            final = str(plan.folder / file.name)
-            problems += [replace(problem, file=final) for problem in error.problems if problem.level == "error"]
+    servers = {server_file(server.name) for server in plan.keyring.inventory.servers}
+    kinds = ((file.name, _kind(file.name, servers)) for file in plan.changes)
+    problems = read_back(staging, [(name, kind) for name, kind in kinds if kind is not None])
     if problems:
-        raise ConfigError(tuple(problems))
+        raise ConfigError(tuple(replace(problem, file=str(plan.folder / problem.file)) for problem in problems))
+
+
+def _kind(name: str, servers: Collection[str]) -> FileKind | None:
+    """Return what reads a file back; None for what only systemd, a shell or people read."""
+    if name == "routes.json":
+        return "routes"
+    if name in servers:
+        return "server"
+    return "client" if name.endswith(".toml") else None
 
 
 def _read(path: Path) -> bytes | None:

@@ -14,6 +14,7 @@ import pytest
 from rustun.config import HostConsent, load_client_config, load_server_config, read_routes
 from rustun.config.keys import PrivateKey, encode_key
 from rustun.errors import ConfigError, HostError
+from rustun.ops import render
 from rustun.ops.filenames import STAGING, client_file
 from rustun.ops.inventory import Inventory, load_inventory
 from rustun.ops.render import plan_render, write_plan
@@ -190,10 +191,10 @@ def test_no_room_leaves_old_files_whole(tmp_path: Path, monkeypatch: pytest.Monk
     before = snapshot(tmp_path / "out")
     changed = plan_render(inventory(tmp_path, DEMO.read_text() + "[cluster.beijing.member.bj-new]\n"), tmp_path / "out")
 
-    def no_room(self: Path, _data: bytes) -> int:
-        raise OSError(28, "No space left on device", str(self))
+    def no_room(path: Path, _data: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", no_room)
+    monkeypatch.setattr(render, "_write", no_room)
     with pytest.raises(HostError, match="No space left on device"):
         write_plan(changed)
     after = snapshot(tmp_path / "out")
