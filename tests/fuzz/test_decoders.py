@@ -12,9 +12,10 @@ from tests.fuzz.decoders import Decoder, counted_calls
 from tests.fuzz.file_decoders import FILES, KEY_FILES, WORDS, WRONG_FILES
 from tests.fuzz.handshake_decoders import HANDSHAKES
 from tests.fuzz.mutation import damaged
+from tests.fuzz.toolkit_decoders import TOOLKIT
 from tests.fuzz.wire_decoders import MESSAGES, WIRE
 
-VALID: Final = (*WIRE, *HANDSHAKES, *MESSAGES, *FILES, *KEY_FILES, *WORDS)
+VALID: Final = (*WIRE, *HANDSHAKES, *MESSAGES, *FILES, *KEY_FILES, *WORDS, *TOOLKIT)
 ALL: Final = (*VALID, *WRONG_FILES)
 
 
