@@ -17,6 +17,7 @@ from rustun.ops.tasks.arguments import after_dashes
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "rustun" / "ops" / "tasks" / "__main__.py"
 ALL: dict[str, Task] = tasks.namespace.tasks
+ARGUMENTS = {name: task.get_arguments() for name, task in ALL.items()}  # once: asking takes the help out of the task
 
 
 def invoke(*arguments: str, cwd: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def test_every_task_has_examples_and_explains_its_options(name: str) -> None:
     task = ALL[name]
     assert "Examples:\n" in (task.__doc__ or "")
     assert f"./invoke {name}" in (task.__doc__ or "")
-    unexplained = [argument.name for argument in task.get_arguments() if not argument.help]
+    unexplained = [argument.name for argument in ARGUMENTS[name] if not argument.help]
     assert unexplained == []
 
 
@@ -154,8 +155,8 @@ def test_help_says_what_a_task_has_to_be_given(tmp_path: Path) -> None:
 def test_a_letter_means_the_same_in_all_tasks() -> None:
     """`-i inventory/acme.toml` would be taken for a member's name by one task, and for the inventory by the next."""
     meanings: dict[str, set[str]] = {}
-    for task in ALL.values():
-        for argument in task.get_arguments():
+    for arguments in ARGUMENTS.values():
+        for argument in arguments:
             for letter in argument.nicknames:
                 meanings.setdefault(letter, set()).add(argument.name)
     assert meanings["i"] == {"inventory"}
