@@ -127,7 +127,7 @@ def unseal(data: bytes, identity: Path | None, passphrase: Secret | None) -> dic
         raise SealError(f"the keys cannot be opened: {error}", "is it the right passphrase, or identity?") from error
     try:
         keys = json.loads(opened)
-    except ValueError:
+    except (ValueError, RecursionError):
         keys = None
     texts = isinstance(keys, dict) and all(isinstance(text, str) for text in keys.values())
     if not texts or not all(KEY_NAME.fullmatch(name) and ".." not in name for name in keys):

@@ -85,6 +85,7 @@ def test_a_key_that_differs_is_named_and_nothing_is_written(tmp_path: Path, keys
     [
         b"[]",
         b"nothing",
+        b"[" * 100_000,
         b'{"secrets/a.key": 5}',
         b'{"/etc/passwd": "x"}',
         b'{"secrets/../../x.key": "x"}',
