@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -42,8 +43,10 @@ def read_back(folder: Path, files: Sequence[tuple[str, Kind]]) -> list[Problem]:
     ) as other:  # fmt: skip
         assert other.stdin is not None and other.stdout is not None
         try:
-            other.stdin.write(json.dumps(files[half:]).encode())
-            other.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it is dead already; its exit code says so below
+                other.stdin.write(json.dumps(files[half:]).encode())
+            with contextlib.suppress(BrokenPipeError):  # what is left in its buffer
+                other.stdin.close()
             first = _read(folder, files[:half])
             told = other.stdout.read()
         except BaseException:
