@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from rustun.config.findings import suggestion
-
-BAD_INPUT: Final = 2
-FAILED: Final = 5
+from rustun.ops.exit_codes import BAD_INPUT, FAILED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,13 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 from rustun.errors import ConfigError, Problem, RustunError
+from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, FAILED, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.generation import PolicyBroken, prepare
 from rustun.ops.recorded import lock_file
 from rustun.ops.render import PlannedFile, RenderPlan
-
-OK: Final = 0
-BAD_INPUT: Final = 2
-NOT_CURRENT: Final = 3
-ENVIRONMENT: Final = 4
-POLICY_BROKEN: Final = 5
 
 
 def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff: bool, as_json: bool) -> int:
@@ -39,7 +33,7 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
         return BAD_INPUT
     except PolicyBroken as error:
         print(f"{error.message}\ngen-config: nothing was written\n  {error.remedy}", file=sys.stderr)
-        return POLICY_BROKEN
+        return FAILED
     except RustunError as error:
         print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT
@@ -52,7 +46,7 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; what is left to flush goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return NOT_CURRENT if check and not prepared.current else OK
+    return DIFFERS if check and not prepared.current else OK
 
 
 def _print_notes(notes: tuple[Problem, ...]) -> None:

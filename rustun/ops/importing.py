@@ -29,6 +29,7 @@ from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
 from rustun.durable import add_file
 from rustun.errors import ConfigError, HostError, RustunError
+from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, OK
 from rustun.ops.filenames import FIRST_SERVER, SHARED_KEY, psk_file, server_key_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
@@ -37,9 +38,6 @@ from rustun.ops.uninterrupted import uninterrupted
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
-OK: Final = 0
-BAD_INPUT: Final = 2
-ENVIRONMENT: Final = 4
 CIPHERS: Final = {SeedMethod.AES256: "aes256", SeedMethod.CHACHA20POLY1305: "chacha20"}
 # What decides about a packet, as routes.json has it.
 DECIDING: Final = (

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rustun.durable import replace_file
+from rustun.ops.exit_codes import ENVIRONMENT
 
 HEADER: Final = """\
 # Made by `./invoke lock` from pyproject.toml: versions and hashes of all that toolkit, lab and tests need.
@@ -25,7 +26,6 @@ OPTIONS: Final = (
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host",
 )  # fmt: skip
 # The `dev` extra names the package itself (rustun[ops,lab]); what is in the checkout has no release to pin.
-ENVIRONMENT: Final = 4  # exit code: the environment lacks something
 OWN_ENTRY: Final = re.compile(r"^(# WARNING: pip install.*\n(#.*\n)*)?rustun @ .*\n(    #.*\n)*", re.MULTILINE)
 
 

@@ -15,13 +15,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from rustun.durable import replace_file
+from rustun.ops.exit_codes import DIFFERS, ENVIRONMENT, OK
 from rustun.ops.model import InventoryFile
 
 SCHEMA_FILE: Final = Path("inventory", "inventory.schema.json")
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"  # what editors know best; `$defs` is an ordinary key to it
-OK: Final = 0
-NOT_CURRENT: Final = 3
-ENVIRONMENT: Final = 4
 
 
 class _ForEditors(GenerateJsonSchema):
@@ -52,7 +50,7 @@ def run(checkout: Path, *, check: bool) -> int:
     current = file.is_file() and file.read_text() == text
     if check or current:
         print(f"schema: {SCHEMA_FILE} is {'current' if current else 'not current: ./invoke schema'}")
-        return OK if current else NOT_CURRENT
+        return OK if current else DIFFERS
     try:
         replace_file(file, text.encode())
     except OSError as error:

@@ -30,13 +30,11 @@ from rustun.config.keys import Secret
 from rustun.durable import replace_file
 from rustun.errors import ConfigError, HostError, RustunError
 from rustun.ops.editing.files import editing
+from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, OK
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, sealed_keys, write_key_files
 
-OK: Final = 0
-BAD_INPUT: Final = 2
-ENVIRONMENT: Final = 4
 MAX_SEALED_BYTES: Final = 16 << 20  # 10,000 keys take 1 MB
 MAX_TEXT_BYTES: Final = 1 << 20
 KEY_NAME: Final = re.compile(rf"{SECRETS}/(?:[a-z]+/)?[^/\0]+\.(?:key|psk)")

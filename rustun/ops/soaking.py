@@ -21,9 +21,8 @@ from typing import Final
 
 from rustun.config.findings import suggestion
 from rustun.durable import replace_file
+from rustun.ops.exit_codes import BAD_INPUT, FAILED
 
-BAD_INPUT: Final = 2
-FAILED: Final = 5
 RESULTS: Final = Path("build", "soak.json")
 
 

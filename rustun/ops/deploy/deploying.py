@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rustun.ops.deploy.document import plan_document
-from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, say, show
+from rustun.ops.deploy.looking import Target, columns, guarded, look, note, say, show
 from rustun.ops.deploy.order import Known, number_of, order
 from rustun.ops.deploy.plan import show_plan, what_changes
 from rustun.ops.deploy.progress import progress
 from rustun.ops.deploy.records import InputError, Json, Release, wish_of
 from rustun.ops.deploy.rollout import Outcome, Rollout
 from rustun.ops.deploy.survey import Survey
+from rustun.ops.exit_codes import DIFFERS, FAILED, OK
 
 SCHEMA = 1
 WORDS: Mapping[str, str] = {"failed": "FAILED", "lost": "LOST", "not begun": "not begun"}
@@ -107,7 +108,7 @@ def _carry_out(
         return FAILED if found.unreachable else OK
     if not _confirmed(what, found, manner):
         note(f"{what}: nothing was done")
-        return NOT_DONE
+        return DIFFERS
     if _begins(found):
         before()
     started = time.monotonic()

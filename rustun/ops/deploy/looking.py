@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rustun.errors import ConfigError, RustunError
 from rustun.ops.deploy.records import InputError, Json
@@ -17,14 +16,9 @@ from rustun.ops.deploy.ssh import Far, connect
 from rustun.ops.deploy.survey import Survey, Wheels, is_named, survey
 from rustun.ops.deploy.wheelhouse import Wheelhouse
 from rustun.ops.deploy.wish import wish_hosts
+from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, FAILED
 from rustun.ops.generation import PolicyBroken, Prepared, prepare
 from rustun.printable import printable
-
-OK: Final = 0
-BAD_INPUT: Final = 2
-NOT_DONE: Final = 3
-ENVIRONMENT: Final = 4
-FAILED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +104,7 @@ def guarded(task: str, work: Callable[[], int]) -> int:
         return ENVIRONMENT
     except KeyboardInterrupt:
         print(f"{task}: interrupted; no host was touched", file=sys.stderr)
-        return NOT_DONE
+        return DIFFERS
 
 
 def show(document: Json, as_json: bool, show_text: Callable[[Json], None]) -> None:

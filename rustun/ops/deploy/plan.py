@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 
 from rustun.ops.deploy.document import plan_document
-from rustun.ops.deploy.looking import FAILED, NOT_DONE, OK, Target, columns, guarded, look, note, say, show
+from rustun.ops.deploy.looking import Target, columns, guarded, look, note, say, show
 from rustun.ops.deploy.members import ENDED
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.wish import HOSTS_FILE
+from rustun.ops.exit_codes import DIFFERS, FAILED, OK
 
 VERBS = {  # where no file changes
     "folder": "rights of a folder",
@@ -41,7 +42,7 @@ def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool
         show(document, as_json, show_plan)
         if any(not host["reachable"] or _troubles(host) for host in document["hosts"]):
             return FAILED
-        return NOT_DONE if check and not document["current"] else OK
+        return DIFFERS if check and not document["current"] else OK
 
     return guarded("plan", work)
 

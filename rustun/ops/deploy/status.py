@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rustun.ops.deploy.looking import FAILED, OK, Target, columns, everybody, guarded, look, say, show
+from rustun.ops.deploy.looking import Target, columns, everybody, guarded, look, say, show
 from rustun.ops.deploy.order import Known
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.survey import Survey, is_named
+from rustun.ops.exit_codes import FAILED, OK
 from rustun.ops.generation import Prepared
 from rustun.ops.units import SERVER_UNIT, client_unit
 

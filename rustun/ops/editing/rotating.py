@@ -18,12 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rustun.ops.deploy.looking import NOT_DONE, OK, Target, everybody, look
+from rustun.ops.deploy.looking import Target, everybody, look
 from rustun.ops.editing import rotation
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.files import InventoryFiles, read_back, read_files
 from rustun.ops.editing.rotation import Stage, Stand
 from rustun.ops.editing.run import Order, carry_out, guarded
+from rustun.ops.exit_codes import DIFFERS, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.generation import Prepared
 
@@ -72,7 +73,7 @@ def rotate_keys(order: Order, members: Sequence[str], target: Target | None, *, 
             return OK
         if pending.behind:
             _refuse(pending.behind)
-            return NOT_DONE
+            return DIFFERS
         question = "" if yes or order.dry else _question(found, pending)
 
         def edit(present: InventoryFiles) -> InventoryFiles:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Final
 
 from rustun.errors import ConfigError, RustunError
 from rustun.ops.editing import edits
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
+from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, INTERRUPTED, OK
 from rustun.ops.filenames import member_key_file
 from rustun.ops.fleet import Inventory
 from rustun.ops.keyfiles import keeping_member_keys, keys_in_the_way
@@ -27,10 +27,6 @@ from rustun.ops.render import RenderPlan, plan_render
 from rustun.ops.uninterrupted import uninterrupted
 from rustun.printable import quoted
 
-OK: Final = 0
-BAD_INPUT: Final = 2
-ENVIRONMENT: Final = 4
-INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 Edit = Callable[[InventoryFiles], InventoryFiles]
 
 

@@ -22,16 +22,13 @@ from rustun.config.files import decode, read_bytes
 from rustun.config.findings import config_error
 from rustun.durable import replace_file
 from rustun.errors import ConfigError, Level, Problem, RustunError
+from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
 from rustun.ops.linting import prefixes, trust
 from rustun.ops.linting.finding import Finding
 from rustun.ops.linting.places import Places
 
-OK: Final = 0
-BAD_INPUT: Final = 2
-WARNINGS: Final = 3
-ENVIRONMENT: Final = 4
 MAX_BASELINE_BYTES: Final = 4 << 20
 LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "note")
 HEADER: Final = "# Findings of ./invoke lint that were looked at and accepted. One a line; # begins a comment.\n"
@@ -135,7 +132,7 @@ def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool
         _print_text(path, judgement)
     if judgement.worst == "error":
         return BAD_INPUT
-    return WARNINGS if strict and judgement.worst == "warning" else OK
+    return DIFFERS if strict and judgement.worst == "warning" else OK
 
 
 def _print_text(path: Path, judgement: Judgement) -> None:

@@ -11,24 +11,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rustun.config.consent import HostConsent
 from rustun.config.findings import Complaint
 from rustun.config.member import parse_moment
 from rustun.errors import ConfigError, RustunError
 from rustun.ops.consent import host_config
+from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, FAILED, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
 from rustun.ops.policy.assertions import Assertion, policy_files, read_policy
 from rustun.ops.policy.judge import Outcome, judge
 from rustun.ops.policy.reach import Reach
 from rustun.ops.templating import render_routes
-
-OK: Final = 0
-BAD_INPUT: Final = 2
-ENVIRONMENT: Final = 4
-FAILED: Final = 5
 
 
 def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> tuple[Outcome, ...]:

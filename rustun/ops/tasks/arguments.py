@@ -13,13 +13,13 @@ from typing import Any, Final
 import invoke
 from invoke import Exit, Task
 
+from rustun.ops.exit_codes import INTERRUPTED, UNREAD
+
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEMO: Final = str(ROOT / "inventory" / "demo.toml")
 INVENTORY: Final = os.environ.get("RUSTUN_INVENTORY", DEMO)
 INVENTORY_HELP: Final = "inventory to take, a file or a folder (default: $RUSTUN_INVENTORY, else inventory/demo.toml)"
 JSON_HELP: Final = "print the same facts as JSON, and nothing else, on standard output"
-INTERRUPTED: Final = 130
-UNREAD: Final = 141  # as a shell says of a program that SIGPIPE ended
 
 OUT_HELP: Final = "folder of the generated files (default: build/NAME, NAME being the fleet's)"
 SSH_HELP: Final = "ssh_config to use instead of your own"

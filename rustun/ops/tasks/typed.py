@@ -18,9 +18,8 @@ from typing import Final
 from invoke import Exit, Program
 from invoke.exceptions import ParseError
 
-from rustun.ops.tasks.arguments import UNREAD
+from rustun.ops.exit_codes import BAD_INPUT, UNREAD
 
-BAD_INPUT: Final = 2
 _BARE: Final = re.compile(r"Flag <Argument: (\S+).*> needed value.*")
 _UNKNOWN: Final = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 

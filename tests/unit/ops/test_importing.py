@@ -10,7 +10,7 @@ import pytest
 
 from rustun.config.keys import new_private_key, new_psk, public_key_of
 from rustun.config.routes import read_routes
-from rustun.ops import importing
+from rustun.ops import exit_codes, importing
 from rustun.ops.filenames import SHARED_KEY, psk_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import write_key
@@ -56,7 +56,7 @@ def imported(folder: Path, entries: list[dict[str, Any]], server: str = "") -> t
 def test_the_seeds_example_generates_an_equal_routes_json(tmp_path: Path) -> None:
     """Who moves from the seed would move members to other addresses, or lose their LANs."""
     code, out = imported(tmp_path, SEED)
-    assert code == importing.OK
+    assert code == exit_codes.OK
     inventory = load_inventory(out)
     generated = json.loads(render_routes(inventory))
     for before, after in zip(SEED, generated, strict=True):
@@ -70,7 +70,7 @@ def test_the_seeds_example_generates_an_equal_routes_json(tmp_path: Path) -> Non
 def test_everything_that_an_entry_may_say_comes_along(tmp_path: Path) -> None:
     """A key, an expiry or a switched-off member would be forgotten, and somebody let in."""
     code, out = imported(tmp_path, [*SEED, OURS])
-    assert code == importing.OK
+    assert code == exit_codes.OK
     entry = json.loads(render_routes(load_inventory(out)))[3]
     assert {key: entry[key] for key in OURS if key != "gateway"} == {k: v for k, v in OURS.items() if k != "gateway"}
 
@@ -79,7 +79,7 @@ def test_the_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.Ca
     """Every client of the old deployment would be shut out by a new key, or the old one stand in a log."""
     server = f'[server_config]\nlisten_addr = "0.0.0.0:9090"\n[crypto_config]\nchacha20poly1305 = "{KEY}"\n'
     code, out = imported(tmp_path, SEED, server + '[route_config]\nroutes_file = "routes.json"\n')
-    assert code == importing.OK
+    assert code == exit_codes.OK
     secret = tmp_path / "build" / "acme" / "secrets" / "shared.key"
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == (f"{KEY}\n", 0o600)
     inventory = load_inventory(out)
@@ -100,7 +100,7 @@ def test_the_servers_own_keys_move_and_are_not_shown(
     server = '[server_config]\nlisten_addr = "0.0.0.0:8080"\n[route_config]\nroutes_file = "routes.json"\n'
     server += f"[security_config]\nprivate_key_file = {json.dumps(files)}\n"
     code, out = imported(tmp_path, [OURS], server)
-    assert code == importing.OK
+    assert code == exit_codes.OK
     rendered = plan_render(load_inventory(out), tmp_path / "build" / "acme")
     assert not any(name.endswith("server.key") for name in rendered.new_secrets)
     (relay,) = rendered.keyring.inventory.servers
@@ -111,17 +111,17 @@ def test_the_servers_own_keys_move_and_are_not_shown(
 
 def test_a_servers_key_that_stays_behind_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """gen-config would make a new one, and nobody would know why all members are out."""
-    assert imported(tmp_path, [OURS])[0] == importing.OK
+    assert imported(tmp_path, [OURS])[0] == exit_codes.OK
     assert "acme/secrets/server.key before ./invoke gen-config makes a new one" in capsys.readouterr().err
     (tmp_path / "acme.toml").unlink()
-    assert imported(tmp_path, SEED)[0] == importing.OK
+    assert imported(tmp_path, SEED)[0] == exit_codes.OK
     assert capsys.readouterr().err == ""
 
 
 def test_a_time_of_another_zone_stays_the_same_moment(tmp_path: Path) -> None:
     """A member would stay in for hours after its time, or be cut off hours before."""
     code, out = imported(tmp_path, [{**OURS, "expires_at": "2027-06-30T18:00:00+08:00"}])
-    assert code == importing.OK
+    assert code == exit_codes.OK
     assert json.loads(render_routes(load_inventory(out)))[0]["expires_at"] == "2027-06-30T10:00:00Z"
 
 
@@ -136,7 +136,7 @@ def test_a_pre_shared_key_moves_and_is_not_shown(tmp_path: Path, capsys: pytest.
     """A member would be shut out by a new key, or come in without the one that it has."""
     entry, text = with_psk(tmp_path, OURS)
     code, out = imported(tmp_path, [*SEED, entry])
-    assert code == importing.OK
+    assert code == exit_codes.OK
     folder = tmp_path / "build" / "acme"
     [psk] = (folder / "secrets" / "psks").iterdir()
     assert (psk.read_text(), psk.stat().st_mode & 0o777) == (text, 0o600)
@@ -150,7 +150,7 @@ def test_a_pre_shared_key_that_nobody_uses_stays_behind(tmp_path: Path) -> None:
     """An entry of a lower tier could not be imported, or would be lifted to the key tier."""
     entry, _ = with_psk(tmp_path, SEED[0])
     code, out = imported(tmp_path, [entry])
-    assert (code, "psk" in out.read_text(), (tmp_path / "build").exists()) == (importing.OK, False, False)
+    assert (code, "psk" in out.read_text(), (tmp_path / "build").exists()) == (exit_codes.OK, False, False)
 
 
 @pytest.mark.parametrize("which", ["shared.key", "psks"])
@@ -164,7 +164,7 @@ def test_another_key_that_is_there_stops_an_import(
     write_key(tmp_path / "build" / "acme" / name, new_psk())
     server = f'[server_config]\nlisten_addr = "0.0.0.0:9090"\n[crypto_config]\nchacha20poly1305 = "{KEY}"\n'
     code, out = imported(tmp_path, [*SEED, entry], server + '[route_config]\nroutes_file = "routes.json"\n')
-    assert (code, out.exists()) == (importing.BAD_INPUT, False)
+    assert (code, out.exists()) == (exit_codes.BAD_INPUT, False)
     assert f"{name} holds another key\n  nothing is overwritten" in capsys.readouterr().err
     assert len([path for path in (tmp_path / "build").rglob("*") if path.is_file()]) == 1
 
@@ -186,7 +186,7 @@ def test_what_an_inventory_cannot_say_is_refused_with_a_reason(
     if server:
         server += '[server_config]\nlisten_addr = "0.0.0.0:9090"\n[route_config]\nroutes_file = "routes.json"\n'
     code, out = imported(tmp_path, entries, server)
-    assert code == importing.BAD_INPUT
+    assert code == exit_codes.BAD_INPUT
     assert said in capsys.readouterr().err
     assert not out.exists()
     assert not (tmp_path / "build").exists()
@@ -197,5 +197,5 @@ def test_nothing_that_is_there_is_overwritten(tmp_path: Path, capsys: pytest.Cap
     imported(tmp_path, SEED)
     before = (tmp_path / "acme.toml").read_text()
     code, out = imported(tmp_path, SEED[:1])
-    assert (code, out.read_text()) == (importing.BAD_INPUT, before)
+    assert (code, out.read_text()) == (exit_codes.BAD_INPUT, before)
     assert "is there already" in capsys.readouterr().err

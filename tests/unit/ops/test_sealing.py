@@ -8,7 +8,7 @@ import pyrage
 import pytest
 
 from rustun.config.keys import Secret, new_private_key
-from rustun.ops import sealing
+from rustun.ops import exit_codes, sealing
 from rustun.ops.editing.files import editing
 from rustun.ops.keyfiles import write_key_files
 from rustun.ops.sealing import SealError
@@ -139,7 +139,7 @@ def test_two_who_seal_at_once_do_not_mix(
     (tmp_path / "build" / "acme").mkdir(parents=True)
     write_key_files(tmp_path / "build" / "acme", keys)
     with editing(tmp_path / "acme.toml"):
-        assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == sealing.ENVIRONMENT
+        assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == exit_codes.ENVIRONMENT
     assert "somebody else is editing here" in capsys.readouterr().err
     assert not (tmp_path / "acme.keys.age").exists()
 
@@ -151,7 +151,7 @@ def test_without_recipients_and_terminal_it_is_said_what_to_give(
     (tmp_path / "acme.toml").write_text(FLEET)
     (tmp_path / "build" / "acme").mkdir(parents=True)
     write_key_files(tmp_path / "build" / "acme", keys)
-    assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == sealing.BAD_INPUT
+    assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None) == exit_codes.BAD_INPUT
     assert "nobody can be asked for a passphrase here" in capsys.readouterr().err
-    assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "build", None, None) == sealing.BAD_INPUT
+    assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "build", None, None) == exit_codes.BAD_INPUT
     assert "acme.keys.age: there is no such file" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from invoke import Program
 
 import tasks
 from rustun.config.keys import new_private_key, public_key_of
-from rustun.ops import generate, sealing
+from rustun.ops import exit_codes, generate, sealing
 from rustun.ops.tasks import arguments, editing, fleet, project
 
 KEY: Final = re.compile("[A-Za-z0-9+/]{43}=")
@@ -76,7 +76,7 @@ AHEAD: Final = {
 def without_keys(world: Path) -> None:
     """Leave the keys of a world in their sealed file alone."""
     inventory, build = world / "inventory" / "acme", world / "build"
-    assert sealing.run_seal(inventory, build, None) == sealing.OK
+    assert sealing.run_seal(inventory, build, None) == exit_codes.OK
     for name in ("server.key", "members/bob.key"):
         (world / "secrets" / "acme" / name).unlink()
 
@@ -99,7 +99,7 @@ def make_world(world: Path, task: str) -> None:
     inventory.mkdir(parents=True)
     (inventory / "fleet.toml").write_text(FLEET)
     (inventory / "red.toml").write_text(RED)
-    assert generate.run(inventory, None, world, check=False, diff=False, as_json=False) == generate.OK
+    assert generate.run(inventory, None, world, check=False, diff=False, as_json=False) == exit_codes.OK
     identity = pyrage.x25519.Identity.generate()
     (world / "identity").write_text(str(identity))
     (inventory / "recipients").write_text(f"{identity.to_public()}\n")

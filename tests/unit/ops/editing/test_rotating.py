@@ -10,7 +10,8 @@ import pytest
 from rustun.ops.deploy import deploying
 from rustun.ops.deploy.deploying import Manner
 from rustun.ops.editing.rotating import rotate_keys
-from rustun.ops.editing.run import BAD_INPUT, OK, Order
+from rustun.ops.editing.run import Order
+from rustun.ops.exit_codes import BAD_INPUT, OK
 from rustun.ops.inventory import load_inventory
 from tests.unit.ops.deploy.fleet import Fleet, TwinTarget
 

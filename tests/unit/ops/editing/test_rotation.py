@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rustun.config.keys import new_private_key, public_key_of
-from rustun.ops.editing import rotation, run
+from rustun.ops import exit_codes
+from rustun.ops.editing import rotation
 from rustun.ops.editing.rotating import rotate_keys
 from rustun.ops.editing.run import Order
 from rustun.ops.inventory import load_inventory
@@ -49,7 +50,7 @@ def test_three_steps_for_everybody(order: Order) -> None:
     """Somebody's key would be exchanged before the other end knows it, or not at all."""
     seen = []
     for _ in range(3):
-        assert rotate_keys(order, [], None, show=False, yes=True) == run.OK
+        assert rotate_keys(order, [], None, show=False, yes=True) == exit_codes.OK
         seen.append(keys(order))
     assert seen[0] == {"servers": (1, 2), "alice": (1, 2), "bob": (4, 5), "carol": ()}
     assert seen[1] == {"servers": (2, 1), "alice": (2, 1), "bob": (5, 4), "carol": ()}
@@ -59,7 +60,7 @@ def test_three_steps_for_everybody(order: Order) -> None:
 def test_one_member_alone(order: Order) -> None:
     """One stolen key would mean a rotation of the whole fleet."""
     for expected in ((4, 5), (5, 4), (5,)):
-        assert rotate_keys(order, ["bob"], None, show=False, yes=True) == run.OK
+        assert rotate_keys(order, ["bob"], None, show=False, yes=True) == exit_codes.OK
         assert keys(order) == {"servers": (1,), "alice": (1,), "bob": expected, "carol": ()}
 
 
@@ -74,8 +75,8 @@ def test_who_is_ahead_waits_for_the_others(order: Order) -> None:
 
 def test_nothing_is_done_unasked(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """A look at where everybody stands would begin a rotation."""
-    assert rotate_keys(order, [], None, show=True, yes=True) == run.OK
-    assert rotate_keys(order, [], None, show=False, yes=False) == run.BAD_INPUT
+    assert rotate_keys(order, [], None, show=True, yes=True) == exit_codes.OK
+    assert rotate_keys(order, [], None, show=False, yes=False) == exit_codes.BAD_INPUT
     assert order.inventory.read_text() == FLEET
     said = capsys.readouterr()
     assert "  settled    servers, alice: key pair 1; next: prepare\n" in said.out
@@ -88,7 +89,7 @@ def test_whose_key_is_not_here_is_told_what_to_do(
     order: Order, who: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An operator would believe that a key was exchanged."""
-    assert rotate_keys(order, [who], None, show=False, yes=True) == run.BAD_INPUT
+    assert rotate_keys(order, [who], None, show=False, yes=True) == exit_codes.BAD_INPUT
     assert said in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET
 
@@ -99,7 +100,7 @@ def test_a_folder_is_rotated_as_one(tmp_path: Path) -> None:
     (tmp_path / "fleet.toml").write_text(head)
     (tmp_path / "red.toml").write_text("[cluster.red]\nkey = 7" + rest)
     order = Order(tmp_path, tmp_path / "build")
-    assert rotate_keys(order, [], None, show=False, yes=True) == run.OK
+    assert rotate_keys(order, [], None, show=False, yes=True) == exit_codes.OK
     red: Any = tomllib.loads((tmp_path / "red.toml").read_text())
     fleet: Any = tomllib.loads((tmp_path / "fleet.toml").read_text())
     assert red["cluster"]["red"]["key"] == [7, 8]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rustun.config.keys import new_private_key, new_psk, public_key_of
+from rustun.ops import exit_codes
 from rustun.ops.editing import files as editing_files
 from rustun.ops.editing import run
 from rustun.ops.editing.run import Order
@@ -96,7 +97,7 @@ EDITS: dict[str, tuple[Callable[[Order], int], Callable[[Any], object], object]]
 def test_what_was_asked_for_is_what_the_inventory_says(order: Order, name: str) -> None:
     """An operator would deploy something else than was typed."""
     edit, look, expected = EDITS[name]
-    assert edit(order) == run.OK
+    assert edit(order) == exit_codes.OK
     assert look(values(order)) == expected
     assert "[cluster.red.member.alice]   # away on Fridays" in order.inventory.read_text()
 
@@ -106,7 +107,7 @@ def test_an_edit_that_breaks_the_inventory_is_refused_with_its_reason(
 ) -> None:
     """The next gen-config, perhaps somebody else's, would find a broken inventory."""
     edit, _, _ = EDITS["more and less of a list"]
-    assert edit(order) == run.BAD_INPUT  # the printer stands in the LAN that goes
+    assert edit(order) == exit_codes.BAD_INPUT  # the printer stands in the LAN that goes
     assert order.inventory.read_text() == FLEET
     said = capsys.readouterr().err
     assert said.startswith(f"{order.inventory}:")
@@ -116,7 +117,7 @@ def test_an_edit_that_breaks_the_inventory_is_refused_with_its_reason(
 def test_a_dry_run_shows_everything_and_writes_nothing(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """Looking first would be the same as doing."""
     dry = Order(order.inventory, order.build, dry=True)
-    assert run.add_member(dry, "red", "carol", []) == run.OK
+    assert run.add_member(dry, "red", "carol", []) == exit_codes.OK
     assert order.inventory.read_text() == FLEET
     said = capsys.readouterr().out
     assert "+[cluster.red.member.carol]" in said
@@ -127,14 +128,14 @@ def test_a_dry_run_shows_everything_and_writes_nothing(order: Order, capsys: pyt
 
 def test_facts_for_machines(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """A script would have to read what is written for people."""
-    assert run.remove_member(Order(order.inventory, order.build, as_json=True), "bob", yes=True) == run.OK
+    assert run.remove_member(Order(order.inventory, order.build, as_json=True), "bob", yes=True) == exit_codes.OK
     facts = json.loads(capsys.readouterr().out)
     assert (facts["written"], facts["changed"]) == (True, [str(order.inventory)])
 
 
 def test_removing_asks_and_takes_silence_for_no(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """A member would be cut off by a slip."""
-    assert run.remove_member(order, "bob", yes=False) == run.BAD_INPUT
+    assert run.remove_member(order, "bob", yes=False) == exit_codes.BAD_INPUT
     assert order.inventory.read_text() == FLEET
     assert "write --yes" in capsys.readouterr().err
 
@@ -144,7 +145,7 @@ def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order)
     keys = order.build / "acme" / "secrets" / "members"
     keys.mkdir(parents=True)
     write_key(keys / "alice.key", new_private_key())
-    assert run.rename_member(order, "alice", "al") == run.OK
+    assert run.rename_member(order, "alice", "al") == exit_codes.OK
     assert (keys / "al.key").samefile(keys / "alice.key")
     found = values(order)
     assert found["lab"]["host"]["printer"]["behind"] == "al"
@@ -157,12 +158,12 @@ def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order)
 def test_a_renamed_member_keeps_its_pre_shared_key(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
     """The server would get another one than the member's host has; or it is said that one is made."""
     public = public_key_of(new_private_key())
-    assert run.edit_member(order, "alice", ["psk=true", f"public_key={public}"]) == run.OK
+    assert run.edit_member(order, "alice", ["psk=true", f"public_key={public}"]) == exit_codes.OK
     psks = order.build / "acme" / "secrets" / "psks"
     psks.mkdir(parents=True)
     write_key(psks / "alice.psk", new_psk())
     capsys.readouterr()
-    assert run.rename_member(order, "alice", "al") == run.OK
+    assert run.rename_member(order, "alice", "al") == exit_codes.OK
     assert (psks / "al.psk").samefile(psks / "alice.psk")
     assert "will be generated" not in capsys.readouterr().out
 
@@ -172,7 +173,7 @@ def test_a_fleet_whose_files_are_elsewhere_keeps_its_keys_too(order: Order) -> N
     elsewhere = order.inventory.parent / "elsewhere"
     (elsewhere / "secrets" / "members").mkdir(parents=True)
     write_key(elsewhere / "secrets" / "members" / "alice.key", new_private_key())
-    assert run.rename_member(Order(order.inventory, order.build, elsewhere), "alice", "al") == run.OK
+    assert run.rename_member(Order(order.inventory, order.build, elsewhere), "alice", "al") == exit_codes.OK
     assert (elsewhere / "secrets" / "members" / "al.key").exists()
 
 
@@ -184,17 +185,17 @@ def test_a_new_member_does_not_come_by_the_key_of_an_earlier_one(
     keys.mkdir(parents=True, mode=0o700)
     write_key(keys / "carol.key", new_private_key())
     before = order.inventory.read_bytes()
-    assert run.add_member(order, "red", "carol", []) == run.BAD_INPUT
+    assert run.add_member(order, "red", "carol", []) == exit_codes.BAD_INPUT
     said = capsys.readouterr().err
     assert 'carol.key is there from an earlier "carol": whoever has that key would come in' in said
     assert "--set key=2 makes a new one" in said
     assert order.inventory.read_bytes() == before
-    assert run.add_member(order, "red", "carol", ["key=2"]) == run.OK
-    assert run.remove_member(order, "carol", yes=True) == run.OK
-    assert run.add_member(order, "red", "carol", ["key=1"]) == run.OK
+    assert run.add_member(order, "red", "carol", ["key=2"]) == exit_codes.OK
+    assert run.remove_member(order, "carol", yes=True) == exit_codes.OK
+    assert run.add_member(order, "red", "carol", ["key=1"]) == exit_codes.OK
     own = public_key_of(new_private_key())
     write_key(keys / "dave.key", new_private_key())
-    assert run.add_member(order, "red", "dave", [f"public_key={own}"]) == run.OK  # its own: the file is not used
+    assert run.add_member(order, "red", "dave", [f"public_key={own}"]) == exit_codes.OK  # its own: the file is not used
 
 
 def test_a_renamed_member_takes_nobody_elses_key(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,12 +205,12 @@ def test_a_renamed_member_takes_nobody_elses_key(order: Order, capsys: pytest.Ca
     write_key(keys / "alice.key", new_private_key())
     write_key(keys / "al.key", new_private_key())
     before = order.inventory.read_bytes()
-    assert run.rename_member(order, "alice", "al") == run.BAD_INPUT
+    assert run.rename_member(order, "alice", "al") == exit_codes.BAD_INPUT
     assert "al.key is there from an earlier" in capsys.readouterr().err
     assert order.inventory.read_bytes() == before
     (keys / "al.key").unlink()
-    assert run.rename_member(order, "alice", "al") == run.OK
-    assert run.rename_member(order, "al", "alice") == run.OK  # and back: the same key
+    assert run.rename_member(order, "alice", "al") == exit_codes.OK
+    assert run.rename_member(order, "al", "alice") == exit_codes.OK  # and back: the same key
 
 
 def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
@@ -217,7 +218,7 @@ def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
     first = Order(order.inventory, order.build)
     lock = order.inventory.with_suffix(".lock")
     lock.write_text('[given.red]\nbob = ["10.0.1.77"]\n')
-    assert run.rename_member(first, "bob", "bobby") == run.OK
+    assert run.rename_member(first, "bob", "bobby") == exit_codes.OK
     assert tomllib.loads(lock.read_text())["given"]["red"] == {"bobby": ["10.0.1.77"]}
 
 
@@ -242,7 +243,7 @@ def test_a_slip_is_named_and_nothing_is_written(
     order: Order, capsys: pytest.CaptureFixture[str], edit: Callable[[Order], int], said: str
 ) -> None:
     """A typing error would end in a traceback, or in an inventory that says something else."""
-    assert edit(order) == run.BAD_INPUT
+    assert edit(order) == exit_codes.BAD_INPUT
     assert said in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET
 
@@ -253,7 +254,7 @@ def test_a_half_edited_inventory_is_mended_by_hand_first(
 ) -> None:
     """The tool would write on top of somebody's unfinished merge."""
     order.inventory.write_text(text)
-    assert run.add_member(order, "red", "carol", []) == run.BAD_INPUT
+    assert run.add_member(order, "red", "carol", []) == exit_codes.BAD_INPUT
     assert order.inventory.read_text() == text
     assert capsys.readouterr().err.startswith(f"{order.inventory}:")
 
@@ -263,7 +264,7 @@ def test_two_editors_at_once_do_not_lose_each_others_work(order: Order, capsys: 
     descriptor = os.open(order.inventory.parent, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        assert run.remove_member(order, "bob", yes=True) == run.ENVIRONMENT
+        assert run.remove_member(order, "bob", yes=True) == exit_codes.ENVIRONMENT
     finally:
         os.close(descriptor)
     assert "somebody else is editing here\n  run it again when they are done" in capsys.readouterr().err
@@ -281,7 +282,7 @@ def test_a_change_made_in_an_editor_meanwhile_is_not_written_over(
         write(file, draft, text)
 
     monkeypatch.setattr(editing_files, "_write_draft", save_first)
-    assert run.remove_member(order, "bob", yes=True) == run.BAD_INPUT
+    assert run.remove_member(order, "bob", yes=True) == exit_codes.BAD_INPUT
     assert "somebody else changed it meanwhile" in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET + "# mine\n"
 
@@ -295,7 +296,7 @@ def test_no_room_leaves_the_old_files_whole(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(order.inventory))
 
     monkeypatch.setattr(os, "fsync", full)
-    assert run.remove_member(order, "bob", yes=True) == run.ENVIRONMENT
+    assert run.remove_member(order, "bob", yes=True) == exit_codes.ENVIRONMENT
     assert "No space left on device" in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET
     assert sorted(path.name for path in order.inventory.parent.iterdir()) == ["acme.toml"]
@@ -313,7 +314,7 @@ def test_ctrl_c_waits_for_the_last_file(order: Order, monkeypatch: pytest.Monkey
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(os, "replace", interrupted)
-    assert run.rename_member(order, "bob", "bobby") == run.INTERRUPTED
+    assert run.rename_member(order, "bob", "bobby") == exit_codes.INTERRUPTED
     assert len(times) == 2
     assert "bobby" in values(order)["cluster"]["red"]["member"]
     assert tomllib.loads(lock.read_text())["given"]["red"] == {"bobby": ["10.0.1.77"]}
@@ -324,8 +325,8 @@ def test_a_member_goes_where_its_cluster_stands_and_a_cluster_gets_a_file(tmp_pa
     (tmp_path / "fleet.toml").write_text(FLEET.partition("[cluster.red]")[0])
     (tmp_path / "red.toml").write_text('[cluster.red]\nnetwork = "10.0.1.0/24"\n')
     order = Order(tmp_path, tmp_path / "build")
-    assert run.add_member(order, "red", "alice", []) == run.OK
-    assert run.add_cluster(order, "blue", ["network=10.0.2.0/24"]) == run.OK
+    assert run.add_member(order, "red", "alice", []) == exit_codes.OK
+    assert run.add_cluster(order, "blue", ["network=10.0.2.0/24"]) == exit_codes.OK
     assert tomllib.loads((tmp_path / "red.toml").read_text())["cluster"]["red"]["member"] == {"alice": {}}
     assert (tmp_path / "blue.toml").read_text() == '[cluster.blue]\nnetwork = "10.0.2.0/24"\n'
 

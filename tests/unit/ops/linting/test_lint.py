@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rustun.config.keys import new_psk
+from rustun.ops import exit_codes
 from rustun.ops.inventory import load_inventory
 from rustun.ops.linting import run
 from rustun.ops.linting.run import Judgement
@@ -194,11 +195,11 @@ def test_an_error_cannot_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixtu
     (secrets / "shared.key").write_text("rustun\n")
     judged(tmp_path)
     done = run.run(tmp_path / "acme.toml", tmp_path / "build", strict=False, accepting=True, as_json=False)
-    assert done == run.BAD_INPUT
+    assert done == exit_codes.BAD_INPUT
     assert "[default-key]" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("strict", "code"), [(False, run.OK), (True, run.WARNINGS)])
+@pytest.mark.parametrize(("strict", "code"), [(False, exit_codes.OK), (True, exit_codes.DIFFERS)])
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str], strict: bool, code: int) -> None:
     """CI would pass what it should stop, or stop at every note."""
     judged(tmp_path, gate='"8.8.8.0/24",')
@@ -211,7 +212,7 @@ def test_a_broken_inventory_is_told_like_a_finding(tmp_path: Path, capsys: pytes
     """The command that judges an inventory would be the one that cannot speak of it."""
     path = tmp_path / "acme.toml"
     path.write_text(HEAD.replace("GATE", '"192.168.10.1/24"').replace("ALICE", ""))
-    assert run.run(path, tmp_path / "build", strict=False, accepting=False, as_json=False) == run.BAD_INPUT
+    assert run.run(path, tmp_path / "build", strict=False, accepting=False, as_json=False) == exit_codes.BAD_INPUT
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"{path}:9: ")
     assert "host bits" in said[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rustun.errors import ConfigError
+from rustun.ops import exit_codes
 from rustun.ops.inventory import load_inventory
 from rustun.ops.policy import run
 from rustun.ops.policy.judge import Outcome
@@ -214,12 +215,12 @@ def test_a_host_that_does_not_accept_its_own_network_has_no_tunnel(
 def test_the_task_says_what_broke_and_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CI would merge a change that lets somebody in."""
     judged(tmp_path, "alice can reach bob\n\nnobody can reach 10.0.1.4\n")
-    assert run.run(tmp_path / "acme.toml", as_json=False) == run.FAILED
+    assert run.run(tmp_path / "acme.toml", as_json=False) == exit_codes.FAILED
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f'{tmp_path}/acme.policy:3: "nobody can reach 10.0.1.4" does not hold'
     assert said[1] == "  gate (red) reaches it: 10.0.1.4 is an address of bob"
     assert said[2].startswith("policy-test acme.policy: 1 of 2 do not hold; ")
-    assert run.run(tmp_path / "acme.toml", as_json=True) == run.FAILED
+    assert run.run(tmp_path / "acme.toml", as_json=True) == exit_codes.FAILED
     facts = json.loads(capsys.readouterr().out)
     assert [one["holds"] for one in facts["assertions"]] == [True, False]
 
@@ -227,7 +228,7 @@ def test_the_task_says_what_broke_and_where(tmp_path: Path, capsys: pytest.Captu
 def test_without_any_assertion_nothing_is_called_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A misplaced policy file would be a green check for ever."""
     (tmp_path / "acme.toml").write_text(FLEET)
-    assert run.run(tmp_path / "acme.toml", as_json=False) == run.BAD_INPUT
+    assert run.run(tmp_path / "acme.toml", as_json=False) == exit_codes.BAD_INPUT
     assert capsys.readouterr().err.splitlines()[0] == f"policy-test: no assertion beside {tmp_path}/acme.toml"
 
 
