@@ -29,8 +29,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _policy(arguments: argparse.Namespace) -> int:
-    from netlab import policy
     from netlab.configuration import configure, load
+    from netlab.isolation import policy
     from netlab.namespaces import enter_own_world
 
     inventory = load(arguments.inventory)
@@ -41,7 +41,7 @@ def _policy(arguments: argparse.Namespace) -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from netlab import commands
+    from netlab.control import commands
 
     return commands.up(arguments.inventory, arguments.name, arguments.build, machines=arguments.machines)
 
@@ -49,8 +49,8 @@ def _up(arguments: argparse.Namespace) -> int:
 def _keep(arguments: argparse.Namespace) -> int:
     import socket
 
-    from netlab import keeper, runfolder
     from netlab.configuration import configure, load
+    from netlab.control import keeper, runfolder
     from netlab.machines import rehearsal
     from netlab.namespaces import enter_own_world
 
@@ -69,31 +69,31 @@ def _keep(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from netlab import commands
+    from netlab.control import commands
 
     return commands.status(arguments.name, arguments.json)
 
 
 def _exec(arguments: argparse.Namespace) -> int:
-    from netlab import commands
+    from netlab.control import commands
 
     return commands.execute(arguments.name, arguments.node, arguments.command)
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    from netlab import commands
+    from netlab.control import commands
 
     return commands.down(arguments.name)
 
 
 def _sweep(_arguments: argparse.Namespace) -> int:
-    from netlab import commands
+    from netlab.control import commands
 
     return commands.sweep()
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from netlab import bench
+    from netlab.bench import run as bench
     from netlab.namespaces import enter_own_world
 
     files = (arguments.json, arguments.markdown)

@@ -14,13 +14,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from netlab import isolation, measure
+from netlab.bench import measure
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
+from netlab.isolation import prove
+from netlab.isolation.reachability import Verdict
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import replace_hosts_file
 from netlab.processes import Document
-from netlab.reachability import Verdict
 from netlab.report import matrix_lines, throughput_lines
 from netlab.topology import LabSpec
 
@@ -53,7 +54,7 @@ def run(configured: Configured, logs: Path, seconds: float, as_json: bool) -> in
     replace_hosts_file(dict(lab.topology.names))
     try:
         _start(lab, say)
-        verdict = isolation.probe(lab)
+        verdict = prove.probe(lab)
         facts["reachability"] = _verdict_facts(verdict)
         for line in matrix_lines(configured.spec, verdict):
             say(line)

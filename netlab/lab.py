@@ -19,8 +19,8 @@ from time import monotonic
 from typing import Final
 
 from netlab import topology, wiring
+from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
-from netlab.load import ICMP_ECHO
 from netlab.namespaces import NetworkNamespace
 from netlab.processes import Document, NodeProcess, read_status
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology

@@ -28,6 +28,7 @@ from netlab.namespaces import NetworkNamespace
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STATUS_SECONDS: Final = 2.0
 LOG_TAIL_LINES: Final = 10
+LOAD: Final = "netlab.bench.load"
 Document = dict[str, Any]
 
 
@@ -120,7 +121,7 @@ def read_status(path: Path) -> Document | None:
 class Measurement:
     """A load program whose results are lines of JSON on its standard output."""
 
-    def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str], program: str = "netlab.load") -> None:
+    def __init__(self, namespace: NetworkNamespace, arguments: Sequence[str], program: str = LOAD) -> None:
         self._label = " ".join(arguments)
         command = [sys.executable, "-m", program, *arguments]
         self._process = _popen(namespace, command, CHECKOUT, subprocess.PIPE, subprocess.PIPE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from netlab.measure import Datagrams
-from netlab.reachability import Site, Verdict, sites
+from netlab.bench.measure import Datagrams
+from netlab.isolation.reachability import Site, Verdict, sites
 from netlab.topology import LabSpec
 
 if TYPE_CHECKING:

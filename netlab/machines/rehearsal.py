@@ -18,9 +18,9 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import IO, Any, Final
 
-from netlab import keeper
+from netlab.control import keeper
+from netlab.control.keeper import Entrance, Kept
 from netlab.errors import BadInput
-from netlab.keeper import Entrance, Kept
 from netlab.machines.network import CONTROL, LanHost, MachineSpec
 from netlab.machines.running import Machines
 from netlab.spec import lab_spec
@@ -76,7 +76,7 @@ def _with_lan(machine: MachineSpec, lab: LabSpec, identity: str) -> MachineSpec:
 
 
 def keep(inventory: Inventory, logs: Path, control: socket.socket, events: IO[str]) -> int:
-    """Keep the machines of a fleet up until they are asked to go; return the exit code. See `netlab.keeper.keep`."""
+    """Keep the machines of a fleet up until they are asked to go; return the exit code. See `keeper.keep`."""
     machines = Machines(machines_of(inventory), logs)
     entrances = {name: Entrance(namespace) for name, namespace in machines.namespaces.items()}
     for machine in machines:

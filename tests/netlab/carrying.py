@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from netlab.load import ICMP_ECHO
+from netlab.bench.load import ICMP_ECHO
 from netlab.namespaces import NetworkNamespace
 
 PATIENCE_S = 20.0  # only reached where something hangs

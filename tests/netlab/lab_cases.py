@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from netlab import crowd, isolation, measure
+from netlab.bench import crowd, measure
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import ExpectationFailed
+from netlab.isolation import prove
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.topology import SERVER
@@ -28,7 +29,7 @@ def make(folder: Path, name: str, *, plain: bool = False) -> Laboratory:
 def without_isolation_the_probes_are_red(folder: Path) -> None:
     """Route everybody to everybody and see which cells turn."""
     lab = make(folder, "plain", plain=True)
-    verdict = isolation.probe(lab)
+    verdict = prove.probe(lab)
     across = [cell for cell, meant in verdict.expected.items() if not meant]
     assert across, "no pair across tenants was probed"
     assert all(verdict.cells[cell] == "!" for cell in across), verdict.cells

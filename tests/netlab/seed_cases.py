@@ -18,7 +18,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from time import monotonic
 
-from netlab import measure
+from netlab.bench import measure
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.processes import Document, NodeProcess, read_status

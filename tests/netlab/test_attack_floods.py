@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-from netlab import measure
+from netlab.bench import measure
 from netlab.processes import Document, Measurement, resident_bytes
 from netlab.topology import SERVER
 from tests.netlab.forgeries import DEVICE, EVIL, GATEWAY

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from netlab import measure
+from netlab.bench import measure
 from netlab.processes import Document
 from tests.netlab.forgeries import (
     ABSENT,

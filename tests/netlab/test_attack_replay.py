@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from netlab import measure
+from netlab.bench import measure
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType

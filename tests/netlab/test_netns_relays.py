@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
-from netlab.load import ICMP_ECHO
+from netlab.bench.load import ICMP_ECHO
 from netlab.topology import SERVER, outside_addresses
 from tests.netlab.carrying import run
 from tests.netlab.forgeries import packed

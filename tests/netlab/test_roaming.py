@@ -18,7 +18,7 @@ from time import monotonic
 
 from pyroute2 import IPRoute
 
-from netlab.load import ICMP_ECHO
+from netlab.bench.load import ICMP_ECHO
 from netlab.topology import SERVER, outside_addresses
 from tests.netlab.carrying import run
 from tests.netlab.keyed_lab import KeyedLab, KeyedMember

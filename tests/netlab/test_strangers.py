@@ -16,10 +16,10 @@ from typing import Final
 
 from pyroute2 import IPRoute
 
-from netlab import crowd
-from netlab.newcomers import Arrivals, Newcomer
+from netlab.bench import crowd
+from netlab.bench.newcomers import Arrivals, Newcomer
+from netlab.bench.strangers import Strangers, first_frame, run
 from netlab.processes import resident_bytes
-from netlab.strangers import Strangers, first_frame, run
 from rustun.config.keys import encode_key
 from rustun.protocol.suites import public_key
 from tests.netlab.private_namespace import in_private_namespace

@@ -19,8 +19,8 @@ from functools import partial
 from itertools import count
 from time import monotonic
 
+from netlab.bench.load import ICMP_ECHO
 from netlab.lab import TUN
-from netlab.load import ICMP_ECHO
 from netlab.namespaces import NetworkNamespace
 
 INTERVAL_S = 0.01

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.fleets import write_fleet
+from netlab.bench.fleets import write_fleet
 from rustun.backends.base import Endpoint
 from rustun.errors import ConfigError
 from rustun.ops.addresses import Recorded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netlab.fleets import write_fleet
+from netlab.bench.fleets import write_fleet
 from rustun.errors import ConfigError
 from rustun.ops.inventory import load_inventory
 from rustun.ops.sources import MAX_INVENTORY_BYTES

@@ -1,7 +1,7 @@
 """Measurements of the toolkit: whole processes, as an operator waits for them, beside what no task can do without.
 
 On a fleet of 10,000 members that is reading its TOML, in an interpreter of its own; for the start of a task, the bare
-interpreter. A server that takes such a fleet's routes.json while it runs is measured by netlab.reloading.
+interpreter. A server that takes such a fleet's routes.json while it runs is measured by netlab.bench.reloading.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tempfile import mkdtemp
 from time import monotonic
 from typing import Final
 
+from netlab.bench.fleets import write_fleet, write_policy
 from netlab.errors import ExpectationFailed
-from netlab.fleets import write_fleet, write_policy
 from netlab.processes import CHECKOUT, environment
 
 CLUSTERS, MEMBERS_EACH, ASSERTIONS = 200, 50, 1000
@@ -70,7 +70,7 @@ class Toolkit:
         return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def reload(self) -> dict[str, float]:
-        """Return what netlab.reloading says."""
+        """Return what netlab.bench.reloading says."""
         found: dict[str, float] = json.loads(self._run())
         return found
 
@@ -92,7 +92,7 @@ class Toolkit:
             case "python":
                 return [sys.executable, "-c", "pass"]
             case "serve":
-                return [sys.executable, "-m", "netlab.reloading", str(MEMBERS)]
+                return [sys.executable, "-m", "netlab.bench.reloading", str(MEMBERS)]
             case "gen-config, all new" | "gen-config, nothing new":
                 return [*task, "gen-config", *fleet, "--out", str(self._out)]
             case "gen-config of the demo":

@@ -26,9 +26,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from netlab import crowd
-from netlab.bench_report import Sample, markdown_lines, tables, text_lines
-from netlab.bench_rows import (
+from netlab.bench import crowd
+from netlab.bench.load import congestion_control
+from netlab.bench.measure_toolkit import Toolkit
+from netlab.bench.report import Sample, markdown_lines, tables, text_lines
+from netlab.bench.rows import (
     AES,
     AES_SINGLE,
     CHACHA,
@@ -49,8 +51,6 @@ from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
 from netlab.lab import Files, Laboratory
-from netlab.load import congestion_control
-from netlab.measure_toolkit import Toolkit
 from netlab.processes import CHECKOUT
 from netlab.spec import lab_spec
 from rustun.backends.process import allow_descriptors

@@ -1,8 +1,8 @@
 """Rekeys under full load: two members on loopback, packets as fast as the relay takes them, new keys every second.
 
-    python -m netlab.rekeying SECONDS
+    python -m netlab.bench.rekeying SECONDS
 
-Starts a relay of its own (netlab.timed_server) and prints {"rekeys": N, "packets": P, "lost": L, "gigabits": G} and
+Starts a relay of its own (`timed_server`) and prints {"rekeys": N, "packets": P, "lost": L, "gigabits": G} and
 what that says of its steps. Packets are numbered; one that comes late or twice counts as lost, too. So much is under
 way at most as the relay's queue holds, as TCP in a tunnel would do it: what is lost was lost by a rekey.
 """
@@ -26,8 +26,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from netlab import crowd
-from netlab.newcomers import Arrivals, Newcomer
+from netlab.bench import crowd
+from netlab.bench.newcomers import Arrivals, Newcomer
 from netlab.processes import CHECKOUT, environment, read_status
 from rustun.config.keys import encode_key
 from rustun.protocol.control import Message, Ping, Pong, RekeyReply, RekeySwitch, decode, encode
@@ -186,7 +186,7 @@ def start_relay(folder: Path, key: X25519PrivateKey, members: int) -> tuple[subp
         f'[server_config]\nlisten_addr = "127.0.0.1:{port}"\n[security_config]\nprivate_key_file = "server.key"\n'
         '[route_config]\nroutes_file = "routes.json"\n[limit_config]\nrekey_interval_seconds = 1.0\n'
     )
-    command = [sys.executable, "-m", "netlab.timed_server", str(folder / "server.toml"), str(folder / "control")]
+    command = [sys.executable, "-m", "netlab.bench.timed_server", str(folder / "server.toml"), str(folder / "control")]
     with (folder / "log").open("w") as log:
         relay = subprocess.Popen(
             command, cwd=CHECKOUT, env=environment() | {"PYTHONPATH": str(CHECKOUT)},

@@ -1,6 +1,8 @@
 """A server that does nothing for strangers but let them go: what they cost a machine by being on it.
 
-    python -m netlab.bare_port             prints {"port": N}, then accepts on loopback, reads once and resets, for ever
+    python -m netlab.bench.bare_port
+
+Prints {"port": N}, then accepts on loopback, reads once and resets, for ever.
 """
 
 from __future__ import annotations

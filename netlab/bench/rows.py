@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from netlab import measure, measure_keys
-from netlab import measure_toolkit as tool
+from netlab.bench import measure, measure_keys
+from netlab.bench import measure_toolkit as tool
+from netlab.bench.measure_toolkit import ASSERTIONS, MEMBERS, Toolkit
 from netlab.lab import Laboratory
-from netlab.measure_toolkit import ASSERTIONS, MEMBERS, Toolkit
 
 SENDER, RECEIVER, LAN_HOST = "sh-office-gw", "sh-db", "sh-printer"
 PLAIN: Final = "plain"

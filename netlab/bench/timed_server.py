@@ -1,6 +1,6 @@
 """`rustun serve` as it is, with a clock at every step of its loop.
 
-    python -m netlab.timed_server CONFIG CONTROL
+    python -m netlab.bench.timed_server CONFIG CONTROL
 
 A step is one call of the loop: members' packets wait for its end. SIGUSR1 forgets what was measured so far. At the end
 it prints {"steps": N, "longest_ms": L, "longest_cpu_ms": C}: the longest step by the clock, which goes on while another

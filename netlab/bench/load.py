@@ -1,8 +1,8 @@
 """Load for measurements: bulk TCP, paced UDP, ping. One small program, started inside a namespace.
 
-    python -m netlab.load tcp-sink                     prints {"port": N}; one JSON result when all senders ended
-    python -m netlab.load tcp-send ADDRESS PORT ...
-    python -m netlab.load udp-sink | udp-send | ping
+    python -m netlab.bench.load tcp-sink                     prints {"port": N}; one JSON result when all senders ended
+    python -m netlab.bench.load tcp-send ADDRESS PORT ...
+    python -m netlab.bench.load udp-sink | udp-send | ping
 
 Rules
   1. Standard library only and small: it shares two cores with what it measures.
@@ -222,7 +222,7 @@ def _take_echo(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="netlab.load", description="Load for measurements inside a namespace.")
+    parser = argparse.ArgumentParser(prog="netlab.bench.load", description="Load for measurements inside a namespace.")
     commands = parser.add_subparsers(dest="command", required=True)
     tcp_in = commands.add_parser("tcp-sink")
     tcp_in.add_argument("--streams", type=int, default=1)

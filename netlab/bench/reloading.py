@@ -1,8 +1,8 @@
 """A change of a large routes.json while the server runs: one member of MEMBERS is taken out.
 
-    python -m netlab.reloading MEMBERS
+    python -m netlab.bench.reloading MEMBERS
 
-Starts a relay of its own (netlab.timed_server) and prints {"seconds": S} from the new file to the server's word that it
+Starts a relay of its own (`timed_server`) and prints {"seconds": S} from the new file to the server's word that it
 is in force, and what the relay says of its steps meanwhile.
 """
 
@@ -20,7 +20,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from netlab.rekeying import START_SECONDS, start_relay
+from netlab.bench.rekeying import START_SECONDS, start_relay
 
 LOOK_SECONDS: Final = 0.002
 APPLY_SECONDS: Final = 60.0  # only reached where something hangs

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from netlab.errors import BadInput
-from netlab.policy import Rehearsal, judge, probes_of, rehearse
-from netlab.reachability import Sighting
+from netlab.isolation.policy import Rehearsal, judge, probes_of, rehearse
+from netlab.isolation.reachability import Sighting
 from netlab.spec import lab_spec
 from netlab.topology import lan_of
 from rustun.ops.inventory import load_inventory

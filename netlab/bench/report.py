@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from netlab.bench_rows import AES, PLAIN, Figure, Row, Values
+from netlab.bench.rows import AES, PLAIN, Figure, Row, Values
 
 NOT_MEASURED: Final = "not measured"
 CLAIMED: Final = "claims of the seed, the project whose wire rustun speaks, beside what was found here (AES)"

@@ -30,8 +30,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Packet, Raw
 
+from netlab.isolation.reachability import Probe, Sighting
 from netlab.namespaces import NetworkNamespace
-from netlab.reachability import Probe, Sighting
 
 ECHO_PORT: Final = 7  # open for TCP, answers by UDP, in every namespace
 CLOSED_PORT: Final = 9

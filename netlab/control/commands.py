@@ -15,13 +15,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from netlab import kernel, runfolder
+from netlab import kernel
 from netlab.configuration import load
+from netlab.control import runfolder
+from netlab.control.runfolder import CONTROL, KEEPER_LOG, RunFolder
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
 from netlab.machines import groups
 from netlab.namespaces import need_tun_device
 from netlab.processes import CHECKOUT, environment
-from netlab.runfolder import CONTROL, KEEPER_LOG, RunFolder
 from rustun.ops.fleet import Inventory
 
 DOWN_SECONDS: Final = 15.0

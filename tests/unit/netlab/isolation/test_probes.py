@@ -8,8 +8,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
-from netlab.probes import craft, recognise
-from netlab.reachability import Probe, plan_probes
+from netlab.isolation.probes import craft, recognise
+from netlab.isolation.reachability import Probe, plan_probes
 from tests.unit.netlab.fleets import two_tenants
 
 PROBES = plan_probes(two_tenants())

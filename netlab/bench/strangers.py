@@ -1,6 +1,6 @@
 """First messages that lead nowhere: a load program against a relay's port on loopback.
 
-    python -m netlab.strangers KIND PORT SERVER_KEY RATE SECONDS SOURCES
+    python -m netlab.bench.strangers KIND PORT SERVER_KEY RATE SECONDS SOURCES
 
 KIND is what is wrong with them: `foreign` does not open its envelope, as from somebody who never held a member's
 configuration; `forged` opens it and then fails, as from somebody who once did. RATE is connections a second in all, 0

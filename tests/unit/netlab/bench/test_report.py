@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from netlab.bench import neighbourhoods
-from netlab.bench_report import Sample, markdown_lines, ratio, tables, text_lines
-from netlab.bench_rows import PLAIN, ROWS, TUNNELS
+from netlab.bench.report import Sample, markdown_lines, ratio, tables, text_lines
+from netlab.bench.rows import PLAIN, ROWS, TUNNELS
+from netlab.bench.run import neighbourhoods
 
 # What has to be reached, as people were promised it: (row, variant, metric, least, limit, share of plain).
 PROMISED = {

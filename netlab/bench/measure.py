@@ -151,7 +151,7 @@ def crowd(lab: Laboratory, path: Path, *, clients: int, echoes: int) -> Crowd:
     server = lab.processes[SERVER].pid
     bytes_before = resident_bytes(server)
     arguments = (loopback_port(lab), server_key(lab), str(clients), str(seconds))
-    members = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
+    members = Measurement(lab.namespaces[SERVER], arguments, "netlab.bench.crowd")
     try:
         deadline = monotonic() + CROWD_JOIN_SECONDS
         come_in(members, clients, deadline)

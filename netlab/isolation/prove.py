@@ -11,9 +11,9 @@ from dataclasses import asdict, astuple
 from typing import Final
 
 from netlab.errors import ExpectationFailed
+from netlab.isolation.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, sites
 from netlab.lab import TUN, Laboratory
 from netlab.processes import CHECKOUT, environment
-from netlab.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, sites
 from netlab.topology import SERVER
 
 PROBING_SECONDS: Final = 60.0
@@ -47,7 +47,7 @@ def send(lab: Laboratory, probes: Sequence[Probe]) -> list[Sighting]:
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "netlab.probes"], input=json.dumps(order), cwd=CHECKOUT, env=environment(),
+            [sys.executable, "-m", "netlab.isolation.probes"], input=json.dumps(order), cwd=CHECKOUT, env=environment(),
             capture_output=True, text=True, timeout=PROBING_SECONDS, pass_fds=tuple(namespaces.values()), check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

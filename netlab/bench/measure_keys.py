@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from netlab import measure
+from netlab.bench import measure
+from netlab.bench.strangers import first_frame
 from netlab.errors import ExpectationFailed
 from netlab.lab import Laboratory
 from netlab.processes import Measurement, processor_seconds, resident_bytes
-from netlab.strangers import first_frame
 from netlab.topology import SERVER
 from rustun.protocol.envelope import Envelope
 from rustun.protocol.frames import FrameReader, FrameType
@@ -178,7 +178,7 @@ def fleet_returns(lab: Laboratory, clients: int) -> Return:
 def rekeys(lab: Laboratory, seconds: float) -> Rekeys:
     """Load a relay of its own in the server's namespace for so long, with new keys every second."""
     deadline = monotonic() + seconds + PATIENCE_SECONDS
-    load = Measurement(lab.namespaces[SERVER], (str(seconds),), "netlab.rekeying")
+    load = Measurement(lab.namespaces[SERVER], (str(seconds),), "netlab.bench.rekeying")
     try:
         found = load.line(deadline)
         load.finish(deadline)
@@ -207,7 +207,7 @@ def _a_core_for_the_server(lab: Laboratory) -> Iterator[None]:
 @contextmanager
 def _crowd(lab: Laboratory, clients: int, *more: str) -> Iterator[Measurement]:
     arguments = (measure.loopback_port(lab), measure.server_key(lab), str(clients), *more)
-    crowd = Measurement(lab.namespaces[SERVER], arguments, "netlab.crowd")
+    crowd = Measurement(lab.namespaces[SERVER], arguments, "netlab.bench.crowd")
     try:
         yield crowd
     finally:
@@ -217,7 +217,7 @@ def _crowd(lab: Laboratory, clients: int, *more: str) -> Iterator[Measurement]:
 @contextmanager
 def _bare_port(lab: Laboratory, deadline: float) -> Iterator[str]:
     """Run a bare port on the server's core."""
-    bare = Measurement(lab.namespaces[SERVER], (), "netlab.bare_port")
+    bare = Measurement(lab.namespaces[SERVER], (), "netlab.bench.bare_port")
     try:
         bare.pin(os.sched_getaffinity(lab.processes[SERVER].pid))
         yield str(bare.line(deadline)["port"])
@@ -229,7 +229,7 @@ def _bare_port(lab: Laboratory, deadline: float) -> Iterator[str]:
 def _strangers(lab: Laboratory, kind: str, rate: int, seconds: float, port: str = "") -> Iterator[Measurement]:
     port, key = port or measure.loopback_port(lab), measure.server_key(lab)
     arguments = (kind, port, key, str(rate), str(seconds), str(SOURCES))
-    strangers = Measurement(lab.namespaces[SERVER], arguments, "netlab.strangers")
+    strangers = Measurement(lab.namespaces[SERVER], arguments, "netlab.bench.strangers")
     try:
         yield strangers
     finally:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netlab.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, receiver, sites
+from netlab.isolation.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, receiver, sites
 from netlab.topology import LabSpec
 from tests.unit.netlab.fleets import twins, two_tenants, with_a_lone_member
 

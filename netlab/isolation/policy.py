@@ -22,12 +22,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from netlab import isolation
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput
+from netlab.isolation import prove
+from netlab.isolation.reachability import Probe, Sighting, alone, markers, sites
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import replace_hosts_file
-from netlab.reachability import Probe, Sighting, alone, markers, sites
 from netlab.topology import Address, HostSpec, LabSpec
 from rustun.errors import ConfigError
 from rustun.ops.fleet import Inventory
@@ -222,7 +222,7 @@ def run(configured: Configured, rehearsal: Rehearsal, logs: Path, as_json: bool)
     try:
         lab.start()
         probes = probes_of(rehearsal)
-        found = judge(rehearsal, probes, isolation.send(lab, probes))
+        found = judge(rehearsal, probes, prove.send(lab, probes))
     finally:
         left = lab.close()
     texts = {}

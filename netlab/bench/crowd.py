@@ -1,6 +1,6 @@
 """Thousands of idle members from one process: full handshakes over loopback, each from an address of its own.
 
-    python -m netlab.crowd PORT SERVER_PUBLIC_KEY CLIENTS SECONDS [AT_A_TIME]
+    python -m netlab.bench.crowd PORT SERVER_PUBLIC_KEY CLIENTS SECONDS [AT_A_TIME]
 
 Prints {"ready": N} when all first messages are made, {"online": N, "seconds": S, "longest_s": L} when all have proved
 their keys, stays for SECONDS without a word while it reads what comes, then prints {"dropped": N}: how many the server
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from netlab.newcomers import Arrivals, Newcomer
+from netlab.bench.newcomers import Arrivals, Newcomer
 from rustun.backends.process import allow_descriptors
 from rustun.config.keys import encode_key, parse_public_key
 from rustun.protocol.suites import public_key
