@@ -1,8 +1,9 @@
 """Wheels for a host's platform and Python: what a release is made of.
 
 Rules of this module
-  1. A release is named by what goes into it: the runtime's part of requirements.lock, the sources of the project, the
-     host's platform and Python. So its digest is known before anything is fetched, and the same for everybody.
+  1. A release is named by what runs: the runtime's part of requirements.lock, the sources of the project, the host's
+     platform and Python. So its digest is known before anything is fetched, and the same for everybody. Documentation
+     is no part of it: where that changes, no host is upgraded.
   2. Packages are those that the lock pins, by hash. The project's own wheel is built from this checkout.
   3. What was fetched or built once is kept in build/wheels/, by what it is.
   4. A wheel that cannot be had is named, and then nothing is touched: a host without a compiler builds none.
@@ -30,7 +31,8 @@ from rustun.ops.deploy.records import Json, Release
 
 OLDEST_PYTHON: Final = (3, 11)
 DIGEST_CHARACTERS: Final = 16  # of 64: names a release; each wheel is checked by its whole digest
-SOURCES: Final = ("pyproject.toml", "README.md", "LICENSE")
+SOURCES: Final = ("pyproject.toml", "LICENSE")
+DESCRIPTION: Final = "README.md"  # that pyproject.toml wants, for package indexes
 OLDEST_GLIBC_MINOR: Final = 17  # manylinux2014
 PIN: Final = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE)
 WANTED_BY: Final = re.compile(r"#\s+(?:via )?(\S+)$", re.MULTILINE)
@@ -157,6 +159,7 @@ class Wheelhouse:
                     target = Path(copy, path.relative_to(self._checkout))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
+                Path(copy, DESCRIPTION).touch()
                 _pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(draft), copy)
         return next(place.glob("*.whl"))
 

@@ -83,6 +83,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+def description(wheel: Path) -> str:
+    """Return what a wheel says of itself beyond its headers: the project's description."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode().partition("\n\n")[2]
+
+
 def test_a_release_is_fetched_once_and_called_by_what_it_is(checkout: Path, tmp_path: Path) -> None:
     """Every deployment would fetch everything again, or a changed program would look like the old one."""
     wheels = Wheelhouse(checkout)
@@ -93,6 +100,9 @@ def test_a_release_is_fetched_once_and_called_by_what_it_is(checkout: Path, tmp_
     assert release.unpacked_bytes > 500_000
     shutil.rmtree(tmp_path / "index")  # nothing is asked again
     assert Wheelhouse(checkout).release(BOOKWORM) == release
+    (checkout / "README.md").write_text("# another\n")  # no host restarts for a word that was mended
+    assert Wheelhouse(checkout).digest(BOOKWORM) == release.digest
+    assert not description(wheels.content(*release.wheels[1])), "one digest would stand for two wheels"
     (checkout / "rustun" / "new.py").write_text("")
     assert Wheelhouse(checkout).digest(BOOKWORM) != release.digest
     (checkout / "rustun" / "new.py").unlink()
