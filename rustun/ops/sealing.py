@@ -194,11 +194,12 @@ def ask_passphrase(file: Path | None, *, twice: bool) -> Secret:
     return Secret(text)
 
 
-def run_seal(inventory: Path, build: Path, passphrase_file: Path | None) -> int:
+def run_seal(inventory: Path, build: Path, passphrase_file: Path | None, out: Path | None = None) -> int:
     """Seal the keys of an inventory; return the exit code.
 
     Args:
         build: folder in which each fleet has its folder of generated files.
+        out: folder of this one's; None for the usual one.
         passphrase_file: its first line is the passphrase; None: ask, where there are no recipients.
     """
 
@@ -212,10 +213,12 @@ def run_seal(inventory: Path, build: Path, passphrase_file: Path | None) -> int:
         who = f"for {where.recipients}" if asked is None else "by a passphrase"
         return f"{len(keys)} keys sealed {who} into {where.sealed}; it may go under version control"
 
-    return _guarded("secrets-seal", inventory, build, seal_all)
+    return _guarded("secrets-seal", inventory, build, out, seal_all)
 
 
-def run_open(inventory: Path, build: Path, identity: Path | None, passphrase_file: Path | None) -> int:
+def run_open(
+    inventory: Path, build: Path, identity: Path | None, passphrase_file: Path | None, out: Path | None = None
+) -> int:
     """Write the keys that are missing from the sealed file of an inventory; return the exit code."""
 
     def open_all(where: Places) -> str:
@@ -225,13 +228,13 @@ def run_open(inventory: Path, build: Path, identity: Path | None, passphrase_fil
         written = restore(where.folder, keys)
         return f"{len(written)} of {len(keys)} keys written into {where.folder / SECRETS}, the others were there"
 
-    return _guarded("secrets-open", inventory, build, open_all)
+    return _guarded("secrets-open", inventory, build, out, open_all)
 
 
-def _guarded(name: str, inventory: Path, build: Path, act: Callable[[Places], str]) -> int:
+def _guarded(name: str, inventory: Path, build: Path, out: Path | None, act: Callable[[Places], str]) -> int:
     try:
         fleet = load_inventory(inventory)
-        print(f"{name}: {act(places(inventory, build / fleet.name))}")
+        print(f"{name}: {act(places(inventory, out or build / fleet.name))}")
     except ConfigError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

@@ -46,6 +46,8 @@ def add_cluster(files: InventoryFiles, name: str, keys: Sequence[Assignment]) ->
     """Add a cluster: to the file, or as a file of its own in the folder."""
     if files.holders("cluster", name):
         raise EditError(f"cluster {quoted(name)} is there already", "edit-member and add-member change what is in it")
+    if not any(one.key == "network" for one in keys):  # reading would take the empty table for none at all
+        raise EditError(f"cluster {quoted(name)} has no network", "as in --set network=10.0.3.0/24")
     file = files.path
     if files.path.is_dir():
         file = files.path / f"{name}.toml"

@@ -22,6 +22,7 @@ from rustun.config.files import decode, read_bytes
 from rustun.config.findings import config_error
 from rustun.durable import replace_file
 from rustun.errors import ConfigError, Level, Problem, RustunError
+from rustun.ops.editing.files import editing
 from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
@@ -117,7 +118,8 @@ def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool
         inventory = load_inventory(path)
         folder = build / inventory.name
         if accepting:
-            count = accept(path, list(findings(inventory, folder, now)))
+            with editing(path):
+                count = accept(path, list(findings(inventory, folder, now)))
             print(f"lint: {baseline_file(path)} accepts {count} findings", file=sys.stderr)
         judgement = judge(path, inventory, folder, now)
     except ConfigError as error:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from invoke import Context
 
-from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, ROOT, end, refuse, task
+from rustun.ops.tasks.arguments import INVENTORY, INVENTORY_HELP, JSON_HELP, OUT_HELP, ROOT, end, refuse, task
 
 
 @task(
     help={
         "inventory": INVENTORY_HELP,
-        "out": "folder for the files (default: build/NAME, NAME being the fleet's)",
+        "out": OUT_HELP,
         "check": "write nothing; exit 3 when the files are not current",
         "diff": "show what changes, line by line",
         "json": JSON_HELP,
@@ -66,10 +66,11 @@ def lint(
 @task(
     help={
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "passphrase_file": "file whose first line is the passphrase (default: ask)",
     }
 )
-def secrets_seal(_context: Context, inventory: str = INVENTORY, passphrase_file: str = "") -> None:
+def secrets_seal(_context: Context, inventory: str = INVENTORY, out: str = "", passphrase_file: str = "") -> None:
     """Put the fleet's keys into one encrypted file (age) that may go under version control.
 
     Where a file of recipients stands beside the inventory, each of them can open it; else who has the passphrase.
@@ -80,26 +81,31 @@ def secrets_seal(_context: Context, inventory: str = INVENTORY, passphrase_file:
     """
     from rustun.ops import sealing
 
-    end(sealing.run_seal(Path(inventory), ROOT / "build", Path(passphrase_file) if passphrase_file else None))
+    files = [Path(file) if file else None for file in (passphrase_file, out)]
+    end(sealing.run_seal(Path(inventory), ROOT / "build", *files))
 
 
 @task(
     help={
         "inventory": INVENTORY_HELP,
+        "out": OUT_HELP,
         "identity": "file with the private key of a recipient: of age, or OpenSSH's",
         "passphrase_file": "file whose first line is the passphrase (default: ask)",
     }
 )
-def secrets_open(_context: Context, inventory: str = INVENTORY, identity: str = "", passphrase_file: str = "") -> None:
+def secrets_open(
+    _context: Context, inventory: str = INVENTORY, out: str = "", identity: str = "", passphrase_file: str = ""
+) -> None:
     """Write the fleet's keys that are missing here from the encrypted file; what is there stays.
 
     Examples:
         ./invoke secrets-open
+        ./invoke secrets-open --out /mnt/stick/acme
         ./invoke secrets-open --identity ~/.ssh/id_ed25519
     """
     from rustun.ops import sealing
 
-    files = [Path(file) if file else None for file in (identity, passphrase_file)]
+    files = [Path(file) if file else None for file in (identity, passphrase_file, out)]
     end(sealing.run_open(Path(inventory), ROOT / "build", *files))
 
 

@@ -131,6 +131,21 @@ def test_the_tasks_seal_and_open_beside_the_inventory(
     assert not any(key.reveal() in said for key in keys.values())
 
 
+def test_a_folder_of_ones_own_choice_is_sealed_and_opened(
+    tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who generates with --out could not keep those keys, or would seal those of the usual folder as theirs."""
+    (tmp_path / "acme.toml").write_text(FLEET)
+    chosen, back = tmp_path / "chosen", tmp_path / "back"
+    chosen.mkdir()
+    write_key_files(chosen, keys)
+    assert sealing.run_seal(tmp_path / "acme.toml", tmp_path / "build", None, chosen) == exit_codes.OK
+    assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "build", identity, None, back) == exit_codes.OK
+    assert sealing.read_keys(back) == keys
+    assert not (tmp_path / "build").exists()
+    assert f"written into {back}/secrets" in capsys.readouterr().out
+
+
 def test_two_who_seal_at_once_do_not_mix(
     tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

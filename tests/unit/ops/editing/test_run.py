@@ -228,6 +228,7 @@ def test_a_renamed_member_keeps_what_was_given_to_it(order: Order) -> None:
         (lambda o: run.add_member(o, "red", "alice", []), 'member "alice" is there already'),
         (lambda o: run.add_member(o, "rde", "carol", []), 'there is no cluster "rde"\n  did you mean red?'),
         (lambda o: run.add_cluster(o, "red", []), 'cluster "red" is there already'),
+        (lambda o: run.add_cluster(o, "blue", []), 'cluster "blue" has no network\n  as in --set network='),
         (lambda o: run.edit_member(o, "alcie", ["mtu=1400"]), 'there is no member "alcie"\n  did you mean alice?'),
         (lambda o: run.edit_member(o, "alice", []), "nothing to change of alice"),
         (lambda o: run.edit_member(o, "alice", ["mtu"]), '"mtu" is not KEY=VALUE'),

@@ -12,6 +12,7 @@ import pytest
 
 from rustun.config.keys import new_psk
 from rustun.ops import exit_codes
+from rustun.ops.editing.files import editing
 from rustun.ops.inventory import load_inventory
 from rustun.ops.linting import run
 from rustun.ops.linting.run import Judgement
@@ -186,6 +187,16 @@ def test_any_name_can_stand_in_a_baseline(tmp_path: Path, name: str) -> None:
     run.accept(path, list(run.findings(inventory, tmp_path / "build", NOW)))
     after = run.judge(path, inventory, tmp_path / "build", NOW)
     assert (after.problems, after.accepted, after.unused) == ((), 1, ())
+
+
+def test_two_who_accept_at_once_do_not_mix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What somebody just takes out of the inventory would stand in the baseline, or the other way round."""
+    judged(tmp_path)
+    with editing(tmp_path / "acme.toml"):
+        done = run.run(tmp_path / "acme.toml", tmp_path / "build", strict=False, accepting=True, as_json=False)
+    assert done == exit_codes.ENVIRONMENT
+    assert "somebody else is editing here\n  run it again" in capsys.readouterr().err
+    assert not (tmp_path / "acme.baseline").exists()
 
 
 def test_an_error_cannot_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
