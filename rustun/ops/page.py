@@ -67,7 +67,7 @@ def render_page(fleet: Inventory) -> bytes:
     """Return fleet.md."""
     columns: dict[str, dict[str, str]] = {  # made here: calls from a template are slow
         "behind": {member.identity: _behind(member) for member in fleet.members},
-        "tiers": {member.identity: fleet.tier_of(member) for member in fleet.members},
+        "ways": {member.identity: _way_in(fleet, member) for member in fleet.members},
         "notes": {member.identity: _notes(member) for member in fleet.members},
     }
     return render("fleet.md", fleet=fleet, most=MOST_DRAWN, **columns).encode()
@@ -81,6 +81,10 @@ def render_picture(fleet: Inventory) -> bytes:
 def _behind(member: Member) -> str:
     real = {seen: f"{seen} (really {actual})" for seen, actual in member.cider_mapping}
     return ", ".join(real.get(prefix, str(prefix)) for prefix in member.ciders)
+
+
+def _way_in(fleet: Inventory, member: Member) -> str:
+    return f"{fleet.tier_of(member)}{' and psk' if fleet.has_psk(member) else ''}"
 
 
 def _notes(member: Member) -> str:

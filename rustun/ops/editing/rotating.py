@@ -6,6 +6,8 @@ Rules of this module
   2. Of those that nobody can ask, by hand or because the operator said --offline, the operator has to know it: they are
      named in the question, which --yes answers.
   3. Who is switched off is out of it: a host that is gone for long does not hold up the others.
+  4. A pre-shared key has no second one beside it, on neither side, so it cannot be exchanged without a gap. It is not
+     touched, and that is said.
 """
 
 from __future__ import annotations
@@ -62,11 +64,14 @@ def rotate_keys(order: Order, members: Sequence[str], target: Target | None, *, 
         files = read_files(order.inventory)
         inventory = read_back(files)
         found = rotation.chosen(inventory, members)
+        psks = _psks(inventory, found)
         pending = _pending(inventory, members, target)
         if order.as_json and (show or pending.behind):
-            print(json.dumps(_facts(found, pending), indent=2))
+            print(json.dumps(_facts(found, pending, psks), indent=2))
         elif not order.as_json:
             _print_stands(found)
+            if psks:
+                print(f"  psk        {_some(psks)}: stay as they are; a new one: docs/inventory.md, Keys")
             for name, reason in pending.behind.items() if show else ():
                 print(f"  waits      for {name}: {reason}")
         if show:
@@ -84,6 +89,12 @@ def rotate_keys(order: Order, members: Sequence[str], target: Target | None, *, 
         return carry_out("rotate-keys", order, edit, question)
 
     return guarded("rotate-keys", run)
+
+
+def _psks(inventory: Inventory, found: Sequence[Stand]) -> tuple[str, ...]:
+    """Return those of whom a rotation is about who have a pre-shared key besides."""
+    owners = {one.owner for one in found}
+    return tuple(one.identity for one in inventory.members if one.identity in owners and inventory.has_psk(one))
 
 
 def _pending(inventory: Inventory, members: Sequence[str], target: Target | None) -> Pending:
@@ -131,9 +142,15 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def _facts(found: Sequence[Stand], pending: Pending) -> dict[str, object]:
+def _facts(found: Sequence[Stand], pending: Pending, psks: Sequence[str]) -> dict[str, object]:
     owners = [{"owner": one.owner, "keys": list(one.keys), "stage": one.stage or "own key"} for one in found]
-    return {"schema": 1, "owners": owners, "behind": dict(pending.behind), "unasked": list(pending.unasked)}
+    return {
+        "schema": 1,
+        "owners": owners,
+        "psks": list(psks),
+        "behind": dict(pending.behind),
+        "unasked": list(pending.unasked),
+    }
 
 
 def _print_stands(found: Sequence[Stand]) -> None:

@@ -31,6 +31,18 @@ def test_every_member_is_on_the_page(tmp_path: Path) -> None:
     assert all(f"| m {c}-{m} |" in page.replace("\\", "") for c in range(2) for m in range(MOST_DRAWN + 3))
 
 
+def test_how_a_member_comes_in_is_on_the_page(tmp_path: Path) -> None:
+    """Who looks for the hosts that need a pre-shared key would not find them."""
+    (tmp_path / "acme.toml").write_text(
+        '[fleet]\nname = "acme"\nservers = [{ address = "198.18.0.1:8080" }]\npsk = true\n'
+        '[cluster.red]\nnetwork = "10.0.1.0/24"\n[cluster.red.member.a]\n'
+        '[cluster.red.member.b]\npsk = false\n[cluster.red.member.c]\ntier = "shared"\n'
+    )
+    page = render_page(load_inventory(tmp_path / "acme.toml")).decode()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    assert {row[0]: row[3] for row in rows[-3:]} == {"a": "key and psk", "b": "key", "c": "shared"}
+
+
 def test_the_same_inventory_gives_the_same_bytes() -> None:
     """Every run would be a change for version control."""
     inventory = load_inventory(ROOT / "inventory" / "demo.toml")

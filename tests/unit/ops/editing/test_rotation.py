@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,22 @@ def test_nothing_is_done_unasked(order: Order, capsys: pytest.CaptureFixture[str
     assert "  settled    servers, alice: key pair 1; next: prepare\n" in said.out
     assert "  own key    carol: their owners exchange them\n" in said.out
     assert "write --yes" in said.err
+
+
+def test_pre_shared_keys_stay_and_that_is_said(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a rotation of everything an operator would believe that a psk somebody copied is worth nothing."""
+    order.inventory.write_text(FLEET.replace('name = "acme"', 'name = "acme"\npsk = true'))
+    assert rotate_keys(order, [], None, show=False, yes=True) == exit_codes.OK
+    said = capsys.readouterr().out
+    assert "  psk        alice, bob, carol: stay as they are; a new one: docs/inventory.md, Keys\n" in said
+    as_json = replace(order, as_json=True)
+    assert rotate_keys(as_json, ["bob"], None, show=True, yes=True) == exit_codes.OK
+    assert json.loads(capsys.readouterr().out)["psks"] == ["bob"]
+    assert rotate_keys(order, ["alice"], None, show=False, yes=True) == exit_codes.OK
+    assert "  psk        alice: stay as they are" in capsys.readouterr().out
+    order.inventory.write_text(FLEET)
+    assert rotate_keys(order, [], None, show=True, yes=True) == exit_codes.OK
+    assert "psk" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("who", "said"), [("carol", "brought its own public key"), ("old", "has no key pair here")])
