@@ -11,9 +11,9 @@ FIN, SYN, PSH, ACK, CWR = 0x01, 0x02, 0x08, 0x10, 0x80
 
 def word_checksum(data: bytes) -> int:
     """Return the Internet checksum word by word, as RFC 1071 says it."""
-    total = 0
-    for at in range(0, len(data), 2):
-        total += data[at] << 8 | (data[at + 1] if at + 1 < len(data) else 0)
+    even = data if len(data) % 2 == 0 else data + b"\0"
+    total = sum(struct.unpack(f"!{len(even) // 2}H", even))
+    while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 

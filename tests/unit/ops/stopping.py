@@ -1,16 +1,17 @@
 """Stop a task at each of its steps on the disk, and tell what is there then.
 
-    python -m tests.unit.ops.stopping FOLDER TASK
+    python -m tests.unit.ops.stopping
 
 Rules of this module
-  1. All is imported once, and the task runs once to its end; then each try is a fork, in a copy of the folder. It runs
-     the command line as `./invoke` does, and sends SIGINT to itself before its n-th call that changes something on the
-     disk. Such calls are seen by a profile function; the code is as it is. But nothing is synced: no power is cut here.
+  1. Standard input has one request a line: folder, tab, task. All is imported once, and a task runs once to its end;
+     then each try is a fork, in a copy of the folder. It runs the command line as `./invoke` does, and sends SIGINT to
+     itself before its n-th call that changes something on the disk. Such calls are seen by a profile function; the code
+     is as it is. But nothing is synced: no power is cut here.
   2. What SIGKILL leaves is what is there when it comes, since buffers of a process end with it. So one run takes a
      picture before each step; in each behind which something comes into its place the task runs again. SIGINT comes
      where a picture differs from the one before or behind it: all other steps are elsewhere, in a folder for drafts.
-  3. A line of JSON for each run: the step, exit code, what was said, and every file with what it holds; keys, which are
-     random, only by their being some.
+  3. The answer is one line of JSON, a list of runs: the step, exit code, what was said, and every file with what it
+     holds; keys, which are random, only by their being some.
 """
 
 from __future__ import annotations
@@ -111,15 +112,20 @@ def attempts(folder: Path, task: str) -> Iterator[dict[str, Any]]:
             yield {"run": "again", "step": step, "left": left[step], "kept": kept, **attempt(folder, task, Steps())}
 
 
-def main() -> None:
+def answer(folder: Path, task: str) -> None:
     """Try one task."""
-    folder, task = Path(sys.argv[1]), sys.argv[2]
-    vars(os)["sync"] = vars(os)["fsync"] = lambda *_descriptor: None
     copy(folder / WORLD, folder / "try")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         run(folder / "try", task)  # imports what is needed
-    for found in attempts(folder, task):
-        print(json.dumps(found))
+    print(json.dumps(list(attempts(folder, task))), flush=True)
+
+
+def main() -> None:
+    """Answer until nobody asks any more."""
+    vars(os)["sync"] = vars(os)["fsync"] = lambda *_descriptor: None
+    for line in sys.stdin:
+        folder, task = line.rstrip("\n").split("\t")
+        answer(Path(folder), task)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +19,25 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 LIMIT_S: Final = 120  # only reached where something hangs
 
 
+@pytest.fixture(scope="module")
+def stopping() -> Iterator[subprocess.Popen[str]]:
+    """Start stopping.py once for all tasks: most of its time is importing them."""
+    command = [sys.executable, "-m", "tests.unit.ops.stopping"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture(params=TASKS)
-def tries(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]]:
+def tries(request: pytest.FixtureRequest, tmp_path: Path, stopping: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Return what stopping.py says of a task."""
     make_world(tmp_path / WORLD, request.param)
-    command = [sys.executable, "-m", "tests.unit.ops.stopping", str(tmp_path), request.param]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    assert stopping.stdin is not None and stopping.stdout is not None
+    stopping.stdin.write(f"{tmp_path}\t{request.param}\n")
+    stopping.stdin.flush()
+    assert select.select([stopping.stdout], [], [], LIMIT_S)[0], "it hangs"
+    found: list[dict[str, Any]] = json.loads(stopping.stdout.readline())
+    return found
 
 
 def test_a_stopped_task_leaves_everything_as_it_was_or_as_it_should_be(tries: list[dict[str, Any]]) -> None:
