@@ -28,37 +28,43 @@ RESULTS: Final = Path("build", "soak.json")
 
 @dataclass(frozen=True, slots=True)
 class LongRun:
-    """One long run; `limit_minutes` ends it as failed."""
+    """One long run: a command of Python, Hypothesis' profile for it; `limit_minutes` ends it as failed."""
 
     name: str
     what: str
-    tests: tuple[str, ...]
+    command: tuple[str, ...]
     profile: str
     limit_minutes: int
 
 
-FUZZ_OF_DECODERS: Final = (
+def _tests(*tests: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-n", "2", *tests)
+
+
+FUZZ_OF_DECODERS: Final = _tests(
     "tests/fuzz", "--ignore=tests/fuzz/test_items.py", "--ignore=tests/fuzz/test_first_frames.py"
-)  # fmt: skip
+)
 MODEL: Final = "tests/simulation/test_model.py::test_whatever_happens"
 MODEL_RUN: Final = "millions of steps of the model, from new seeds"
-CRASH_TESTS: Final = ("tests/netlab/test_crash_kill_switch.py", "tests/netlab/test_crash_restored.py")
+CRASH_TESTS: Final = _tests("tests/netlab/test_crash_kill_switch.py", "tests/netlab/test_crash_restored.py")
 RUNS: Final = (
     LongRun("fuzz", "4,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
-    LongRun("items", "4,000 hostile records", ("tests/fuzz/test_items.py",), "soak", 60),
-    LongRun("strangers", "4,000 batches of first messages each", ("tests/fuzz/test_first_frames.py",), "soak", 60),
+    LongRun("items", "4,000 hostile records", _tests("tests/fuzz/test_items.py"), "soak", 60),
+    LongRun("strangers", "4,000 batches of first messages each", _tests("tests/fuzz/test_first_frames.py"), "soak", 60),
     LongRun(
         "simulation",
         "4,000 fresh examples per in-memory scenario",
-        ("tests/simulation", f"--deselect={MODEL}"),
+        _tests("tests/simulation", f"--deselect={MODEL}"),
         "soak",
         60,
     ),
-    LongRun("bad-handshakes", "100,000 at a real server", ("tests/netlab/test_strangers.py",), "soak", 10),
-    LongRun("host", "each step of a client on its host as its last", ("tests/netlab/test_host_crash.py",), "soak", 10),
+    LongRun("bad-handshakes", "100,000 at a real server", _tests("tests/netlab/test_strangers.py"), "soak", 10),
+    LongRun(
+        "host", "each step of a client on its host as its last", _tests("tests/netlab/test_host_crash.py"), "soak", 10
+    ),
     LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, "soak", 20),
-    LongRun("model-1", MODEL_RUN, (f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
-    LongRun("model-2", MODEL_RUN, (f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
+    LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
+    LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )
 
 
@@ -99,7 +105,7 @@ def run(checkout: Path, only: str, minutes: int, *, again: bool) -> int:
 def _do(checkout: Path, long_run: LongRun, code: str) -> Result:
     print(f"\n== {long_run.name}: {long_run.what}; at most {long_run.limit_minutes} min", flush=True)
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *long_run.tests]
+    command = [sys.executable, *long_run.command]
     environment = {**os.environ, "HYPOTHESIS_PROFILE": long_run.profile}
     try:
         limit = 60 * long_run.limit_minutes

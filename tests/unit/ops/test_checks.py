@@ -43,13 +43,24 @@ def test_every_test_folder_belongs_to_a_part() -> None:
     assert folders <= {word.removeprefix("tests/") for part in checks.PARTS for word in part.command}
 
 
+def test_every_long_run_names_tests_that_are_there() -> None:
+    """A test that was renamed would end a night's run at once."""
+    root = Path(__file__).parents[3]
+    words = [word for long_run in soaking.RUNS for word in long_run.command if word.startswith("tests/")]
+    for file, _, test in (word.partition("::") for word in words):
+        assert (root / file).exists()
+        assert f"def {test.partition('[')[0]}" in ((root / file).read_text() if test else "def ")
+    assert {long_run.command[:3] for long_run in soaking.RUNS} == {("-m", "pytest", "-q")}
+
+
+COUNTING = ("-c", "with open('count', 'a') as file: file.write('x')")
+
+
 @pytest.fixture
 def soaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one long run that counts how often it is done."""
-    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "counts", ("tests",), "house", 1),))
+    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "counts", COUNTING, "house", 1),))
     (tmp_path / "tests").mkdir()
-    counting = "def test_count() -> None:\n    with open('count', 'a') as file:\n        file.write('x')\n"
-    (tmp_path / "tests" / "test_count.py").write_text(counting)
     return tmp_path
 
 
@@ -64,11 +75,11 @@ def test_a_long_run_is_done_once_per_code(soaked: Path) -> None:
     assert (soaked / "count").read_text() == "xxx"
 
 
-def test_what_failed_or_had_no_time_is_no_success(soaked: Path) -> None:
+def test_what_failed_or_had_no_time_is_no_success(soaked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night without results would look green."""
     assert soaking.run(soaked, "", 0, again=False) == 5
     assert not (soaked / "count").exists()
-    (soaked / "tests" / "test_count.py").write_text("def test_fails() -> None:\n    assert False\n")
+    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "fails", BAD.command, "house", 1),))
     assert soaking.run(soaked, "", 1, again=False) == 5
     [result] = json.loads((soaked / "build" / "soak.json").read_text())["runs"]
     assert (result["name"], result["passed"]) == ("long", False)
