@@ -187,13 +187,14 @@ def _probe(
 
 def _spoofed(spec: LabSpec, sender: Site, target: Site, version: int) -> Iterator[tuple[str, Address]]:
     """Choose sources that are not the sender's: another member's, another cluster's, and one of nobody's LAN."""
-    others = [site for site in sites(spec) if site.member != sender.member and site.address(version)]
+    own = {address.ip for address in spec.member(sender.member).addresses}.union(sender.addresses)  # the kernel's alone
+    others = [site for site in sites(spec) if site.member != sender.member and {site.address(version)} - {None, *own}]
     inside = [site for site in others if site.cluster == sender.cluster]
     inside.sort(key=lambda site: site.member == target.member)  # the target itself only where there is no third
     outside = [site for site in others if site.cluster != sender.cluster]
     for whose, candidates in (("another member", inside), ("another cluster", outside)):
         address = candidates[0].address(version) if candidates else None
-        if address is not None and address not in sender.addresses:
+        if address is not None:
             yield whose, address
     stranger = next((a for a in STRANGERS if a.version == version and owner(spec, sender.cluster, a) is None), None)
     if stranger is not None:
@@ -271,13 +272,16 @@ class _Judged:
         self._gateways = {site.node: site.member for site in sites(spec)}
         self._own: dict[str, set[str]] = {}
         for site in sites(spec):
-            self._own.setdefault(site.member, set()).update(map(str, site.addresses))
+            self._own.setdefault(site.node, set()).update(map(str, site.addresses))
+            self._own[site.member].update(map(str, site.addresses))
 
     def surprise(self, probe: Probe, arrived: set[str], answered: set[str]) -> str:
         """Return it in words, empty when all is well."""
         if probe.receiver and probe.receiver not in arrived:
             return f"expected at {probe.receiver}, did not arrive"
         own_gateway = {self._gateways[probe.sender]} - {probe.sender}
+        if own_gateway and probe.destination in self._own[probe.sender]:  # another cluster's too: it is sent back
+            arrived = arrived - {probe.sender}
         way = {probe.receiver, self._gateways[probe.receiver]} if probe.receiver else set()
         if stray := sorted(arrived - way - own_gateway):
             return f"expected at {probe.receiver or 'nobody'}, found at {', '.join(stray)}"

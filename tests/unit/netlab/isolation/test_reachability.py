@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
 from netlab.isolation.reachability import Counts, Probe, Sighting, Verdict, alone, judge, plan_probes, receiver, sites
-from netlab.topology import LabSpec
-from tests.unit.netlab.fleets import twins, two_tenants, with_a_lone_member
+from netlab.topology import HostSpec, LabSpec
+from tests.unit.netlab.fleets import member, twins, two_tenants, with_a_lone_member
 
 
 def faithful(probes: Sequence[Probe]) -> list[Sighting]:
@@ -173,3 +174,25 @@ def test_an_own_address_that_another_cluster_has_too_may_answer_at_home() -> Non
     probe = first(spec, "shed", "a2")
     assert not judged(spec, Sighting(probe.number, "shed", answer=True)).surprises
     assert judged(spec, Sighting(probe.number, "a2", answer=False)).cells["shed", "a2"] == "!"
+
+
+def test_hosts_of_equal_address_in_equal_lans() -> None:
+    """Two tenants with identical LANs: a host that sends to its own address gets it back from its own gateway."""
+    members = tuple(
+        member(f"{c}{n}", c, f"10.0.0.{n}/24", *["192.168.7.0/24"] * (n == 1)) for c in "ab" for n in (1, 2)
+    )
+    hosts = tuple(HostSpec(f"{c}-printer", f"{c}1", (ip_address("192.168.7.7"),)) for c in "ab")
+    spec = LabSpec("identical", ("relay.example",), members, hosts)
+    probe = first(spec, "a-printer", "b-printer")
+    back = Sighting(probe.number, "a-printer", answer=False)
+    assert not judged(spec, back).surprises
+    assert judged(spec, back, replace(back, node="b-printer")).surprises
+    other = first(spec, "a-printer", "b2")
+    assert judged(spec, replace(back, number=other.number)).surprises
+
+
+def test_a_forged_source_is_no_address_of_the_own_gateway() -> None:
+    """The gateway's kernel drops what comes in with its own address: nothing would be shown of the relay."""
+    spec = with_a_lone_member()
+    forged = [probe for probe in plan_probes(spec) if probe.sender == "shed" and "another cluster" in probe.what]
+    assert {probe.source for probe in forged} == {"10.0.0.1"}
