@@ -21,7 +21,7 @@ from typing import Final
 from netlab import topology, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
-from netlab.namespaces import NetworkNamespace
+from netlab.namespaces import new_namespaces
 from netlab.processes import Document, NodeProcess, read_status
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 
@@ -59,7 +59,7 @@ class Laboratory:
         self.topology: Topology = topology.plan(spec, plain=plain)
         self.processes: dict[str, NodeProcess] = {}
         self._client_options = tuple(client_options)
-        self.namespaces: dict[str, NetworkNamespace] = {n.name: NetworkNamespace() for n in self.topology.nodes}
+        self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
         wiring.build(self.topology, self.namespaces)
 
     def start(self) -> None:

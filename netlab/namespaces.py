@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -151,6 +151,26 @@ class NetworkNamespace:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def new_namespaces(names: Iterable[str]) -> dict[str, NetworkNamespace]:
+    """Return an empty namespace for each name."""
+
+    def make() -> dict[str, NetworkNamespace]:
+        return {name: NetworkNamespace(_new_network_namespace()) for name in names}
+
+    return _on_own_thread(make)
+
+
+def visit(works: Iterable[tuple[NetworkNamespace, Callable[[], object]]]) -> None:
+    """Do each work inside its namespace, one after the other, on one thread."""
+
+    def walk() -> None:
+        for namespace, work in works:
+            kernel.setns(namespace.fileno(), kernel.CLONE_NEWNET)
+            work()
+
+    _on_own_thread(walk)
 
 
 def _new_network_namespace() -> int:
