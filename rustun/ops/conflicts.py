@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rustun.backends.base import Address, Prefix
-from rustun.ops.addresses import free_addresses, usable
+from rustun.ops.addresses import Recorded, free_addresses, usable
 from rustun.ops.fleet import Cluster, Inventory, Member
 from rustun.ops.sources import Entry, Sources
 from rustun.printable import quoted
@@ -28,6 +28,7 @@ def report_conflicts(inventory: Inventory, sources: Sources) -> None:
     _report_key_tier(inventory, sources)
     for cluster in inventory.clusters:
         _report_addresses(cluster, sources)
+        _report_displaced(cluster, inventory.recorded, sources)
         _report_prefixes(cluster, sources)
     _report_lab_hosts(inventory, sources)
 
@@ -97,6 +98,20 @@ def _report_addresses(cluster: Cluster, sources: Sources) -> None:
                 table.report(key, reason, f"give one of them another address; {_free(cluster, network)}")
             elif key in table and not usable(network, address):
                 table.report(key, f"{address} is no address for a member of {network}", f"{_free(cluster, network)}")
+
+
+def _report_displaced(cluster: Cluster, recorded: Recorded, sources: Sources) -> None:
+    """Warn where an address is written that the lock file records for somebody else, who gets another one."""
+    owners = {address: member for member in cluster.members for address in member.addresses}
+    given = recorded.given.get(cluster.name, {})
+    for member in cluster.members:
+        for address in given.get(member.identity, ()):
+            key, now = ("address", member.address) if address.version == 4 else ("address6", member.address6)
+            other = owners.get(address, member)
+            if other is not member and key not in _entry(sources, member).table:
+                reason = f"{address} is recorded for {quoted(member.identity)}, which gets {now} instead"
+                remedy = f"write another one here, unless {quoted(member.identity)} may move"
+                _entry(sources, other).table.report(key, reason, remedy, "warning")
 
 
 def _free(cluster: Cluster, network: Prefix) -> str:

@@ -37,7 +37,7 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
     except RustunError as error:
         print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT
-    _print_notes(fleet.notes)
+    _print_notes(prepared.notes)
     try:
         if as_json:
             print(json.dumps(_facts(inventory, fleet, plan, lock, written=not check), indent=2))

@@ -14,6 +14,7 @@ from rustun.errors import ConfigError, Problem, RustunError
 from rustun.ops.editing.files import InventoryFiles, editing, write_files
 from rustun.ops.filenames import SECRETS
 from rustun.ops.fleet import Inventory
+from rustun.ops.former_keys import former_keys
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import sealed_keys
 from rustun.ops.policy.run import check, failures
@@ -33,12 +34,14 @@ class Prepared:
         inventory: file or folder.
         lock: the inventory's lock file where it has to change; its name is where it is.
         plan: of the other files.
+        notes: warnings and notes, of the inventory and of what is in the folder.
     """
 
     inventory: Path
     fleet: Inventory
     lock: PlannedFile | None
     plan: RenderPlan
+    notes: tuple[Problem, ...] = ()
 
     @property
     def current(self) -> bool:
@@ -84,4 +87,4 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
         raise PolicyBroken("\n".join(broken), "change the inventory or the policy: ./invoke policy-test")
     changed = fleet.to_record != fleet.recorded
     wished = PlannedFile(str(lock), recorded, lock_text(fleet.to_record).encode()) if changed else None
-    return Prepared(inventory, fleet, wished, plan)
+    return Prepared(inventory, fleet, wished, plan, (*fleet.notes, *former_keys(plan)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict
 from typing import Final
 
 from rustun.ops.deploy.far.system import CONFIG
@@ -37,6 +38,7 @@ def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Js
         "schema": SCHEMA,
         "fleet": prepared.fleet.name,
         "folder": str(prepared.plan.folder),
+        "warnings": [asdict(one) for one in prepared.notes if one.level == "warning"],
         "current": prepared.current and not any(host["visits"] or not host["reachable"] for host in hosts),
         "files": list(_files(prepared, hosts, diff=diff)),
         "new_secrets": list(prepared.plan.new_secrets),

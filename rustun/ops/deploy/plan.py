@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
+from rustun.errors import Problem
 from rustun.ops.deploy.document import plan_document
 from rustun.ops.deploy.looking import Target, columns, guarded, look, note, say, show
 from rustun.ops.deploy.members import ENDED
@@ -51,6 +53,8 @@ def show_plan(document: Json, *, hint: bool = True) -> None:
     """Print a plan for people; with `hint` what to do with it."""
     hosts = document["hosts"]
     and_hosts = f" and {_count(len(hosts), 'host')}" if hosts else ""
+    for warning in document["warnings"]:
+        print(*Problem(**warning).lines(), sep="\n", file=sys.stderr, flush=True)
     print(f"inventory -> {_short(document['folder'])}{and_hosts}")
     rows = [*_file_rows(document), *_member_rows(document), *_host_rows(hosts)]
     print(*columns(rows, most={1: 24, 2: WHAT_CHARACTERS}), sep="\n", end="\n" if rows else "")

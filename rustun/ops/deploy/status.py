@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rustun.ops.deploy.looking import Target, columns, everybody, guarded, look, say, show
 from rustun.ops.deploy.order import Known
@@ -50,6 +50,20 @@ def _rows(prepared: Prepared, found: Survey, limit: str) -> Iterator[Json]:
         row |= sessions.get(name, {"session": "", "seen_s": None}) if cluster else {"session": "", "seen_s": None}
         row["ok"] = row["service"] in ("active", "by hand", "off")
         yield row
+    yield from _left(prepared, found, steps, limit)
+
+
+def _left(prepared: Prepared, found: Survey, steps: Mapping[str, int], limit: str) -> Iterator[Json]:
+    """Yield a row for each host that has left the inventory and is not cleared yet; the fleet does not wait for it."""
+    wished = {ssh for _, _, ssh in everybody(prepared)}
+    generations = {known.wish.ssh: _newest(known) for known in found.hosts}
+    for ssh, names in found.roster.hosts.items():
+        if ssh in wished or not is_named(names, limit):
+            continue
+        reason = found.unreachable[ssh].reason if ssh in found.unreachable else ""
+        row: Json = {"cluster": "", "name": ", ".join(sorted(names)), "ssh": ssh, "service": "left", "version": ""}
+        row |= {"release": "", "generation": generations.get(ssh, 0), "differences": steps.get(ssh, 0)}
+        yield row | {"reason": reason, "last_error": "", "session": "", "seen_s": None, "ok": True}
 
 
 def _of_host(known: Known, identity: str) -> Json:
@@ -63,9 +77,13 @@ def _of_host(known: Known, identity: str) -> Json:
         "service": "off" if service is not None and not service.runs and active == "inactive" else active,
         "version": document.get("version") or "",
         "release": state.get("release", ""),
-        "generation": max((entry["number"] for entry in facts["generations"]), default=0),
+        "generation": _newest(known),
         "last_error": document.get("last_error") or "",
     }
+
+
+def _newest(known: Known) -> int:
+    return max((entry["number"] for entry in known.facts["generations"]), default=0)
 
 
 def _sessions(found: Survey) -> dict[str, Json]:

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from rustun.errors import ConfigError, RustunError
@@ -20,8 +19,8 @@ from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
 from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, INTERRUPTED, OK
-from rustun.ops.filenames import member_key_file
 from rustun.ops.fleet import Inventory
+from rustun.ops.former_keys import free_number
 from rustun.ops.keyfiles import keeping_member_keys, keys_in_the_way
 from rustun.ops.render import RenderPlan, plan_render
 from rustun.ops.uninterrupted import uninterrupted
@@ -213,10 +212,9 @@ def _refuse_old_key(plan: RenderPlan, identity: str) -> None:
     names = plan.keyring.member_files.get(identity, ())
     there = [name for name in names if name not in plan.keyring.missing and name not in plan.keyring.kept_by_owners]
     if there:
-        free = next(number for number in count(2) if not (plan.folder / member_key_file(identity, number)).exists())
         raise EditError(
             f"{plan.folder / there[0]} is there from an earlier {quoted(identity)}: whoever has that key would come in",
-            f"--set key={free} makes a new one, --set key=1 takes the old one again",
+            f"--set key={free_number(plan.folder, identity)} makes a new one, --set key=1 takes the old one again",
         )
 
 

@@ -229,7 +229,10 @@ def test_a_pre_shared_key_that_is_there_is_used_and_outlives_its_setting(tmp_pat
     assert "secrets/psks/m.psk" not in generate(tmp_path, member).new_secrets
     off = generate(tmp_path, member.replace("true", "false"))
     drop_in = "units/rustun-client@m.service.d/rustun.conf"
-    assert ([file.name for file in off.changes], off.unknown) == (["routes.json", "client-m.toml"], (drop_in,))
+    assert ([file.name for file in off.changes], off.unknown) == (
+        ["routes.json", "client-m.toml", "fleet.md"],
+        (drop_in,),
+    )
     assert generate(tmp_path, member).new_secrets == ()
     assert (psks / "m.psk").read_text() == before
 

@@ -164,3 +164,8 @@ class TwinTarget(Target):
     def wheels(self) -> Wheels:  # type: ignore[override]  # all that is asked of a wheelhouse
         assert self.fleet is not None
         return self.fleet.wheels
+
+
+def target(fleet: Fleet, limit: str = "") -> TwinTarget:
+    """Return the target of a task on a fleet."""
+    return TwinTarget(fleet.write(), fleet.folder / "build", fleet.folder, limit, fleet=fleet)

@@ -15,15 +15,10 @@ import pytest
 
 from rustun.ops.deploy import deploying, plan, status
 from rustun.ops.deploy.deploying import Manner
-from tests.unit.ops.deploy.fleet import Fleet, TwinTarget
+from tests.unit.ops.deploy.fleet import Fleet, TwinTarget, target
 
 YES = Manner(yes=True)
 AS_JSON = Manner(yes=True, as_json=True)
-
-
-def target(fleet: Fleet, limit: str = "") -> TwinTarget:
-    """Return the target of a task on a fleet."""
-    return TwinTarget(fleet.write(), fleet.folder / "build", fleet.folder, limit, fleet=fleet)
 
 
 @pytest.fixture
@@ -277,24 +272,29 @@ def test_keys_that_were_lost_here_are_not_exchanged_everywhere(
     assert look_at(fleet, check=True) == 0
 
 
-def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody would see at a glance which host is down, behind, or cut off."""
-    fleet.members["bj-a"] = "mtu = 1400"
-    fleet.members["by-hand"] = ""
-    fleet.down.add("bj-b")
-    sessions = [{"identity": "bj-a", "state": "online", "proof_age_s": 3.2}]
-    offline = [{"identity": "bj-b", "state": "offline", "last_seen_age_s": 7300.0}]
-    Path(fleet.host("server").at("/run/rustun/rustun-server.service.sock")).write_text(
-        json.dumps({"pid": 101, "version": "0.1.0", "sessions": sessions, "offline": offline})
+def test_who_moves_because_of_another_is_named(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """A written address would move a site that nobody thought of, and firewalls there would find out."""
+    fleet.members["bj-c"] = 'address = "10.0.1.1"'
+    assert look_at(fleet) == 0
+    warning = (
+        f'{fleet.folder}/acme.toml:14: warning: cluster.beijing.member.bj-c.address: 10.0.1.1 is recorded for "bj-a", '
+        'which gets 10.0.1.3 instead\n  write another one here, unless "bj-a" may move\n'
     )
-    path = fleet.write()
-    path.write_text(path.read_text().replace('ssh = "root@by-hand"\n', ""))
-    aim = TwinTarget(path, fleet.folder / "build", fleet.folder, fleet=fleet)
-    assert status.run(aim, as_json=False) == 5
-    rows = [line.split() for line in text(capsys).splitlines()]
-    assert rows[2] == ["beijing", "bj-a", "active", "0.1.0", "online", "3", "s", "ago", "1", "3", "steps"]
-    assert rows[3][:6] == ["beijing", "bj-b", "unreachable", "-", "offline", "2"]
-    assert rows[4][:4] == ["beijing", "by-hand", "by", "hand"]
+    assert capsys.readouterr().err == warning
+    assert look_at(fleet, as_json=True) == 0
+    [one] = told(capsys)["warnings"]
+    assert (one["line"], one["key"]) == (14, "cluster.beijing.member.bj-c.address")
+    assert deploying.deploy(target(fleet), YES) == 0
+    assert warning in capsys.readouterr().err
+    assert look_at(fleet, check=True) == 0
+    assert capsys.readouterr().err == "", "it is as it was decided"
+
+
+def test_who_moves_by_its_own_line_is_no_warning(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two members that exchange their addresses on purpose would be told that each drives the other out."""
+    fleet.members["bj-a"], fleet.members["bj-b"] = 'address = "10.0.1.2"', 'address = "10.0.1.1"'
+    assert look_at(fleet) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_a_host_tells_steers_no_terminal(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,14 +311,6 @@ def test_what_a_host_tells_steers_no_terminal(fleet: Fleet, capsys: pytest.Captu
     assert "\\x1b[1Aall is well" in shown
     assert "-\\x1b]0;title" in shown
     assert shown.replace("\n", "").isprintable()
-
-
-def test_of_others_sessions_a_member_is_no_witness(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever has a member's host could make a member that is away look as if it were there."""
-    told = {"pid": 1, "sessions": [{"identity": "bj-b", "state": "online", "proof_age_s": 1.0}]}
-    Path(fleet.host("bj-a").at("/run/rustun/another.sock")).write_text(json.dumps(told))
-    assert status.run(target(fleet), as_json=True) == 0
-    assert {host["name"]: host["session"] for host in json.loads(capsys.readouterr().out)["hosts"]}["bj-b"] == ""
 
 
 def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
