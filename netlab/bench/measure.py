@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeVar
 
+from netlab.bench.costs import used_seconds
 from netlab.errors import ExpectationFailed
 from netlab.lab import Laboratory
-from netlab.processes import Document, Measurement, processor_seconds, resident_bytes
+from netlab.processes import Document, Measurement, resident_bytes
 from netlab.topology import SERVER
 from rustun.config.server import load_server_config
 
@@ -20,7 +21,6 @@ PINGED_FRACTION: Final = 0.8  # of the time of the load
 CROWD_JOIN_SECONDS: Final = 90.0  # 5,000 handshakes, both sides on two busy cores
 CROWD_REST_SECONDS: Final = 3.0  # that the crowd stays beyond the ping beside it
 GIGA: Final = 1e9
-MEGA: Final = 1 << 20
 T = TypeVar("T")
 
 
@@ -79,7 +79,7 @@ def _bulk(
 ) -> tuple[Throughput, T]:
     deadline = monotonic() + seconds + GRACE_SECONDS
     on_the_way = (SERVER, _client(lab, path.sender), _client(lab, path.receiver))
-    before = [_used_seconds(lab, node) for node in on_the_way]
+    before = [used_seconds(lab, node) for node in on_the_way]
     options = ("--streams", str(streams), "--seconds", str(seconds))
     with _sink(lab, path, "tcp-sink", *options[:2], deadline=deadline) as (sink, port):
         with _running(lab, path.sender, "tcp-send", path.address, port, *options) as sender:
@@ -87,7 +87,7 @@ def _bulk(
             found = sink.line(deadline)
             sender.finish(deadline)
     gigabytes = found["bytes"] / GIGA
-    used = [_used_seconds(lab, node) - earlier for node, earlier in zip(on_the_way, before, strict=True)]
+    used = [used_seconds(lab, node) - earlier for node, earlier in zip(on_the_way, before, strict=True)]
     relay, sending, receiving = (seconds / gigabytes for seconds in used)
     return Throughput(gigabytes * 8 / found["seconds"], relay, sending, receiving), result
 
@@ -188,17 +188,6 @@ def server_key(lab: Laboratory) -> str:
     return load_server_config(lab.files.configuration / "server.toml").security.private_keys[0].public
 
 
-def resident_megabytes(lab: Laboratory) -> dict[str, float]:
-    """Return the resident memory of the server, and the largest of the clients."""
-    sizes = {name: resident_bytes(process.pid) / MEGA for name, process in lab.processes.items()}
-    return {"server": sizes.pop(SERVER), "client": max(sizes.values())}
-
-
 def _client(lab: Laboratory, node: str) -> str:
     """Return the member whose client carries a node's traffic: itself, or the one that the LAN host is behind."""
     return next((host.behind for host in lab.spec.hosts if host.name == node), node)
-
-
-def _used_seconds(lab: Laboratory, node: str) -> float:
-    """Return the processor time of a node's rustun process so far; 0 where there is none."""
-    return processor_seconds(lab.processes[node].pid) if node in lab.processes else 0.0

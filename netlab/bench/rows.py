@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from netlab.bench import measure, measure_keys
+from netlab.bench import costs, measure, measure_keys
 from netlab.bench import measure_toolkit as tool
 from netlab.bench.measure_toolkit import ASSERTIONS, MEMBERS, Toolkit
 from netlab.lab import Laboratory
@@ -125,7 +125,7 @@ def _paced(lab: Laboratory, size: int, rate: float, seconds: float) -> Values:
 
 
 def _memory(lab: Laboratory, _seconds: float) -> Values:
-    sizes = measure.resident_megabytes(lab)
+    sizes = costs.resident_megabytes(lab)
     return {"server MB": sizes["server"], "client MB": sizes["client"]}
 
 

@@ -6,7 +6,16 @@ import pytest
 
 from netlab.packages import lacking
 
-PROGRAMS = {"ip": "iproute2", "nft": "nftables", "systemd-analyze": "systemd"}
+PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "openvpn": "openvpn",
+    "ssh": "openssh-client",
+    "sshd": "openssh-server",
+    "systemd-analyze": "systemd",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
+}
 
 
 def pytest_configure() -> None:

@@ -1,0 +1,1 @@
+"""Other tunnels, from Debian's packages, between the same namespaces and addresses as rustun's."""
