@@ -1,27 +1,12 @@
-"""What to build, as frozen records: computed from the members alone, so the same input gives the same laboratory.
+"""What a laboratory is made of, as frozen records: what is asked for (`LabSpec`), and what to build (`Topology`).
 
-                             server 198.18.0.1
-                     m0 |        m1 |          m2 |          the outside: one cable to each member,
-                        |           |             |          no addresses but 198.18.0.0/15 and 2001:2::/48
-            bj-office-gw .2    bj-dev .3    sh-office-gw .4
-                                              lan0 |         a bridge for each LAN that has hosts
-                                           sh-printer
-
-Rules
-  1. Outside addresses stand alone (/32, /128): the cable's far end is reached by a route, so any number of members
-     fits. The ranges are those reserved for benchmarks (RFC 2544, RFC 5180): no inventory uses them by accident.
-  2. Interface indexes and MAC addresses are chosen here, so everything can be wired in one batch without asking back.
-  3. The server is the router of the outside as well: members have a default route by way of it, and its other addresses
-     (those that the inventory gives it) are reached by that route alone, as on the internet.
-  4. Nobody forwards by itself: what passes between members passed through rustun, and what reaches a LAN goes by a
-     gateway that rustun made one. In a *plain* topology there is no rustun: the kernels of the server and of the
-     gateways route between the same addresses, and that is the measure for speed.
+layout.py makes the one from the other, wiring.py builds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -29,24 +14,28 @@ from ipaddress import (
     IPv6Address,
     IPv6Interface,
     IPv6Network,
-    ip_address,
     ip_interface,
     ip_network,
 )
-from itertools import count, islice
+from itertools import islice
 from typing import Final, Literal
 
 from netlab.errors import BadInput
+from netlab.links.impairment import Link
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
 Prefix = IPv4Network | IPv6Network
-Role = Literal["server", "member", "host"]
+Cable = tuple["Port", "Port"]
+Role = Literal["server", "member", "host", "nat"]
+NatKind = Literal["open", "moderate", "strict"]
 
 SERVER: Final = "server"
-OUTSIDE4: Final = IPv4Network("198.18.0.0/15")
+OUTSIDE4: Final = IPv4Network("198.18.0.0/16")
+BEHIND4: Final = IPv4Network("198.19.0.0/16")  # of who is behind a NAT router
 OUTSIDE6: Final = IPv6Network("2001:2::/48")
 DEFAULTS: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+OUTER_INTERFACE: Final = "eth0"  # towards the outside, in every node but the server
 LOOPBACK_INDEX: Final = 1
 FIRST_INDEX: Final = 10  # of interfaces made here; low numbers are left to the kernel and to TUN devices
 LAN_INDEX: Final = 1000  # of bridges; a bridge's ports follow it
@@ -77,13 +66,37 @@ class HostSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class NatSpec:
+    """A NAT router between the nodes that it stands `before`, members or other routers, and the outside.
+
+    Attributes:
+        kind: what it does to addresses and ports; see nat.py.
+        udp_timeout_s: silence after which a UDP mapping is gone; 0: the kernel's own.
+        tcp_timeout_s: the same of an established TCP connection.
+    """
+
+    name: str
+    kind: NatKind
+    before: tuple[str, ...]
+    udp_timeout_s: int = 0
+    tcp_timeout_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LabSpec:
-    """All that a laboratory is made from; `servers` are the names or numeric addresses that clients connect to."""
+    """All that a laboratory is made from.
+
+    Attributes:
+        servers: the names or numeric addresses that clients connect to.
+        links: what cables do to packets; those that are not named are plain.
+    """
 
     name: str
     servers: tuple[str, ...]
     members: tuple[MemberSpec, ...]
     hosts: tuple[HostSpec, ...] = ()
+    routers: tuple[NatSpec, ...] = ()
+    links: tuple[Link, ...] = ()
 
     def member(self, identity: str) -> MemberSpec:
         """Return the member of that identity. Raises BadInput when there is none."""
@@ -92,6 +105,23 @@ class LabSpec:
                 return member
         known = ", ".join(member.identity for member in self.members)
         raise BadInput(f'no member "{identity}" in {self.name}', f"members: {known}")
+
+    def outer(self, node: str) -> str:
+        """Return where the cable of a member or router leads to on its way outside: a router, or the server."""
+        return next((router.name for router in self.routers if node in router.before), SERVER)
+
+    def part(self, identities: Iterable[str]) -> LabSpec:
+        """Return what is left with these members alone: their hosts, routers that lead to them, links between those."""
+        present = set(identities)
+        members = tuple(member for member in self.members if member.identity in present)
+        hosts = tuple(host for host in self.hosts if host.behind in present)
+        present.update((SERVER, *(host.name for host in hosts)))
+        for _ in self.routers:  # one behind another: each round finds those that lead to who was found so far
+            present.update(router.name for router in self.routers if present.intersection(router.before))
+        kept = (router for router in self.routers if router.name in present)
+        routers = tuple(replace(one, before=tuple(name for name in one.before if name in present)) for one in kept)
+        links = tuple(link for link in self.links if present.issuperset(link.ends))
+        return replace(self, members=members, hosts=hosts, routers=routers, links=links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +155,23 @@ class Node:
     loopback: tuple[Interface, ...] = ()
     bridges: tuple[Port, ...] = ()
     routes: tuple[Route, ...] = ()
+    nat: NatSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Nodes and cables; `names` lets the servers' names resolve, `hosts` are (node, its inside addresses)."""
+    """Nodes and cables.
+
+    Attributes:
+        cables: the end that is nearer to the server first.
+        names: let the servers' names resolve.
+        links: by name "A-B" what each cable does to packets; A is the node of the cable's first end.
+    """
 
     nodes: tuple[Node, ...]
-    cables: tuple[tuple[Port, Port], ...]
+    cables: tuple[Cable, ...]
     names: tuple[tuple[str, str], ...]
+    links: Mapping[str, Link] = field(default_factory=dict)
 
     def node(self, name: str) -> Node:
         """Return the node of that name. Raises BadInput when there is none."""
@@ -148,93 +186,19 @@ class Topology:
         return tuple(sorted((end for end in ends if end.node == node), key=lambda end: end.index))
 
 
-def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
-    """Lay out the laboratory for `spec`; with `plain`, the server's kernel routes in place of rustun.
+def outside_addresses(position: int, *, behind: bool = False) -> tuple[Interface, ...]:
+    """Return the outside addresses of the server (position 0), or of a member or router (from 1).
 
-    Raises:
-        BadInput: names that clash, hosts behind nobody, LANs too small for a gateway; all in one message.
+    Args:
+        behind: it is behind a NAT router.
     """
-    _judge(spec)
-    macs = (f"02:00:00:{n >> 16 & 255:02x}:{n >> 8 & 255:02x}:{n & 255:02x}" for n in count(1))
-    nodes: list[Node] = []
-    cables: list[tuple[Port, Port]] = []
-    named = tuple((server, str(outside_addresses(0)[0].ip)) for server in spec.servers if not _numeric(server))
-    numeric = tuple(ip_interface(server) for server in spec.servers if _numeric(server))
-    server_addresses = tuple(dict.fromkeys(outside_addresses(0) + numeric))
-    server_routes: list[Route] = []
-    for position, member in enumerate(spec.members, start=1):
-        outside = outside_addresses(position)
-        inner = Port(SERVER, f"m{position}", FIRST_INDEX + position, next(macs), server_addresses)
-        outer = Port(member.identity, "eth0", FIRST_INDEX, next(macs), outside)
-        cables.append((inner, outer))
-        server_routes += [Route(ip_network(address.ip), inner.index) for address in outside]
-        if plain:
-            server_routes += _plain_routes(member, inner.index, outside)
-        node, lan_nodes, lan_cables = _site(spec, member, outside_addresses(0), macs)
-        bare = replace(node, loopback=_alone(member.addresses), forwards=bool(node.bridges)) if plain else node
-        nodes += [bare, *lan_nodes]
-        cables += lan_cables
-    server = Node(SERVER, "server", forwards=plain, routes=tuple(server_routes))
-    return Topology((server, *nodes), tuple(cables), named)
+    network = BEHIND4 if behind else OUTSIDE4
+    return alone((ip_interface(network[position + 1]), ip_interface(OUTSIDE6[position + 1])))
 
 
-def outside_addresses(position: int) -> tuple[Interface, ...]:
-    """Return the outside addresses of the server (position 0) or of a member (from 1)."""
-    return _alone((ip_interface(OUTSIDE4[position + 1]), ip_interface(OUTSIDE6[position + 1])))
-
-
-def _alone(addresses: Iterable[Interface]) -> tuple[Interface, ...]:
+def alone(addresses: Iterable[Interface]) -> tuple[Interface, ...]:
+    """Return addresses as their owner has them outside: without a network around them."""
     return tuple(ip_interface(address.ip) for address in addresses)
-
-
-def _numeric(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _plain_routes(member: MemberSpec, index: int, outside: Sequence[Interface]) -> list[Route]:
-    inside = [*(ip_network(address.ip) for address in member.addresses), *member.ciders]
-    via = {address.version: address.ip for address in outside}
-    return [Route(prefix, index, via[prefix.version]) for prefix in inside]
-
-
-def _site(
-    spec: LabSpec, member: MemberSpec, router: Sequence[Interface], macs: Iterable[str]
-) -> tuple[Node, list[Node], list[tuple[Port, Port]]]:
-    """Lay out a member's namespace and, behind it, one bridge for each LAN that has hosts."""
-    via = {address.version: address.ip for address in router}
-    routes = [Route(ip_network(address.ip), FIRST_INDEX) for address in router]
-    routes += [Route(default, FIRST_INDEX, via[default.version]) for default in DEFAULTS]
-    bridges: list[Port] = []
-    nodes: list[Node] = []
-    cables: list[tuple[Port, Port]] = []
-    for number, (networks, hosts) in enumerate(_lans(spec, member)):
-        index = LAN_INDEX + number * LAN_INDEX_STEP
-        taken = {address for host in hosts for address in host.addresses}
-        gateway = tuple(lowest_free(network, taken) for network in networks)
-        bridges.append(Port(member.identity, f"lan{number}", index, next(iter(macs)), gateway))
-        for place, host in enumerate(hosts, start=1):
-            port = Port(member.identity, f"lan{number}p{place}", index + place, next(iter(macs)), bridge=index)
-            own = tuple(ip_interface(f"{a}/{n.prefixlen}") for a in host.addresses for n in networks if a in n)
-            cables.append((port, Port(host.name, "eth0", FIRST_INDEX, next(iter(macs)), own)))
-            ways = {address.version: address.ip for address in gateway}
-            defaults = tuple(Route(d, FIRST_INDEX, ways[d.version]) for d in DEFAULTS if d.version in ways)
-            nodes.append(Node(host.name, "host", routes=defaults))
-    node = Node(member.identity, "member", bridges=tuple(bridges), routes=tuple(routes))
-    return node, nodes, cables
-
-
-def _lans(spec: LabSpec, member: MemberSpec) -> list[tuple[tuple[Prefix, ...], list[HostSpec]]]:
-    """Group the hosts behind a member by the networks that their addresses lie in, in the inventory's order."""
-    lans: dict[tuple[Prefix, ...], list[HostSpec]] = {}
-    for host in spec.hosts:
-        if host.behind == member.identity:
-            networks = tuple(lan_of(member, address) for address in host.addresses)
-            lans.setdefault(networks, []).append(host)
-    return list(lans.items())
 
 
 def lan_of(member: MemberSpec, address: Address) -> Prefix:
@@ -251,21 +215,3 @@ def lowest_free(network: Prefix, taken: set[Address]) -> Interface:
         if address not in taken:
             return ip_interface(f"{address}/{network.prefixlen}")
     raise BadInput(f"the LAN {network} has no room for a gateway and its hosts", "give it a shorter prefix")
-
-
-def _judge(spec: LabSpec) -> None:
-    problems = []
-    names = [SERVER, *(member.identity for member in spec.members), *(host.name for host in spec.hosts)]
-    problems += [f'two nodes are called "{name}"' for name in sorted(set(names)) if names.count(name) > 1]
-    identities = {member.identity for member in spec.members}
-    problems += [
-        f'host "{host.name}" is behind "{host.behind}", which is no member'
-        for host in spec.hosts
-        if host.behind not in identities
-    ]
-    if not spec.members:
-        problems.append("there are no members")
-    if len(spec.members) > OUTSIDE4.num_addresses - 3:
-        problems.append(f"{len(spec.members)} members do not fit into {OUTSIDE4}")
-    if problems:
-        raise BadInput(f"{spec.name}: " + "; ".join(problems), "mend the inventory, then try again")

@@ -8,7 +8,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from netlab.errors import BadInput
-from netlab.topology import SERVER, HostSpec, plan
+from netlab.layout import plan
+from netlab.topology import SERVER, HostSpec
 from tests.unit.netlab.fleets import member, twins, two_tenants
 
 
