@@ -92,7 +92,13 @@ def new_psk() -> Secret:
 
 def new_private_key() -> Secret:
     """Return a new X25519 private key in Base64."""
-    return Secret(encode_key(X25519PrivateKey.generate().private_bytes_raw()))
+    return new_key_pair()[0]
+
+
+def new_key_pair() -> tuple[Secret, str]:
+    """Return a new X25519 private key and its public key, in Base64."""
+    private = X25519PrivateKey.generate()
+    return Secret(encode_key(private.private_bytes_raw())), encode_key(private.public_key().public_bytes_raw())
 
 
 def public_key_of(private_key: Secret) -> str:

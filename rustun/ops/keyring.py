@@ -15,14 +15,14 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Final
 
 from rustun.config.findings import Complaint
-from rustun.config.keys import Secret, new_private_key, new_psk, public_key_of, read_private_key, read_psk
+from rustun.config.keys import Secret, new_key_pair, new_psk, read_private_key, read_psk
 from rustun.errors import ConfigError, Problem
 from rustun.ops.filenames import (
     PSKS,
@@ -35,11 +35,12 @@ from rustun.ops.filenames import (
     server_key_file,
 )
 from rustun.ops.fleet import Inventory, Member, Server
+from rustun.ops.halves import in_halves
 from rustun.ops.keyfiles import new_shared_key
 from rustun.ops.lost_keys import Traces
 from rustun.protocol.tiers import Tier
 
-K = TypeVar("K")
+KEY_US: Final = 60.0  # to read a private key and to derive the public one
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Keyring:
     def kept_by_owners(self) -> frozenset[str]:
         """Names of private keys whose owners brought public ones; nothing here makes these files."""
         names = chain.from_iterable((*self.server_files.values(), *self.member_files.values()))
-        return frozenset(name for name in names if not name.startswith(f"{SECRETS}/"))
+        return frozenset(filter(_kept_by_owner, names))
 
 
 def gather(inventory: Inventory, folder: Path) -> Keyring:
@@ -86,6 +87,8 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     member_files = {member.identity: _member_files(member) for member in keyed}
     psk_files = {one.identity: psk_file(one.identity) for one in inventory.members if inventory.has_psk(one)}
     keys.need_psks(psk_files.values())
+    pairs = chain.from_iterable((*server_files.values(), *member_files.values()))
+    keys.need_pairs([name for name in pairs if not _kept_by_owner(name)])
 
     def with_keys(server: Server) -> Server:
         files = server_files.get(server.name, ())
@@ -123,6 +126,10 @@ def _lost(keyring: Keyring, traces: Traces) -> Iterator[Problem]:
             yield problem
 
 
+def _kept_by_owner(name: str) -> bool:
+    return not name.startswith(f"{SECRETS}/")
+
+
 def _server_files(server: Server, numbers: Iterable[int]) -> tuple[str, ...]:
     if server.public_keys:
         return tuple(own_server_key_file(server.name, number) for number, _ in enumerate(server.public_keys, 1))
@@ -152,33 +159,41 @@ class _Keys:
 
     def need_psks(self, files: Iterable[str]) -> None:
         for name in files:
-            if name in self.there:
-                self._read(name, read_psk)
-            else:
+            if name not in self.there:
                 self.missing[name] = new_psk()
+                continue
+            try:
+                read_psk(self._folder / name, self._judged)
+            except Complaint as complaint:
+                self.problems.append(self._problem(name, complaint))
+
+    def need_pairs(self, files: Sequence[str]) -> None:
+        there = [name for name in files if name in self.there]
+        for name, found in zip(there, in_halves(self._read_pairs, there, lambda _: KEY_US), strict=True):
+            if isinstance(found, Problem):
+                self.problems.append(found)
+            else:
+                self._public[name] = found
+        for name in files:
+            if name not in self.there:
+                self.missing[name], self._public[name] = new_key_pair()
 
     def public_keys(self, files: Sequence[str]) -> tuple[str, ...]:
-        """Return the public key of each file; of those that cannot be used none, but a problem."""
-        for name in files:
-            if name not in self._public:
-                self._read_or_make(name)
+        """Return the public key of each file; of those that cannot be used none."""
         return tuple(self._public[name] for name in files if name in self._public)
 
-    def _read_or_make(self, name: str) -> None:
-        if name not in self.there:
-            self.missing[name] = new_private_key()
-            self._public[name] = public_key_of(self.missing[name])
-            return
-        if (key := self._read(name, read_private_key)) is not None:
-            self._public[name] = key.public
+    def _read_pairs(self, files: Sequence[str]) -> list[str | Problem]:
+        """Return the public key of each file, a problem where it cannot be used."""
+        found: list[str | Problem] = []
+        for name in files:
+            try:
+                found.append(read_private_key(self._folder / name, self._judged).public)
+            except Complaint as complaint:
+                found.append(self._problem(name, complaint))
+        return found
 
-    def _read(self, name: str, read: Callable[[Path, set[str]], K]) -> K | None:
-        """Return the key of a file; None, and a problem, where it cannot be used."""
-        try:
-            return read(self._folder / name, self._judged)
-        except Complaint as complaint:
-            self.problems.append(Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy))
-            return None
+    def _problem(self, name: str, complaint: Complaint) -> Problem:
+        return Problem(str(self._folder / name), 0, "", complaint.reason, complaint.remedy)
 
 
 def _names_below(folder: Path, below: Iterable[str]) -> Iterable[str]:

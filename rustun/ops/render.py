@@ -31,7 +31,7 @@ from rustun.ops.keyfiles import find_keys, write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 from rustun.ops.masking import masked
 from rustun.ops.reading_back import Kind as FileKind
-from rustun.ops.reading_back import read_back
+from rustun.ops.reading_back import Staged, read_back
 from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
@@ -105,7 +105,8 @@ def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
         find_keys(folder)
         keyring = gather(inventory, folder)
         wished = dict(artefacts(keyring))
-        files = tuple(PlannedFile(name, _read(folder / name), data) for name, data in wished.items())
+        top = os.path.join(folder, "")
+        files = tuple(PlannedFile(name, _read(top + name), data) for name, data in wished.items())
         there = sorted(_names_in(folder))
     except OSError as error:
         raise HostError(f"{error.filename}: cannot be read: {error.strerror}", "check who owns the folder") from error
@@ -115,11 +116,12 @@ def plan_render(inventory: Inventory, folder: Path) -> RenderPlan:
 
 def _names_in(folder: Path) -> Iterator[str]:
     """Yield the files below a folder by their names in it, keys left out."""
-    for path, folders, files in os.walk(folder):
-        if Path(path) == folder:
+    top = os.path.join(folder, "")
+    for path, folders, files in os.walk(top):
+        if path == top:
             folders[:] = [name for name in folders if name not in (STAGING, SECRETS)]
             files = [name for name in files if name != SECRETS]
-        yield from (str(Path(path, name).relative_to(folder)) for name in files)
+        yield from (os.path.join(path, name)[len(top) :] for name in files)
 
 
 def write_plan(plan: RenderPlan) -> None:
@@ -186,9 +188,9 @@ def _write(path: Path, data: bytes) -> None:
 def _judge(staging: Path, plan: RenderPlan) -> None:
     """Let the project's parsers judge every staged file; problems name the file's final place."""
     servers = {server_file(server.name) for server in plan.keyring.inventory.servers}
-    kinds = ((file.name, _kind(file.name, servers)) for file in plan.changes)
-    problems = read_back(staging, [(name, kind) for name, kind in kinds if kind is not None])
-    if problems:
+    kinds = ((file, _kind(file.name, servers)) for file in plan.changes)
+    staged = [Staged(file.name, kind, len(file.wished)) for file, kind in kinds if kind is not None]
+    if problems := read_back(staging, staged):
         raise ConfigError(tuple(replace(problem, file=str(plan.folder / problem.file)) for problem in problems))
 
 
@@ -201,8 +203,9 @@ def _kind(name: str, servers: Collection[str]) -> FileKind | None:
     return "client" if name.endswith(".toml") else None
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: str) -> bytes | None:
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except FileNotFoundError:
         return None
