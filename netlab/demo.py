@@ -19,7 +19,7 @@ from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
 from netlab.isolation import prove
 from netlab.isolation.reachability import Verdict
-from netlab.lab import Files, Laboratory
+from netlab.lab import Files, Laboratory, phases_text
 from netlab.namespaces import replace_hosts_file
 from netlab.processes import Document
 from netlab.report import matrix_lines, throughput_lines
@@ -95,13 +95,12 @@ def _count(number: int, what: str) -> str:
 
 
 def _start(lab: Laboratory, say: Say) -> None:
-    began = monotonic()
     lab.start()
-    took = monotonic() - began
     say(
-        f"  lab-up      {len(lab.namespaces)} namespaces, 1 server, {_count(len(lab.spec.members), 'client')}"
-        f"  {took:.1f} s  all sessions up ({_session_kinds(lab)}), an echo through each"
+        f"  lab-up      {len(lab.namespaces)} namespaces, 1 server, {_count(len(lab.spec.members), 'client')};"
+        f" all sessions up ({_session_kinds(lab)}), an echo through each"
     )
+    say(f"              {phases_text(lab.phases)}")
     say("")
 
 

@@ -2,7 +2,8 @@
 
 Life: `Laboratory(...)` wires; `start()` runs the processes and returns when an echo has crossed each tunnel; `close()`
 says goodbye to all and returns whatever was left over, which has to be nothing. Several laboratories with the same
-addresses live side by side in one process.
+addresses live side by side in one process. What takes the time is ten interpreters that import what they need, on two
+cores; the server comes first, so that no client finds it missing and waits before its next try.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from netlab import layout, wiring
+from netlab import topology, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
 from netlab.namespaces import new_namespaces
 from netlab.processes import Document, NodeProcess, read_status
+from netlab.readiness import Readiness
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 
 START_SECONDS: Final = 20.0  # ten interpreters on two cores need about four
 ECHO_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 3.0  # rustun promises two
 STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
-ECHO_STEP_SECONDS: Final = 0.1
+ECHO_STEP_SECONDS: Final = 0.05
 TUN: Final = "rustun0"
 
 
@@ -42,6 +45,11 @@ class Files:
     sockets: Path
 
 
+def phases_text(phases: Mapping[str, float]) -> str:
+    """Return what a start took, as a line: "wired 0.03 s · processes 2.1 s · sessions 2.2 s · echoes 2.3 s"."""
+    return " · ".join(f"{phase} {seconds:.2f} s" for phase, seconds in phases.items())
+
+
 class Laboratory:
     """A wired laboratory; `namespaces` holds a namespace for each node of `topology`.
 
@@ -50,17 +58,22 @@ class Laboratory:
         files: where its processes find and leave things; folders are made.
         plain: no rustun, the server's kernel routes.
         client_options: further options for each `rustun connect`.
+    Attributes:
+        phases: what is done already, to the seconds from the beginning until then, without pauses between calls.
     """
 
     def __init__(self, spec: LabSpec, files: Files, *, plain: bool = False, client_options: Sequence[str] = ()) -> None:
+        self._began = monotonic()
+        self.phases: dict[str, float] = {}
         self.spec = spec
         self.files = files
         self.plain = plain
-        self.topology: Topology = layout.plan(spec, plain=plain)
+        self.topology: Topology = topology.plan(spec, plain=plain)
         self.processes: dict[str, NodeProcess] = {}
         self._client_options = tuple(client_options)
         self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
         wiring.build(self.topology, self.namespaces)
+        self._reached("wired")
 
     def start(self) -> None:
         """Start all processes and wait until each member's session is up and an echo has crossed its tunnel.
@@ -71,26 +84,51 @@ class Laboratory:
         """
         if self.plain:
             return
+        self._began = monotonic() - self.phases["wired"]
         for folder in (self.files.logs, self.files.sockets):
             folder.mkdir(parents=True, exist_ok=True)
-        self.start_server()
-        for member in self.spec.members:
-            self.start_client(member.identity)
+        with closing(self._readiness()) as readiness:
+            self._await_ready([self._serve(SERVER, readiness)], readiness)
+            clients = [self.start_client(member.identity, readiness) for member in self.spec.members]
+            self._await_ready(clients, readiness)
+        self._reached("processes")
         self.wait_online()
+        self._reached("sessions")
         self.prove_tunnels()
+        self._reached("echoes")
+
+    def _reached(self, phase: str) -> None:
+        self.phases[phase] = monotonic() - self._began
 
     def start_server(self, node: str = SERVER) -> NodeProcess:
-        """Start `rustun serve` in a node's namespace and wait until it answers on its control socket."""
-        server = self._start(node, ["serve", str(self.files.configuration / f"{self._stem(node)}.toml")])
-        self.wait_until(lambda: self.status(node) is not None, f"{node} does not answer on its control socket")
+        """Start `rustun serve` in a node's namespace and wait until it says that it serves."""
+        with closing(self._readiness()) as readiness:
+            server = self._serve(node, readiness)
+            self._await_ready([server], readiness)
         return server
 
-    def start_client(self, identity: str) -> NodeProcess:
+    def _serve(self, node: str, readiness: Readiness) -> NodeProcess:
+        return self._start(node, ["serve", str(self.files.configuration / f"{self._stem(node)}.toml")], readiness)
+
+    def start_client(self, identity: str, readiness: Readiness | None = None) -> NodeProcess:
         """Start `rustun connect` in a member's namespace, without waiting."""
         configuration = self.files.configuration / f"{self._stem(identity)}.toml"
         state = self.files.sockets / f"{self._stem(identity)}.state"  # each namespace has a journal of its own
         options = ["--config", str(configuration), "--tun", TUN, "--state-dir", str(state), *self._client_options]
-        return self._start(identity, ["connect", *options])
+        return self._start(identity, ["connect", *options], readiness)
+
+    def _readiness(self) -> Readiness:
+        return Readiness(self.files.sockets / "ready.sock")
+
+    def _await_ready(self, processes: Sequence[NodeProcess], readiness: Readiness) -> None:
+        deadline = monotonic() + START_SECONDS
+        watched: list[Readiness | NodeProcess] = [readiness, *self.processes.values()]
+        while silent := [process.label for process in processes if process.pid not in readiness.pids]:
+            if not select.select(watched, (), (), max(0.0, deadline - monotonic()))[0]:
+                words = f"{', '.join(silent)} did not become ready ({START_SECONDS:.0f} s)"
+                raise ExpectationFailed(words, f"logs: {self.files.logs}")
+            readiness.collect()
+            self._raise_for_the_dead([process for process in self.processes.values() if process.ended() is not None])
 
     def _stem(self, node: str) -> str:
         return SERVER if node == SERVER else self.spec.member(node).stem
@@ -99,10 +137,11 @@ class Laboratory:
         """Return the control socket of the rustun process in a node."""
         return self.files.sockets / f"{self._stem(node)}.sock"
 
-    def _start(self, node: str, arguments: list[str]) -> NodeProcess:
+    def _start(self, node: str, arguments: list[str], readiness: Readiness | None) -> NodeProcess:
         command = [sys.executable, "-m", "rustun", *arguments, "--control", str(self.control(node))]
         log = self.files.logs / f"{self._stem(node)}.log"
-        process = NodeProcess(node, self.namespaces[node], command, self.files.configuration, log)
+        more = readiness.environment if readiness is not None else {}
+        process = NodeProcess(node, self.namespaces[node], command, self.files.configuration, log, more)
         self.processes[node] = process
         return process
 
@@ -128,11 +167,10 @@ class Laboratory:
         waiting = {member.identity for member in self.spec.members}
 
         def all_online() -> bool:
-            for identity in sorted(waiting):
-                if (self.status(identity) or {}).get("state") != "online":
-                    return False
-                waiting.discard(identity)
-            return (self.status(SERVER) or {}).get("online") == len(self.spec.members)
+            if (self.status(SERVER) or {}).get("online") != len(self.spec.members):
+                return False
+            waiting.difference_update([one for one in waiting if (self.status(one) or {}).get("state") == "online"])
+            return not waiting
 
         self.wait_until(all_online, "not all sessions came up")
 

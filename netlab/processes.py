@@ -4,8 +4,8 @@ Rules of this module
   1. A program is started from inside its node's namespace and gets a session of its own, so that the terminal's
      Ctrl-C reaches the laboratory first.
   2. Waiting is for an event (a line, a descriptor, an end) with a deadline. A process is watched by a pidfd.
-  3. What a program prints goes to a log file; what it *says* for us to act on comes by status document or by JSON on
-     its standard output.
+  3. What a program prints goes to a log file; what it *says* for us to act on comes by status document, by JSON on its
+     standard output, or as to a service manager (readiness.py).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 from netlab.errors import ExpectationFailed
@@ -39,13 +40,18 @@ def environment() -> dict[str, str]:
 
 
 def _popen(
-    namespace: NetworkNamespace, command: Sequence[str], cwd: Path, stdout: IO[bytes] | int, stderr: IO[bytes] | int
+    namespace: NetworkNamespace,
+    command: Sequence[str],
+    cwd: Path,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env=environment(),
+            env={**environment(), **more},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -56,13 +62,30 @@ def _popen(
 
 
 class NodeProcess:
-    """A program that runs in a node until it ends or is stopped; its output goes to `log`."""
+    """A program that runs in a node until it ends or is stopped; its output goes to `log`.
 
-    def __init__(self, label: str, namespace: NetworkNamespace, command: Sequence[str], cwd: Path, log: Path) -> None:
+    Args:
+        label: for messages.
+        namespace: of the node.
+        command: the program and its arguments.
+        cwd: where it runs.
+        log: file that its words are appended to.
+        more: variables of its environment, beside the usual.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        namespace: NetworkNamespace,
+        command: Sequence[str],
+        cwd: Path,
+        log: Path,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.label = label
         self.log = log
         with log.open("ab") as output:
-            self._process = _popen(namespace, command, cwd, output, output)
+            self._process = _popen(namespace, command, cwd, output, output, more)
         self._pidfd = os.pidfd_open(self._process.pid)
 
     @property

@@ -19,13 +19,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import IO, Any, Final, Protocol
 
 from netlab import kernel
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, LabError
-from netlab.lab import Files, Laboratory
+from netlab.lab import Files, Laboratory, phases_text
 from netlab.namespaces import NetworkNamespace, replace_hosts_file
 
 SOCKETS: Final = Path("/run/rustun")
@@ -60,7 +59,7 @@ class Kept:
     entrances: Mapping[str, Entrance]
     status: Callable[[], Request]
     wired: str
-    up: str
+    up: Callable[[], str]
 
 
 def keep_laboratory(
@@ -70,8 +69,13 @@ def keep_laboratory(
     lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
     replace_hosts_file(dict(lab.topology.names))
     entrances = {name: Entrance(namespace) for name, namespace in lab.namespaces.items()}
-    wired, up = f"{len(lab.namespaces)} namespaces", "all sessions up, an echo through each"
-    return keep(Kept(lab, entrances, partial(status_document, lab), wired, up), control, events, as_user=as_user)
+    wired = f"{len(lab.namespaces)} namespaces"
+    kept = Kept(lab, entrances, partial(status_document, lab), wired, partial(_up, lab))
+    return keep(kept, control, events, as_user=as_user)
+
+
+def _up(lab: Laboratory) -> str:
+    return f"all sessions up, an echo through each: {phases_text(lab.phases)}"
 
 
 def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) -> int:
@@ -82,12 +86,11 @@ def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) 
         events: pipe to `lab-up`; closed once the laboratory is up or has failed.
         as_user: the laboratory has a user namespace of its own, to be entered first.
     """
-    began = monotonic()
     try:
         with closing(events):
             _tell(events, "wired", kept.wired)
             kept.lab.start()
-            _tell(events, "up", f"{kept.up}, {monotonic() - began:.1f} s")
+            _tell(events, "up", kept.up())
         _serve(kept, control, as_user)
     except LabError as error:
         print(error, flush=True)
@@ -153,4 +156,5 @@ def status_document(lab: Laboratory) -> dict[str, Any]:
                 "rustun": lab.status(node.name) if process else None,
             }
         )
-    return {"schema": 1, "name": lab.spec.name, "nodes": nodes}
+    phases = {phase: round(seconds, 3) for phase, seconds in lab.phases.items()}
+    return {"schema": 1, "name": lab.spec.name, "phases": phases, "nodes": nodes}

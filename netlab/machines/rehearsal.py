@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any, Final
 
 from netlab.control import keeper
@@ -77,14 +78,18 @@ def _with_lan(machine: MachineSpec, lab: LabSpec, identity: str) -> MachineSpec:
 
 def keep(inventory: Inventory, logs: Path, control: socket.socket, events: IO[str]) -> int:
     """Keep the machines of a fleet up until they are asked to go; return the exit code. See `keeper.keep`."""
+    began = monotonic()
     machines = Machines(machines_of(inventory), logs)
     entrances = {name: Entrance(namespace) for name, namespace in machines.namespaces.items()}
     for machine in machines:
         entrances[machine.name] = Entrance(machines.namespaces[CONTROL], tuple(machine.ssh.command()))
-    words = f"{len(list(machines))} machines begin to boot", "all machines up"
-    return keeper.keep(
-        Kept(machines, entrances, partial(_document, inventory.name, machines), *words), control, events, as_user=False
-    )
+
+    def up() -> str:
+        return f"all machines up, {monotonic() - began:.1f} s"
+
+    begin = f"{len(list(machines))} machines begin to boot"
+    kept = Kept(machines, entrances, partial(_document, inventory.name, machines), begin, up)
+    return keeper.keep(kept, control, events, as_user=False)
 
 
 def _document(name: str, machines: Machines) -> dict[str, Any]:
