@@ -24,7 +24,7 @@ from rustun.printable import quoted
 
 def former_keys(plan: RenderPlan) -> Iterator[Problem]:
     """Yield a warning for each key file that an earlier member of the same name may have left. Raises: OSError."""
-    routes = next(file for file in plan.files if file.name == "routes.json")
+    routes = plan.routes
     if routes.present == routes.wished:
         return
     entries = _entries(routes.present)

@@ -82,8 +82,7 @@ def prepare(inventory: Path, out: Path | None, checkout: Path) -> Prepared:
     if plan.new_secrets and sealed.exists() and not any((plan.folder / SECRETS).rglob("*.key")):
         remedy = "./invoke secrets-open; for new ones on purpose take that file away"
         raise ConfigError((Problem(str(sealed), 0, "", "holds the keys, and there is none outside it", remedy),))
-    routes = next(file.wished for file in plan.files if file.name == "routes.json")
-    if broken := failures(check(inventory, fleet, routes, dt.datetime.now(dt.UTC))):
+    if broken := failures(check(inventory, fleet, plan.routes.wished, dt.datetime.now(dt.UTC))):
         raise PolicyBroken("\n".join(broken), "change the inventory or the policy: ./invoke policy-test")
     changed = fleet.to_record != fleet.recorded
     wished = PlannedFile(str(lock), recorded, lock_text(fleet.to_record).encode()) if changed else None

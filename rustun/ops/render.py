@@ -79,6 +79,11 @@ class RenderPlan:
     keyring: Keyring
 
     @property
+    def routes(self) -> PlannedFile:
+        """The routes.json."""
+        return next(file for file in self.files if file.name == "routes.json")
+
+    @property
     def new_secrets(self) -> tuple[str, ...]:
         """Key files that are missing and will be generated."""
         return tuple(self.keyring.missing)

@@ -43,7 +43,8 @@ def plan_document(prepared: Prepared, found: Survey | None, *, diff: bool) -> Js
         "files": list(_files(prepared, hosts, diff=diff)),
         "new_secrets": list(prepared.plan.new_secrets),
         "members": [
-            plain(_fields(change)) for change in compare_routes(_routes_in_force(prepared, found), _routes(prepared))
+            plain(_fields(change))
+            for change in compare_routes(_routes_in_force(prepared, found), prepared.plan.routes.wished)
         ],
         "hosts": hosts,
         "by_hand": [name for _, name, ssh in everybody(prepared) if not ssh],
@@ -65,10 +66,6 @@ def _fields(change: object) -> Json:
     return {name: getattr(change, name) for name in ("kind", "cluster", "identity", "what", "effect")}
 
 
-def _routes(prepared: Prepared) -> bytes:
-    return next(file.wished for file in prepared.plan.files if file.name == "routes.json")
-
-
 def _routes_in_force(prepared: Prepared, found: Survey | None) -> bytes | None:
     """Return the routes.json that a server has, or else the generated one that is there."""
     for known in () if found is None else found.hosts:
@@ -77,7 +74,7 @@ def _routes_in_force(prepared: Prepared, found: Survey | None) -> bytes | None:
                 return found.lines[known.wish.ssh].read([ROUTES])[ROUTES] if found else None
             except Unreachable:
                 continue
-    return next((file.present for file in prepared.plan.files if file.name == "routes.json"), None)
+    return prepared.plan.routes.present
 
 
 def _hosts(found: Survey, wished: Collection[str], *, diff: bool) -> Iterator[Json]:

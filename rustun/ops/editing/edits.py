@@ -8,6 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rustun.config.findings import suggestion
+from rustun.config.lines import TomlLines
+from rustun.errors import Problem
 from rustun.ops.editing.changes import Change, Drop, EditError, Put, Rename
 from rustun.ops.editing.files import InventoryFiles
 from rustun.ops.recorded import lock_file
@@ -107,6 +110,26 @@ def rename_member(files: InventoryFiles, identity: str, name: str) -> InventoryF
         if changes := [Put(place, name) for place in _references(files.values(one), identity)]:
             files = files.changed(one, changes)
     return files
+
+
+def references(files: InventoryFiles, identity: str) -> Iterator[Problem]:
+    """Yield every place of the inventory that names a member, its own table apart, and the edit that ends it."""
+    for file in files.tables():
+        values, lines = files.values(file), TomlLines(files.text(file))
+        for path in _references(values, identity):
+            if path[2:4] != ("member", identity):
+                remedy = _freed(path, _at(values, path[:-1]))
+                yield Problem(str(file), lines.line(path, identity), ".".join(path), f"is {quoted(identity)}", remedy)
+
+
+def _freed(path: tuple[str, ...], table: Mapping[str, Any]) -> str:
+    """Return what to do with a key that names a member, so that it does so no more."""
+    if path[0] == "lab":
+        return "put it behind another member, or take its table out"
+    if "member" not in path[2:3]:
+        return "name another exit node, or take the line out"
+    with_it = " --unset kill_switch" if table.get("kill_switch") else ""
+    return f"./invoke edit-member {shlex.quote(path[3])} --unset exit_node{with_it}, or --set exit_node=ANOTHER"
 
 
 def _references(values: Mapping[str, Any], identity: str) -> Iterator[tuple[str, ...]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from rustun.config.files import decode, read_bytes
 from rustun.durable import sync_folder
-from rustun.errors import ConfigError, HostError
+from rustun.errors import ConfigError, HostError, Problem
 from rustun.ops.editing.changes import Change, EditError, apply
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
@@ -101,16 +101,18 @@ def read_back(files: InventoryFiles) -> Inventory:
         folder = Path(name)
         for file in {**files.before, **files.after}:
             (folder / file.name).write_text(files.text(file), encoding="utf-8", newline="")
+        home = "" if files.folder == Path() else f"{files.folder}/"
+
+        def at_home(problem: Problem) -> Problem:
+            texts = [problem.file, problem.reason]
+            file, reason = (text.replace(f"{folder}/", home).replace(name, str(files.path)) for text in texts)
+            return replace(problem, file=file, reason=reason)
+
         try:
-            return load_inventory(folder if files.path.is_dir() else folder / files.path.name)
+            inventory = load_inventory(folder if files.path.is_dir() else folder / files.path.name)
         except ConfigError as error:
-            home = "" if files.folder == Path() else f"{files.folder}/"
-
-            def at_home(text: str) -> str:
-                return text.replace(f"{folder}/", home).replace(name, str(files.path))
-
-            problems = (replace(one, file=at_home(one.file), reason=at_home(one.reason)) for one in error.problems)
-            raise ConfigError(tuple(problems)) from None
+            raise ConfigError(tuple(map(at_home, error.problems))) from None
+        return replace(inventory, notes=tuple(map(at_home, inventory.notes)))
 
 
 @contextlib.contextmanager

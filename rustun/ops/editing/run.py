@@ -6,14 +6,15 @@ Exit codes as in tasks.py. Facts go to standard output, problems and the questio
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rustun.errors import ConfigError, RustunError
+from rustun.errors import ConfigError, Problem, RustunError
 from rustun.ops.editing import edits
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
@@ -22,6 +23,7 @@ from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, INTERRUPTED, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.former_keys import free_number
 from rustun.ops.keyfiles import keeping_member_keys, keys_in_the_way
+from rustun.ops.policy.run import check, failures, read_assertions
 from rustun.ops.render import RenderPlan, plan_render
 from rustun.ops.uninterrupted import uninterrupted
 from rustun.printable import quoted
@@ -99,10 +101,13 @@ def remove_member(order: Order, identity: str, *, yes: bool) -> int:
     """Take a member out, once that is confirmed."""
     question = "" if yes else f"remove member {identity} from the inventory? its session ends with the next deploy"
 
-    def run() -> int:
-        return carry_out("remove-member", order, lambda files: edits.remove_member(files, identity), question)
+    def edit(files: InventoryFiles) -> InventoryFiles:
+        wished = edits.remove_member(files, identity)
+        if named := sorted(edits.references(files, identity), key=lambda one: (one.file, one.line)):
+            raise ConfigError((*named, *_policies_naming(order.inventory, read_back(files), identity)))
+        return wished
 
-    return guarded("remove-member", run)
+    return guarded("remove-member", lambda: carry_out("remove-member", order, edit, question))
 
 
 def rename_member(order: Order, identity: str, name: str) -> int:
@@ -112,6 +117,19 @@ def rename_member(order: Order, identity: str, name: str) -> int:
         return edits.rename_member(files, identity, name)
 
     return guarded("rename-member", lambda: carry_out("rename-member", order, edit, renamed=(identity, name)))
+
+
+def _policies_naming(path: Path, inventory: Inventory, identity: str) -> tuple[Problem, ...]:
+    """Return the lines of policies beside an inventory that cannot be read without one of its members."""
+    clusters = (
+        replace(one, members=tuple(member for member in one.members if member.identity != identity))
+        for one in inventory.clusters
+    )
+    try:
+        read_assertions(path, replace(inventory, clusters=tuple(clusters)))
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _sets(keys: Sequence[str]) -> list[Assignment]:
@@ -153,7 +171,7 @@ def carry_out(
     """
     with editing(order.inventory):
         present = read_files(order.inventory)
-        read_back(present)  # an inventory that is broken already is mended by hand first
+        before = read_back(present)  # an inventory that is broken already is mended by hand first
         wished = edit(present)
         inventory = read_back(wished)
         folder = order.out or order.build / inventory.name
@@ -163,9 +181,11 @@ def carry_out(
             _refuse_old_key(plan, new)
         if renamed:
             _refuse_keys_in_the_way(folder, *renamed, kept)
+        warnings = [*_new_warnings(before, inventory), *_broken_policies(order.inventory, plan)]
         if not order.as_json:
             _print_diff(wished)
             _print_consequences(plan, () if renamed else plan.new_secrets)
+            print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
         written = not order.dry and bool(wished.after)
         if written and question and not _confirmed(question):
             print(f"{name}: nothing was written", file=sys.stderr)
@@ -176,13 +196,11 @@ def carry_out(
             with uninterrupted(), keeping:
                 write_files(wished)
     if order.as_json:
-        print(json.dumps(_facts(wished, plan, written=written), indent=2))
-    elif not wished.after:
-        print(f"{name}: nothing to change")
-    elif written:
-        print(f"{name}: written; next: ./invoke plan, then ./invoke deploy")
+        print(json.dumps(_facts(wished, plan, warnings, written=written), indent=2))
     else:
-        print(f"{name}: nothing was written; leave --dry-run out to do it")
+        done = "written; next: ./invoke plan, then ./invoke deploy"
+        undone = "nothing was written; leave --dry-run out to do it"
+        print(f"{name}: {'nothing to change' if not wished.after else done if written else undone}")
     return OK
 
 
@@ -236,7 +254,23 @@ def _print_consequences(plan: RenderPlan, new_secrets: Sequence[str]) -> None:
         print(f"  ? {name}  not generated from this inventory any more")
 
 
-def _facts(files: InventoryFiles, plan: RenderPlan, *, written: bool) -> dict[str, object]:
+def _new_warnings(before: Inventory, inventory: Inventory) -> list[str]:
+    """Return what is to be said of an inventory as wished, and was not of the one before."""
+    known = {(note.key, note.reason) for note in before.notes}
+    return ["\n".join(note.lines()) for note in inventory.notes if (note.key, note.reason) not in known]
+
+
+def _broken_policies(path: Path, plan: RenderPlan) -> list[str]:
+    """Return what is wrong with the policies beside an inventory once it says what is wished."""
+    try:
+        broken = failures(check(path, plan.keyring.inventory, plan.routes.wished, dt.datetime.now(dt.UTC)))
+    except ConfigError as error:
+        broken = [error.message]
+    remedy = "  gen-config and deploy stop there: mend the policy too, or the inventory otherwise"
+    return [*broken, remedy] if broken else []
+
+
+def _facts(files: InventoryFiles, plan: RenderPlan, warnings: Sequence[str], *, written: bool) -> dict[str, object]:
     return {
         "schema": 1,
         "inventory": str(files.path),
@@ -245,4 +279,5 @@ def _facts(files: InventoryFiles, plan: RenderPlan, *, written: bool) -> dict[st
         "generated": [{"name": file.name, "kind": file.kind} for file in plan.changes],
         "new_secrets": list(plan.new_secrets),
         "unknown": list(plan.unknown),
+        "warnings": list(warnings),
     }

@@ -16,7 +16,7 @@ from typing import Any
 from rustun.config.consent import HostConsent
 from rustun.config.findings import Complaint
 from rustun.config.member import parse_moment
-from rustun.errors import ConfigError, RustunError
+from rustun.errors import ConfigError, Problem, RustunError
 from rustun.ops.consent import host_config
 from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, FAILED, OK
 from rustun.ops.fleet import Inventory
@@ -35,7 +35,7 @@ def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> 
         inventory: as it was read from there.
         routes: the routes.json generated from it.
         now: members whose time is over by then are not there.
-    Raises: ConfigError: a policy cannot be read; with every problem of the first such file.
+    Raises: ConfigError: policies cannot be read; with every problem of all of them.
     """
     if not (assertions := read_assertions(path, inventory)):
         return ()
@@ -44,8 +44,17 @@ def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> 
 
 
 def read_assertions(path: Path, inventory: Inventory) -> tuple[Assertion, ...]:
-    """Return all assertions beside an inventory. Raises: ConfigError: with every problem of the first wrong file."""
-    return tuple(one for file in policy_files(path) for one in read_policy(file, inventory))
+    """Return all assertions beside an inventory. Raises: ConfigError: with every problem of every file."""
+    found: list[Assertion] = []
+    problems: list[Problem] = []
+    for file in policy_files(path):
+        try:
+            found += read_policy(file, inventory)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(tuple(problems))
+    return tuple(found)
 
 
 def reach_of(inventory: Inventory, routes: bytes, now: dt.datetime) -> Reach:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,55 @@ def test_removing_asks_and_takes_silence_for_no(order: Order, capsys: pytest.Cap
     assert run.remove_member(order, "bob", yes=False) == exit_codes.BAD_INPUT
     assert order.inventory.read_text() == FLEET
     assert "write --yes" in capsys.readouterr().err
+
+
+def test_everything_that_names_a_member_is_told_at_once(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator would take them out one after another, and meet the policy only at the next gen-config."""
+    policy = order.inventory.with_suffix(".policy")
+    policy.write_text("bob can reach alice\n")
+    text = FLEET.replace('exit_node = "alice"', 'exit_node = "alice"\nkill_switch = true')
+    order.inventory.write_text(text.replace("[cluster.red]\n", '[tag.far]\nexit_node = "alice"\n\n[cluster.red]\n'))
+    before = order.inventory.read_bytes()
+    assert run.remove_member(order, "alice", yes=True) == exit_codes.BAD_INPUT
+    assert capsys.readouterr().err == (
+        f'{order.inventory}:6: tag.far.exit_node: is "alice"\n'
+        "  name another exit node, or take the line out\n"
+        f'{order.inventory}:16: cluster.red.member.bob.exit_node: is "alice"\n'
+        "  ./invoke edit-member bob --unset exit_node --unset kill_switch, or --set exit_node=ANOTHER\n"
+        f'{order.inventory}:20: lab.host.printer.behind: is "alice"\n'
+        "  put it behind another member, or take its table out\n"
+        f'{policy}:1: there is no member or cluster "alice"\n'
+        "  known here: bob, red\n"
+        "remove-member: nothing was written\n"
+    )
+    assert order.inventory.read_bytes() == before
+    assert run.edit_member(order, "bob", [], unset=["exit_node", "kill_switch"]) == exit_codes.OK, "what it says works"
+
+
+def test_an_edit_that_breaks_a_policy_says_so(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next gen-config, perhaps somebody else's, would stop for a member that was switched off."""
+    policy = order.inventory.with_suffix(".policy")
+    policy.write_text("bob can reach 192.168.1.7\n")
+    assert run.enable_member(order, "alice", enabled=False) == exit_codes.OK
+    said = capsys.readouterr().err
+    assert said.startswith(f'{policy}:1: "bob can reach 192.168.1.7" does not hold\n')
+    assert said.endswith("  gen-config and deploy stop there: mend the policy too, or the inventory otherwise\n")
+    assert run.enable_member(order, "alice", enabled=True) == exit_codes.OK
+    assert capsys.readouterr().err == ""
+    policy.write_text("bob can reach alice\n")
+    assert run.rename_member(replace(order, as_json=True), "alice", "al") == exit_codes.OK
+    told = json.loads(capsys.readouterr().out)["warnings"]
+    assert told[-2] == f'{policy}:1: there is no member or cluster "alice"\n  known here: al, bob, red'
+
+
+def test_an_edit_that_moves_somebody_else_says_so(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be seen in the plan at best, among all that is meant to change; and each edit would repeat the old."""
+    order.inventory.with_suffix(".lock").write_text('[given.red]\nbob = ["10.0.1.7"]\n')
+    assert run.edit_member(order, "alice", ["address=10.0.1.7"]) == exit_codes.OK
+    said = capsys.readouterr().err
+    assert said.startswith(f"{order.inventory}:9: warning: cluster.red.member.alice.address: 10.0.1.7 is recorded for ")
+    assert run.edit_member(order, "alice", ["mtu=1400"]) == exit_codes.OK
+    assert "recorded" not in capsys.readouterr().err
 
 
 def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order) -> None:
