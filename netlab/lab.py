@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from netlab import topology, wiring
+from netlab import layout, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
 from netlab.namespaces import new_namespaces
@@ -68,7 +68,7 @@ class Laboratory:
         self.spec = spec
         self.files = files
         self.plain = plain
-        self.topology: Topology = topology.plan(spec, plain=plain)
+        self.topology: Topology = layout.plan(spec, plain=plain)
         self.processes: dict[str, NodeProcess] = {}
         self._client_options = tuple(client_options)
         self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
