@@ -124,9 +124,7 @@ def measured_pair(spec: LabSpec) -> tuple[str, str] | None:
 
 def plain_spec(spec: LabSpec, cluster: str) -> LabSpec:
     """Return one cluster alone: the others may have the same addresses, which plain routing cannot keep apart."""
-    members = tuple(member for member in spec.members if member.cluster == cluster)
-    identities = {member.identity for member in members}
-    return LabSpec(spec.name, spec.servers, members, tuple(host for host in spec.hosts if host.behind in identities))
+    return spec.part(member.identity for member in spec.members if member.cluster == cluster)
 
 
 def _measure(lab: Laboratory, pair: tuple[str, str], seconds: float, say: Say) -> dict[str, Speed]:

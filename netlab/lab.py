@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from netlab import layout, wiring
+from netlab import layout, nat, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
 from netlab.namespaces import new_namespaces
@@ -73,6 +73,7 @@ class Laboratory:
         self._client_options = tuple(client_options)
         self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
         wiring.build(self.topology, self.namespaces)
+        nat.set_up(self.topology, self.namespaces)
         self._reached("wired")
 
     def start(self) -> None:

@@ -70,6 +70,8 @@ def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
     for name in (*(member.identity for member in spec.members), *routes):
         for at, route in outside.routes_to(name, plain=plain):
             routes[at].append(route)
+    for known in routes.values():
+        known.sort(key=lambda route: route.via is not None)  # a kernel takes a router only once it knows the way to it
     for member in spec.members:
         cables.append(outside.cable(member.identity))
         bridges, lan_nodes, lan_cables = _site(spec, member, macs)

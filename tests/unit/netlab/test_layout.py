@@ -9,7 +9,8 @@ import pytest
 
 from netlab.errors import BadInput
 from netlab.layout import plan
-from netlab.topology import SERVER, HostSpec
+from netlab.links.impairment import Impairment, Link
+from netlab.topology import SERVER, HostSpec, LabSpec, NatSpec, Topology
 from tests.unit.netlab.fleets import member, twins, two_tenants
 
 
@@ -78,3 +79,85 @@ def test_a_fleet_without_members_is_said() -> None:
     """Nothing run is not passed."""
     with pytest.raises(BadInput, match="there are no members"):
         plan(replace(two_tenants(), members=(), hosts=()))
+
+
+def behind_routers() -> LabSpec:
+    """Return the two tenants: a2 behind a router, b2 behind two, and a slow link."""
+    routers = (NatSpec("office", "moderate", ("a2", "home")), NatSpec("home", "strict", ("b2",)))
+    slow = Link(("a2", "office"), Impairment(delay_s=0.02), Impairment(delay_s=0.01))
+    return replace(two_tenants(), routers=routers, links=(slow,))
+
+
+def routes(topology: Topology, node: str) -> set[str]:
+    """Return a node's routes as text, of IPv4."""
+    found = [route for route in topology.node(node).routes if route.prefix.version == 4]
+    return {f"{route.prefix} {route.via or 'direct'}" for route in found}
+
+
+def test_who_is_behind_a_router_has_no_route_from_the_outside() -> None:
+    """A client behind NAT would be reached without it."""
+    topology = plan(behind_routers())
+    assert [(near.node, far.node) for near, far in topology.cables] == [
+        (SERVER, "a1"), ("office", "a2"), (SERVER, "b1"), ("b1", "printer"), ("home", "b2"), (SERVER, "office"),
+        ("office", "home"),
+    ]  # fmt: skip
+    assert routes(topology, SERVER) == {"198.18.0.2/32 direct", "198.18.0.4/32 direct", "198.18.0.6/32 direct"}
+    assert routes(topology, "office") == {
+        "198.18.0.1/32 direct", "0.0.0.0/0 198.18.0.1", "198.19.0.3/32 direct", "198.19.0.7/32 direct",
+    }  # fmt: skip
+    assert routes(topology, "b2") == {"198.19.0.7/32 direct", "0.0.0.0/0 198.19.0.7"}
+    assert [node.name for node in topology.nodes if node.forwards] == ["office", "home"]
+
+
+def test_without_rustun_routers_route_to_everybody_behind_them() -> None:
+    """Plain routing, the measure for speed, would end at the first router."""
+    topology = plan(behind_routers(), plain=True)
+    assert {"10.0.2.2/32 198.18.0.6", "198.19.0.5/32 198.18.0.6"} <= routes(topology, SERVER)
+    assert {"10.0.2.2/32 198.19.0.7", "198.19.0.5/32 198.19.0.7"} <= routes(topology, "office")
+    assert {"10.0.2.2/32 198.19.0.5", "198.19.0.5/32 direct"} <= routes(topology, "home")
+    assert not any(node.nat for node in topology.nodes)
+
+
+def test_a_router_knows_the_way_to_another_before_it_routes_by_it() -> None:
+    """The kernel refuses a route by way of a router that it cannot reach yet."""
+    for node in plan(behind_routers(), plain=True).nodes:
+        direct = {address for address in node.routes if address.via is None}
+        vias = [route.via for route in node.routes]
+        assert vias == sorted(vias, key=lambda via: via is not None)
+        assert {str(via) for via in vias if via} <= {str(route.prefix.network_address) for route in direct} | {
+            str(bridge.addresses[0].ip) for other in plan(behind_routers()).nodes for bridge in other.bridges
+        }
+
+
+def test_each_cable_has_a_link_turned_as_the_cable_is() -> None:
+    """What is written for one direction would hold for the other."""
+    links = plan(behind_routers()).links
+    assert list(links)[:3] == ["server-a1", "office-a2", "server-b1"]
+    assert links["office-a2"] == Link(("office", "a2"), Impairment(delay_s=0.01), Impairment(delay_s=0.02))
+    assert links["server-a1"] == Link((SERVER, "a1"))
+
+
+def test_a_part_has_what_leads_to_its_members_and_nothing_else() -> None:
+    """A sample of a fleet would have routers before nobody, or lose the one that its members are behind."""
+    part = behind_routers().part(["b2"])
+    assert [member.identity for member in part.members] == ["b2"]
+    assert not part.hosts and not part.links
+    assert [(router.name, router.before) for router in part.routers] == [("office", ("home",)), ("home", ("b2",))]
+    assert plan(part)
+    assert behind_routers().part(["a1", "b1"]).routers == ()
+
+
+@pytest.mark.parametrize(
+    ("routers", "found"),
+    [
+        ((NatSpec("a1", "open", ("a2",)),), 'two nodes are called "a1"'),
+        ((NatSpec("r", "open", ()),), 'NAT router "r" is before nobody'),
+        ((NatSpec("r", "open", ("printer",)),), '"printer", which is neither member nor router'),
+        ((NatSpec("r", "open", ("a1",)), NatSpec("s", "open", ("a1",))), '"a1" is behind two NAT routers'),
+        ((NatSpec("r", "open", ("s",)), NatSpec("s", "open", ("r",))), 'NAT router "r" is behind itself'),
+    ],
+)
+def test_routers_that_lead_nowhere_are_said(routers: tuple[NatSpec, ...], found: str) -> None:
+    """A member without a way out would be a riddle, two routers behind each other a plan without end."""
+    with pytest.raises(BadInput, match=found):
+        plan(replace(two_tenants(), routers=routers))
