@@ -13,6 +13,7 @@ Rules of this module
 from __future__ import annotations
 
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -50,9 +51,12 @@ def enter_own_world(run: Callable[[], int]) -> int:
     except OSError as error:
         who = "root may make no namespaces here" if user == 0 else "this user may make no user namespaces here"
         raise EnvironmentLacks(f"{who} ({error.strerror})", _namespace_remedy(user)) from error
+    parent_lives, held = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_process_one(run)
+        os.close(held)
+        _be_process_one(run, parent_lives)
+    os.close(parent_lives)
     return _wait_for(child)
 
 
@@ -74,11 +78,14 @@ def _namespace_remedy(user: int) -> str:
     return "run it as root, or: sudo sysctl user.max_user_namespaces=10000 (Debian: kernel.unprivileged_userns_clone=1)"
 
 
-def _be_process_one(run: Callable[[], int]) -> None:
+def _be_process_one(run: Callable[[], int], parent_lives: int) -> None:
     """Finish the child's own world and end with the exit code of `run`; never returns."""
     code = EnvironmentLacks.exit_code
     try:
         kernel.die_with_parent(signal.SIGKILL)
+        if select.select((parent_lives,), (), (), 0)[0]:  # the pipe's end: it had died before this was arranged
+            os._exit(code)
+        os.close(parent_lives)
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
         _own_mounts()

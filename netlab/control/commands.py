@@ -36,13 +36,10 @@ def up(inventory: Path, name: str, build: Path, *, machines: bool) -> int:
     fleet = load(inventory)
     if machines:
         _prepare_machines(fleet)
-    folder = RunFolder(runfolder.root() / (name or fleet.name))
-    owner = folder.owner()
-    if owner is not None and owner.alive:
-        raise BadInput(f'laboratory "{folder.name}" is up already', "./invoke lab-down, or give another --name")
-    folder.remove()
-    folder.path.mkdir(mode=0o700)
-    if not _follow(_start_keeper(inventory, folder, build, machines), folder):
+    folder, held = runfolder.take(name or fleet.name)
+    events = _start_keeper(inventory, folder, held, build, machines)
+    os.close(held)
+    if not _follow(events, folder):
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
     print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
     return EXIT_OK
@@ -57,8 +54,8 @@ def _prepare_machines(fleet: Inventory) -> None:
     wheels.fetch(image.prepare())
 
 
-def _start_keeper(inventory: Path, folder: RunFolder, build: Path, machines: bool) -> int:
-    """Start the keeper and return the reading end of its events."""
+def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, machines: bool) -> int:
+    """Start the keeper, which inherits what holds the folder; return the reading end of its events."""
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
         control.bind(str(folder.path / CONTROL))
@@ -74,7 +71,7 @@ def _start_keeper(inventory: Path, folder: RunFolder, build: Path, machines: boo
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(control.fileno(), writing),
+            pass_fds=(control.fileno(), writing, held),
         )
     os.close(writing)
     return reading
@@ -163,29 +160,34 @@ def _default_interrupt() -> None:
 def down(name: str) -> int:
     """Take a laboratory down and say whether anything was left."""
     folder = runfolder.find(name)
-    owner = folder.owner()
     began = monotonic()
     left = ["its keeper was dead already"]
-    if owner is not None and owner.alive:
-        watched = os.pidfd_open(owner.pid)
-        left = _ask(folder, {"do": "down"}, DOWN_SECONDS)["left"]
-        if not select.select((watched,), (), (), DOWN_SECONDS)[0]:
-            signal.pidfd_send_signal(watched, signal.SIGKILL)
-            left.append("its keeper had to be killed")
-        os.close(watched)
+    if folder.alive:
+        left = _ask(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
     folder.remove()
     verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
     print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
     return EXIT_UNEXPECTED if left else EXIT_OK
 
 
+def _see_end(folder: RunFolder) -> list[str]:
+    """Wait for the end of a keeper that has answered; return what was left over, in words."""
+    owner = folder.owner()
+    try:
+        watched = os.pidfd_open(owner.pid if owner is not None else 0)
+    except OSError:  # it has ended already
+        return []
+    ended = select.select((watched,), (), (), DOWN_SECONDS)[0]
+    if not ended:
+        signal.pidfd_send_signal(watched, signal.SIGKILL)
+    os.close(watched)
+    return [] if ended else ["its keeper had to be killed"]
+
+
 def sweep() -> int:
     """Remove what the dead left and the kernel has not removed: folders of laboratories, control groups of machines."""
     done = _sweep_groups() if os.geteuid() == 0 else []
-    dead = [folder for folder in runfolder.all_folders() if (owner := folder.owner()) is None or not owner.alive]
-    for folder in dead:
-        folder.remove()
-        done.append(f"removed {folder.path}")
+    done += [f"removed {folder.path}" for folder in runfolder.sweep()]
     print("\n".join(done) or "nothing to sweep")
     return EXIT_OK
 

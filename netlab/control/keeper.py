@@ -96,7 +96,7 @@ def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) 
         print(error, flush=True)
         kept.lab.close()
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: whoever wanted it has gone before it was up
         kept.lab.close()
     return EXIT_OK
 
@@ -111,14 +111,18 @@ def _serve(kept: Kept, control: socket.socket, as_user: bool) -> None:
         connection, _ = control.accept()
         with connection:
             connection.settimeout(REQUEST_SECONDS)
+            down = False
             try:
                 request: Request = json.loads(connection.recv(REQUEST_BYTES))
-                if request.get("do") == "down":
+                down = request.get("do") == "down"
+                if down:
                     connection.sendall(json.dumps({"left": kept.lab.close()}).encode())
-                    return
-                _answer(kept, connection, request, as_user)
+                else:
+                    _answer(kept, connection, request, as_user)
             except (OSError, ValueError):  # whoever asked went away or sent no JSON: nobody is left to be told
-                continue
+                pass
+            if down:
+                return
 
 
 def _answer(kept: Kept, connection: socket.socket, request: Request, as_user: bool) -> None:
@@ -135,9 +139,11 @@ def _send_namespaces(connection: socket.socket, entrance: Entrance, as_user: boo
     opened = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
     flags = [*(flag for _, flag in kinds), kernel.CLONE_NEWNET]
     reply = json.dumps({"flags": flags, "through": entrance.through}).encode()
-    socket.send_fds(connection, [reply], [*opened, entrance.namespace.fileno()])
-    for descriptor in opened:
-        os.close(descriptor)
+    try:
+        socket.send_fds(connection, [reply], [*opened, entrance.namespace.fileno()])
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def status_document(lab: Laboratory) -> dict[str, Any]:

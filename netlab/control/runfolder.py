@@ -1,16 +1,18 @@
 """Where running laboratories are found: one folder for each, with its control socket and who owns it.
 
     $XDG_RUNTIME_DIR/rustun-lab/NAME/     or /run/rustun-lab (root), or /tmp/rustun-lab-UID
-      owner.json      pid and start time of the process that holds the laboratory, its inventory
+      owner.json      pid of the process that holds the laboratory, its inventory, its logs
       control.sock    requests to it (keeper.py)
       keeper.log      what it said when it failed
 
-A laboratory is alive exactly while the process with that pid *and* that start time is; pids are used again. Only a
-folder whose owner is dead is ever removed by anybody else.
+A laboratory is alive exactly while somebody holds the lock on its folder: first `lab-up`, which makes it, then the
+keeper, which inherits the lock, and process 1 inside. The kernel lets it go when the last of them dies, however that
+comes about. Only a folder whose lock is free is ever removed by anybody else.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -30,17 +32,11 @@ FOLDER: Final = "rustun-lab"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that holds a laboratory; `started` is its start time in clock ticks since boot."""
+    """The process that holds a laboratory, and what it was made from."""
 
     pid: int
-    started: int
     inventory: str
     logs: str
-
-    @property
-    def alive(self) -> bool:
-        """True while that very process runs."""
-        return start_time(self.pid) == self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +50,19 @@ class RunFolder:
         """The laboratory's name."""
         return self.path.name
 
+    @property
+    def alive(self) -> bool:
+        """True while somebody holds it."""
+        try:
+            os.close(_locked(self.path, fcntl.LOCK_SH | fcntl.LOCK_NB))  # who else looks now shares the lock
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
     def owner(self) -> Owner | None:
-        """Return who owns it, None when that cannot be read."""
+        """Return who owns it, None while the keeper has not said so."""
         try:
             return Owner(**json.loads((self.path / OWNER).read_text()))
         except (OSError, ValueError, TypeError):
@@ -63,8 +70,9 @@ class RunFolder:
 
     def claim(self, inventory: Path, logs: Path) -> None:
         """Write down that this process owns it."""
-        owner = Owner(os.getpid(), start_time(os.getpid()) or 0, str(inventory), str(logs))
-        (self.path / OWNER).write_text(json.dumps(asdict(owner)) + "\n")
+        draft = self.path / f"{OWNER}.new"
+        draft.write_text(json.dumps(asdict(Owner(os.getpid(), str(inventory), str(logs)))) + "\n")
+        draft.replace(self.path / OWNER)
 
     def connect(self) -> socket.socket:
         """Connect to the laboratory. Raises BadInput when nobody answers."""
@@ -82,13 +90,44 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def start_time(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since boot; None when there is none, or only its remains."""
+def take(name: str) -> tuple[RunFolder, int]:
+    """Make the folder of a laboratory, in place of what a dead one left; return it and the descriptor that holds it.
+
+    Raises:
+        BadInput: a laboratory of this name lives.
+    """
+    folder = RunFolder(root() / name)
+    alone = _locked(root(), fcntl.LOCK_EX)  # nobody takes or sweeps a folder meanwhile
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if folder.alive:
+            raise BadInput(f'laboratory "{name}" is up already', "./invoke lab-down, or give another --name")
+        folder.remove()
+        folder.path.mkdir(mode=0o700)
+        return folder, _locked(folder.path, fcntl.LOCK_EX)
+    finally:
+        os.close(alone)
+
+
+def sweep() -> list[RunFolder]:
+    """Remove the folders that dead laboratories of this user left, and return them."""
+    alone = _locked(root(), fcntl.LOCK_EX)
+    try:
+        dead = [folder for folder in all_folders() if not folder.alive]
+        for folder in dead:
+            folder.remove()
+    finally:
+        os.close(alone)
+    return dead
+
+
+def _locked(path: Path, how: int) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
     except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def root() -> Path:
