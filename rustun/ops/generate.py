@@ -11,42 +11,37 @@ import sys
 import time
 from pathlib import Path
 
-from rustun.errors import ConfigError, Problem, RustunError
-from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, FAILED, OK
-from rustun.ops.fleet import Inventory
-from rustun.ops.generation import PolicyBroken, prepare
+from rustun.errors import Problem
+from rustun.ops.ending import guarded
+from rustun.ops.exit_codes import DIFFERS, OK
+from rustun.ops.generation import Prepared, prepare
 from rustun.ops.recorded import lock_file
-from rustun.ops.render import PlannedFile, RenderPlan
 
 
 def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff: bool, as_json: bool) -> int:
     """Generate the files of an inventory, or with `check` only say whether they are current; return the exit code."""
     started = time.monotonic()
-    try:
+
+    def work() -> int:
         prepared = prepare(inventory, out, checkout)
-        fleet, lock, plan = prepared.fleet, prepared.lock, prepared.plan
         if not check:
             prepared.write()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        print(f"{_count(len(error.problems), 'problem')}; nothing was written", file=sys.stderr)
-        return BAD_INPUT
-    except PolicyBroken as error:
-        print(f"{error.message}\ngen-config: nothing was written\n  {error.remedy}", file=sys.stderr)
-        return FAILED
-    except RustunError as error:
-        print(f"gen-config: {error.message}\n  {error.remedy}", file=sys.stderr)
-        return ENVIRONMENT
-    _print_notes(prepared.notes)
+        _print_notes(prepared.notes)
+        _show(prepared, time.monotonic() - started, check=check, diff=diff, as_json=as_json)
+        return DIFFERS if check and not prepared.current else OK
+
+    return guarded("gen-config", work)
+
+
+def _show(prepared: Prepared, seconds: float, *, check: bool, diff: bool, as_json: bool) -> None:
     try:
         if as_json:
-            print(json.dumps(_facts(inventory, fleet, plan, lock, written=not check), indent=2))
+            print(json.dumps(_facts(prepared, written=not check), indent=2))
         else:
-            _print_text(inventory, fleet, plan, lock, time.monotonic() - started, check=check, diff=diff)
+            _print_text(prepared, seconds, check=check, diff=diff)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; what is left to flush goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DIFFERS if check and not prepared.current else OK
 
 
 def _print_notes(notes: tuple[Problem, ...]) -> None:
@@ -54,19 +49,10 @@ def _print_notes(notes: tuple[Problem, ...]) -> None:
         print(*note.lines(), sep="\n", file=sys.stderr)
 
 
-def _print_text(
-    inventory: Path,
-    fleet: Inventory,
-    plan: RenderPlan,
-    lock: PlannedFile | None,
-    seconds: float,
-    *,
-    check: bool,
-    diff: bool,
-) -> None:
+def _print_text(prepared: Prepared, seconds: float, *, check: bool, diff: bool) -> None:
+    fleet, plan, changes = prepared.fleet, prepared.plan, prepared.changes
     clusters, members = _count(len(fleet.clusters), "cluster"), _count(len(fleet.members), "member")
-    print(f"inventory   {_short(inventory)}: {clusters}, {members}")
-    changes = (lock, *plan.changes) if lock else plan.changes
+    print(f"inventory   {_short(prepared.inventory)}: {clusters}, {members}")
     if diff:
         print("".join(file.diff() for file in changes), end="")
     for name in plan.new_secrets:
@@ -75,25 +61,23 @@ def _print_text(
         print(f"  {'+' if file.kind == 'new' else '~'} {file.name}")
     for name in plan.unknown:
         print(f"  ? {name}  not generated from this inventory; left alone")
-    current = plan.current and not lock
-    verdict = "nothing to change" if current else f"{len(changes)} to write" if check else "written"
+    verdict = "nothing to change" if prepared.current else f"{len(changes)} to write" if check else "written"
     files = _count(len(plan.files), "file")
     print(f"gen-config  {_short(plan.folder)}: {files}, {len(changes)} changed, {seconds:.1f} s; {verdict}")
 
 
-def _facts(
-    inventory: Path, fleet: Inventory, plan: RenderPlan, lock: PlannedFile | None, *, written: bool
-) -> dict[str, object]:
+def _facts(prepared: Prepared, *, written: bool) -> dict[str, object]:
+    fleet, plan, lock = prepared.fleet, prepared.plan, prepared.lock
     return {
         "schema": 1,
-        "inventory": str(inventory),
+        "inventory": str(prepared.inventory),
         "fleet": fleet.name,
         "clusters": len(fleet.clusters),
         "members": len(fleet.members),
         "folder": str(plan.folder),
-        "current": plan.current and not lock,
+        "current": prepared.current,
         "written": written,
-        "lock": {"name": str(lock_file(inventory)), "kind": lock.kind if lock else "same"},
+        "lock": {"name": str(lock_file(prepared.inventory)), "kind": lock.kind if lock else "same"},
         "files": [{"name": file.name, "kind": file.kind} for file in plan.files],
         "new_secrets": list(plan.new_secrets),
         "unknown": list(plan.unknown),

@@ -10,8 +10,9 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-from rustun.errors import ConfigError, Problem, RustunError
+from rustun.errors import ConfigError, Problem
 from rustun.ops.editing.files import InventoryFiles, editing, write_files
+from rustun.ops.ending import PolicyBroken
 from rustun.ops.filenames import SECRETS
 from rustun.ops.fleet import Inventory
 from rustun.ops.former_keys import former_keys
@@ -20,10 +21,6 @@ from rustun.ops.keyfiles import sealed_keys
 from rustun.ops.policy.run import check, failures
 from rustun.ops.recorded import lock_file, lock_text
 from rustun.ops.render import PlannedFile, RenderPlan, plan_render, write_plan
-
-
-class PolicyBroken(RustunError):
-    """What would be generated breaks an assertion about who may reach whom; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)

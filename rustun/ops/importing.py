@@ -28,8 +28,9 @@ from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
 from rustun.durable import add_file
-from rustun.errors import ConfigError, HostError, RustunError
-from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, OK
+from rustun.errors import ConfigError, HostError
+from rustun.ops.ending import InputError, guarded
+from rustun.ops.exit_codes import OK
 from rustun.ops.filenames import FIRST_SERVER, SHARED_KEY, psk_file, server_key_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
@@ -58,7 +59,7 @@ _KEY_STAYED: Final = (
 )
 
 
-class ImportRefused(RustunError):
+class ImportRefused(InputError):
     """The deployment cannot be said in an inventory; nothing was written."""
 
 
@@ -248,26 +249,25 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
         out: the inventory to write; its name without the suffix is the fleet's.
         build: folder in which each fleet has its folder of generated files; shared and pre-shared keys go there.
     """
-    try:
+
+    def work() -> int:
         server = load_server_config(server_toml) if server_toml is not None else None
         source = Source(out.stem, address, read_routes(routes).members, server)
         _write(source, out, build / out.stem)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        print("inventory-import: nothing was written", file=sys.stderr)
-        return BAD_INPUT
-    except (RustunError, OSError) as error:
-        remedy = error.remedy if isinstance(error, RustunError) else "check the room and the owner of the folder"
-        print(f"inventory-import: {error}\n  {remedy}", file=sys.stderr)
-        return BAD_INPUT if isinstance(error, ImportRefused) else ENVIRONMENT
+        _tell(source, out, build / out.stem)
+        return OK
+
+    return guarded("inventory-import", work)
+
+
+def _tell(source: Source, out: Path, folder: Path) -> None:
     clusters = len({member.cluster for member in source.members})
     counted = f"{_count(clusters, 'cluster')}, {_count(len(source.members), 'member')}"
     print(f"inventory-import: {out}: {counted}; it generates an equal routes.json")
     if any(_tier(member) is Tier.KEY for member in source.members) and not source.server_keys:
-        print(_KEY_STAYED.format(file=build / out.stem / server_key_file(FIRST_SERVER, 1)), file=sys.stderr)
+        print(_KEY_STAYED.format(file=folder / server_key_file(FIRST_SERVER, 1)), file=sys.stderr)
     print("next: write into it how `ssh` reaches each host that you want to deploy to, and look:")
     print(f"  ./invoke plan --inventory {out}")
-    return OK
 
 
 def _count(number: int, what: str) -> str:

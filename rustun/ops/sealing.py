@@ -28,9 +28,10 @@ import pyrage
 from rustun.config.files import decode, read_bytes
 from rustun.config.keys import Secret
 from rustun.durable import replace_file
-from rustun.errors import ConfigError, HostError, RustunError
+from rustun.errors import HostError
 from rustun.ops.editing.files import editing
-from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, OK
+from rustun.ops.ending import InputError, guarded
+from rustun.ops.exit_codes import OK
 from rustun.ops.filenames import SECRETS
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, sealed_keys, write_key_files
@@ -40,7 +41,7 @@ MAX_TEXT_BYTES: Final = 1 << 20
 KEY_NAME: Final = re.compile(rf"{SECRETS}/(?:[a-z]+/)?[^/\0]+\.(?:key|psk)")
 
 
-class SealError(RustunError):
+class SealError(InputError):
     """The keys cannot be sealed or opened as asked; nothing was written."""
 
 
@@ -213,7 +214,7 @@ def run_seal(inventory: Path, build: Path, passphrase_file: Path | None, out: Pa
         who = f"for {where.recipients}" if asked is None else "by a passphrase"
         return f"{len(keys)} keys sealed {who} into {where.sealed}; it may go under version control"
 
-    return _guarded("secrets-seal", inventory, build, out, seal_all)
+    return guarded("secrets-seal", lambda: _do("secrets-seal", inventory, build, out, seal_all))
 
 
 def run_open(
@@ -228,20 +229,10 @@ def run_open(
         written = restore(where.folder, keys)
         return f"{len(written)} of {len(keys)} keys written into {where.folder / SECRETS}, the others were there"
 
-    return _guarded("secrets-open", inventory, build, out, open_all)
+    return guarded("secrets-open", lambda: _do("secrets-open", inventory, build, out, open_all))
 
 
-def _guarded(name: str, inventory: Path, build: Path, out: Path | None, act: Callable[[Places], str]) -> int:
-    try:
-        fleet = load_inventory(inventory)
-        print(f"{name}: {act(places(inventory, out or build / fleet.name))}")
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except RustunError as error:
-        print(f"{name}: {error.message}\n  {error.remedy}", file=sys.stderr)
-        return ENVIRONMENT if isinstance(error, HostError) else BAD_INPUT
-    except OSError as error:
-        print(f"{name}: {error.filename or build}: {error.strerror}\n  check the room and the owner", file=sys.stderr)
-        return ENVIRONMENT
+def _do(name: str, inventory: Path, build: Path, out: Path | None, act: Callable[[Places], str]) -> int:
+    fleet = load_inventory(inventory)
+    print(f"{name}: {act(places(inventory, out or build / fleet.name))}")
     return OK

@@ -16,9 +16,10 @@ from rustun.ops.deploy.looking import Target, columns, guarded, look, note, say,
 from rustun.ops.deploy.order import Known, number_of, order
 from rustun.ops.deploy.plan import show_plan, what_changes
 from rustun.ops.deploy.progress import progress
-from rustun.ops.deploy.records import InputError, Json, Release, wish_of
+from rustun.ops.deploy.records import Json, Release, wish_of
 from rustun.ops.deploy.rollout import Outcome, Rollout
 from rustun.ops.deploy.survey import Survey
+from rustun.ops.ending import InputError
 from rustun.ops.exit_codes import DIFFERS, FAILED, OK
 
 SCHEMA = 1

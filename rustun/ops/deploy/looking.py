@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rustun.errors import ConfigError, RustunError
-from rustun.ops.deploy.records import InputError, Json
+from rustun.ops import ending
+from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.ssh import Far, connect
 from rustun.ops.deploy.survey import Survey, Wheels, is_named, survey
 from rustun.ops.deploy.wheelhouse import Wheelhouse
 from rustun.ops.deploy.wish import wish_hosts
-from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, FAILED
-from rustun.ops.generation import PolicyBroken, Prepared, prepare
+from rustun.ops.ending import InputError
+from rustun.ops.exit_codes import DIFFERS
+from rustun.ops.generation import Prepared, prepare
 from rustun.printable import printable
 
 
@@ -86,22 +87,9 @@ def look(target: Target, prepared: Prepared, connecting: Callable[[str], Far], w
 
 
 def guarded(task: str, work: Callable[[], int]) -> int:
-    """Do a task's work and return its exit code; tell its errors in words."""
+    """Do a task's work and return its exit code; tell its errors, and ctrl-C before any host is touched, in words."""
     try:
-        return work()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        print(f"{task}: nothing was done", file=sys.stderr)
-        return BAD_INPUT
-    except InputError as error:
-        print(f"{task}: {error.message}\n  {error.remedy}", file=sys.stderr)
-        return BAD_INPUT
-    except PolicyBroken as error:
-        print(f"{error.message}\n{task}: nothing was done\n  {error.remedy}", file=sys.stderr)
-        return FAILED
-    except RustunError as error:
-        print(f"{task}: {error.message}\n  {error.remedy}", file=sys.stderr)
-        return ENVIRONMENT
+        return ending.guarded(task, work, "nothing was done")
     except KeyboardInterrupt:
         print(f"{task}: interrupted; no host was touched", file=sys.stderr)
         return DIFFERS

@@ -10,14 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from rustun.errors import RustunError
-
 SCHEMA: Final = 1
 Json = dict[str, Any]
-
-
-class InputError(RustunError):
-    """What was typed, or stands in the inventory, cannot be done with these hosts."""
 
 
 @dataclass(frozen=True, slots=True)

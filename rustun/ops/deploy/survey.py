@@ -17,11 +17,12 @@ from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
 from rustun.ops.deploy.order import Known, Visit, order
-from rustun.ops.deploy.records import HostWish, InputError, Json, Release
+from rustun.ops.deploy.records import HostWish, Json, Release
 from rustun.ops.deploy.ssh import Far, Unreachable
 from rustun.ops.deploy.told import read_hosts
 from rustun.ops.deploy.wheelhouse import Platform, platform_of
 from rustun.ops.deploy.wish import HOSTS_FILE, Roster
+from rustun.ops.ending import InputError
 from rustun.ops.units import SERVER_UNIT
 
 AT_ONCE: Final = 32  # connections that are made at the same time

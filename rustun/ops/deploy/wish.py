@@ -21,7 +21,8 @@ from typing import Final
 
 from rustun import __version__
 from rustun.ops.deploy.far.system import CONFIG, STATE, UNITS
-from rustun.ops.deploy.records import HostWish, InputError, WishedFile, WishedFolder, WishedService
+from rustun.ops.deploy.records import HostWish, WishedFile, WishedFolder, WishedService
+from rustun.ops.ending import InputError
 from rustun.ops.filenames import PSKS, SECRETS, SHARED_KEY, client_file, server_file
 from rustun.ops.fleet import Member, Server
 from rustun.ops.render import RenderPlan

@@ -18,7 +18,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable, Table
 
-from rustun.errors import RustunError
+from rustun.ops.ending import InputError
 from rustun.printable import quoted
 
 Path = tuple[str, ...]
@@ -29,7 +29,7 @@ HEADER: Final = re.compile(
 BLANK_END: Final = re.compile(r"(\r?\n)(?:\r?\n)+\Z")
 
 
-class EditError(RustunError):
+class EditError(InputError):
     """The file cannot be edited as asked; nothing was written."""
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from rustun.config.files import decode, read_bytes
 from rustun.durable import sync_folder
 from rustun.errors import ConfigError, HostError, Problem
-from rustun.ops.editing.changes import Change, EditError, apply
+from rustun.ops.editing.changes import Change, apply
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
 from rustun.ops.recorded import lock_file
@@ -135,9 +135,7 @@ def editing(path: Path) -> Iterator[None]:
 def write_files(files: InventoryFiles) -> None:
     """Put every changed file in place; the caller holds the lock.
 
-    Raises:
-        EditError: somebody changed a file meanwhile; nothing was written.
-        HostError: no room, or no right; nothing was written.
+    Raises: HostError: somebody changed a file meanwhile, no room, or no right; nothing was written.
     """
     drafts = {file: file.with_name(f".{file.name}.new") for file in files.after}
     try:
@@ -147,7 +145,7 @@ def write_files(files: InventoryFiles) -> None:
             for file in drafts:
                 present = file.read_bytes().decode() if file.exists() else None
                 if present != files.before.get(file):
-                    raise EditError(f"{file}: somebody else changed it meanwhile", "run it again on what is there now")
+                    raise HostError(f"{file}: somebody else changed it meanwhile", "run it again on what is there now")
             for file, draft in drafts.items():
                 os.replace(draft, file)
             sync_folder(files.folder)

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rustun.errors import HostError
 from rustun.ops.deploy.looking import Target, everybody, look
 from rustun.ops.editing import rotation
-from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.files import InventoryFiles, read_back, read_files
 from rustun.ops.editing.rotation import Stage, Stand
 from rustun.ops.editing.run import Order, carry_out, guarded
@@ -83,7 +83,7 @@ def rotate_keys(order: Order, members: Sequence[str], target: Target | None, *, 
 
         def edit(present: InventoryFiles) -> InventoryFiles:
             if present != files:
-                raise EditError("somebody changed the inventory meanwhile", "run it again on what is there now")
+                raise HostError("somebody changed the inventory meanwhile", "run it again on what is there now")
             return rotation.step(present, inventory, members)
 
         return carry_out("rotate-keys", order, edit, question)

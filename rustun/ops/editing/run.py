@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rustun.errors import ConfigError, Problem, RustunError
+from rustun.errors import ConfigError, Problem
+from rustun.ops import ending
 from rustun.ops.editing import edits
 from rustun.ops.editing.changes import EditError
 from rustun.ops.editing.edits import Assignment, assignment
 from rustun.ops.editing.files import InventoryFiles, editing, read_back, read_files, write_files
-from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, INTERRUPTED, OK
+from rustun.ops.exit_codes import BAD_INPUT, INTERRUPTED, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.former_keys import free_number
 from rustun.ops.keyfiles import keeping_member_keys, keys_in_the_way
@@ -139,14 +140,7 @@ def _sets(keys: Sequence[str]) -> list[Assignment]:
 def guarded(name: str, run: Callable[[], int]) -> int:
     """Run a task and return its exit code; tell its errors in words."""
     try:
-        return run()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        print(f"{name}: nothing was written", file=sys.stderr)
-        return BAD_INPUT
-    except RustunError as error:
-        print(f"{name}: {error.message}" + (f"\n  {error.remedy}" if error.remedy else ""), file=sys.stderr)
-        return BAD_INPUT if isinstance(error, EditError) else ENVIRONMENT
+        return ending.guarded(name, run)
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; the inventory is as it was, or as asked for: git diff shows it", file=sys.stderr)
         return INTERRUPTED

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from rustun.config.keys import new_private_key, public_key_of
-from rustun.ops.deploy.records import HostWish, InputError
+from rustun.ops.deploy.records import HostWish
 from rustun.ops.deploy.wish import wish_hosts
+from rustun.ops.ending import InputError
 from rustun.ops.inventory import load_inventory
 from rustun.ops.render import plan_render, write_plan
 from tests.unit.ops.deploy.fleet import NOW, Fleet

@@ -11,7 +11,7 @@ from rustun.ops.deploy import deploying
 from rustun.ops.deploy.deploying import Manner
 from rustun.ops.editing.rotating import rotate_keys
 from rustun.ops.editing.run import Order
-from rustun.ops.exit_codes import BAD_INPUT, OK
+from rustun.ops.exit_codes import BAD_INPUT, FAILED, OK
 from rustun.ops.inventory import load_inventory
 from tests.unit.ops.deploy.fleet import Fleet, TwinTarget
 
@@ -112,6 +112,14 @@ def test_offline_everybody_is_named(rotation: Rotation, capsys: pytest.CaptureFi
     assert rotation.rotate(yes=False, offline=True) == BAD_INPUT
     assert "only you know whether server, bj-a, bj-b got the present step" in capsys.readouterr().err
     assert rotation.rotate(offline=True) == OK
+
+
+def test_a_broken_policy_is_no_fault_of_this_machine(rotation: Rotation, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script would take an assertion that does not hold for a machine that lacks something, and try again."""
+    rotation.order.inventory.with_suffix(".policy").write_text("bj-a cannot reach bj-b\n")
+    assert rotation.rotate() == FAILED
+    assert '"bj-a cannot reach bj-b" does not hold' in capsys.readouterr().err
+    assert set(rotation.keys().values()) == {(1,)}
 
 
 def test_a_look_tells_for_whom_it_waits(rotation: Rotation, capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,7 +158,7 @@ def test_everything_that_names_a_member_is_told_at_once(order: Order, capsys: py
         "  put it behind another member, or take its table out\n"
         f'{policy}:1: there is no member or cluster "alice"\n'
         "  known here: bob, red\n"
-        "remove-member: nothing was written\n"
+        "remove-member: 4 problems; nothing was written\n"
     )
     assert order.inventory.read_bytes() == before
     assert run.edit_member(order, "bob", [], unset=["exit_node", "kill_switch"]) == exit_codes.OK, "what it says works"
@@ -333,7 +333,7 @@ def test_a_change_made_in_an_editor_meanwhile_is_not_written_over(
         write(file, draft, text)
 
     monkeypatch.setattr(editing_files, "_write_draft", save_first)
-    assert run.remove_member(order, "bob", yes=True) == exit_codes.BAD_INPUT
+    assert run.remove_member(order, "bob", yes=True) == exit_codes.ENVIRONMENT
     assert "somebody else changed it meanwhile" in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET + "# mine\n"
 
