@@ -18,7 +18,7 @@ from netlab.bench import measure
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
 from netlab.isolation import prove
-from netlab.isolation.reachability import Verdict
+from netlab.isolation.judgement import Verdict
 from netlab.lab import Files, Laboratory, phases_text
 from netlab.namespaces import replace_hosts_file
 from netlab.processes import Document
@@ -154,8 +154,8 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
             {"from": pair[0], "to": pair[1], "expected": "yes" if verdict.expected[pair] else "no", "found": found}
             for pair, found in verdict.cells.items()
         ],
-        "surprises": verdict.surprises,
-        "unproven": verdict.unproven,
+        "surprises": [str(finding) for finding in verdict.red],
+        "unproven": [str(finding) for finding in verdict.doubtful],
         "counted": verdict.counted,
     }
 

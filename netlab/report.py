@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from netlab.bench.measure import Datagrams
-from netlab.isolation.reachability import Site, Verdict, sites
+from netlab.isolation.expectation import BROADCAST, MULTICAST, Site, sites
+from netlab.isolation.judgement import NO, RED, UNPROVEN, YES, Verdict
 from netlab.topology import LabSpec
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
     everybody = sites(spec)
     if len(everybody) <= MOST_COLUMNS:
         yield from _table(everybody, verdict)
-    yield f"    {verdict.probes} probes, {_count(len(verdict.surprises), 'surprise')}, {len(verdict.unproven)} unproven"
+    yield f"    {verdict.probes} probes, {_count(len(verdict.red), 'surprise')}, {len(verdict.doubtful)} unproven"
     for member in verdict.counted:
         yield f"    {member} is alone in its cluster: the counters of its client and of the relay prove its denials"
-    for title, lines in (("surprise", verdict.surprises), ("unproven", verdict.unproven)):
-        for line in lines[:SHOWN_SURPRISES]:
-            yield f"      {title}: {line}"
-        if len(lines) > SHOWN_SURPRISES:
-            yield f"      ... and {len(lines) - SHOWN_SURPRISES} more (--json lists all)"
+    for title, findings in (("surprise", verdict.red), ("unproven", verdict.doubtful)):
+        for finding in findings[:SHOWN_SURPRISES]:
+            yield f"      {title}: {finding}"
+        if len(findings) > SHOWN_SURPRISES:
+            yield f"      ... and {len(findings) - SHOWN_SURPRISES} more (--json lists all)"
     yield ""
 
 
@@ -41,24 +42,30 @@ def _count(number: int, what: str) -> str:
 
 def _table(everybody: tuple[Site, ...], verdict: Verdict) -> Iterator[str]:
     first = max(len(site.node) for site in everybody) + 2
-    width = min((WIDTH - 4 - first) // len(everybody), max(len(site.node) for site in everybody) + 2)
-    yield "    " + " " * first + "".join(f"{site.node[: width - 1]:^{width}}" for site in everybody)
+    columns = [*(site.node for site in everybody), "groups"]
+    width = min((WIDTH - 4 - first) // len(columns), max(map(len, columns)) + 2)
+    yield "    " + " " * first + "".join(f"{name[: width - 1]:^{width}}" for name in columns)
     for sender in everybody:
-        cells = (_cell(sender, target, verdict) for target in everybody)
+        cells = [_cell(sender, target, verdict) for target in everybody]
+        found = {verdict.cells.get((sender.node, group), UNPROVEN) for group in (BROADCAST, MULTICAST)}
+        cells.append(_in_words(next(one for one in (RED, UNPROVEN, YES, NO) if one in found), wanted=NO))
         yield f"    {sender.node:<{first}}" + "".join(f"{cell:^{width}}" for cell in cells)
-    yield "    yes, no: found as the inventory says; own: the site's own LAN, no tunnel between"
+    yield "    yes, no: as the inventory says; own: the site's own LAN, no tunnel between; groups: broadcast, multicast"
 
 
 def _cell(sender: Site, target: Site, verdict: Verdict) -> str:
+    cell = (sender.node, target.node)
     if sender.node == target.node:
         return "-"
     if sender.member == target.member:
         return "own"
-    found = verdict.cells.get((sender.node, target.node), "?")
-    if found in ("yes", "no"):
+    return _in_words(verdict.cells.get(cell, UNPROVEN), wanted=YES if verdict.expected.get(cell) else NO)
+
+
+def _in_words(found: str, wanted: str) -> str:
+    if found in (YES, NO):
         return found
-    wanted = "yes" if verdict.expected.get((sender.node, target.node)) else "no"
-    return f"{wanted} / WRONG" if found == "!" else f"{wanted} / ?"
+    return f"{wanted} / WRONG" if found == RED else f"{wanted} / ?"
 
 
 def throughput_lines(plain: Speed, tunnel: Speed) -> Iterator[str]:

@@ -77,7 +77,7 @@ def cells(expectation: Expectation) -> dict[Cell, tuple[Probe, ...]]:
 
 
 def batch(expectation: Expectation, probes: Sequence[Probe]) -> Batch:
-    """Put probes into one batch, what must not pass first, with a marker for each sender and each target."""
+    """Put probes into one batch, in their order, with a marker for each sender and each target."""
     versions = sorted({probe.destination.version for probe in probes})
     senders = dict.fromkeys(probe.sender for probe in probes)
     targets = dict.fromkeys(probe.target for probe in probes)
@@ -89,8 +89,7 @@ def batch(expectation: Expectation, probes: Sequence[Probe]) -> Batch:
     to_targets = [
         marker for node in targets for version in versions for marker in markers(expectation, node, version, to=True)
     ]
-    ordered = sorted(probes, key=lambda probe: bool(probe.receiver))
-    return Batch(tuple(ordered), tuple(from_senders), tuple(to_targets))
+    return Batch(tuple(probes), tuple(from_senders), tuple(to_targets))
 
 
 def markers(expectation: Expectation, node: str, version: int, *, to: bool = False) -> Iterator[Probe]:

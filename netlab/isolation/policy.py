@@ -25,7 +25,9 @@ from typing import Final
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput
 from netlab.isolation import prove
-from netlab.isolation.reachability import Probe, Sighting, alone, markers, sites
+from netlab.isolation.expectation import Expectation, alone, sites
+from netlab.isolation.plan import Probe
+from netlab.isolation.prober import Observed, Prober
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import replace_hosts_file
 from netlab.topology import Address, HostSpec, LabSpec
@@ -154,53 +156,52 @@ def _address(number: int, version: int) -> Address:
 
 
 def probes_of(rehearsal: Rehearsal) -> tuple[Probe, ...]:
-    """Return a probe for each trial, in their order from number 1, and then the markers."""
-    planned = [
+    """Return a probe for each trial, in their order."""
+    return tuple(
         Probe(
-            number=number, kind="icmp", what=trial.assertion.text, sender=trial.sender, target="",
-            source=str(trial.source), destination=str(trial.destination), receiver="", answered=False,
+            kind="icmp", what=trial.assertion.text, sender=trial.sender, target="", source=trial.source,
+            destination=trial.destination, owner="", receiver=min(trial.meant, default=""), answered=bool(trial.meant),
         )
-        for number, trial in enumerate(rehearsal.trials, start=1)
-    ]  # fmt: skip
-    last = [marker for phase in (1, 2) for version in (4, 6) for marker in markers(rehearsal.spec, phase, version)]
-    return (*planned, *(Probe(number=number, **marker) for number, marker in enumerate(last, start=len(planned) + 1)))
+        if trial.assertion.reaches
+        else Probe("icmp", trial.assertion.text, trial.sender, "", trial.source, trial.destination, "", "", False)
+        for trial in rehearsal.trials
+    )  # fmt: skip
 
 
-def judge(rehearsal: Rehearsal, probes: Sequence[Probe], sightings: Iterable[Sighting]) -> dict[str, str]:
-    """Return for each assertion that was tried, by its place, what speaks against it; empty where it holds."""
-    arrived: dict[int, set[str]] = {}
-    answered: dict[int, set[str]] = {}
-    for sighting in sightings:
-        (answered if sighting.answer else arrived).setdefault(sighting.number, set()).add(sighting.node)
-    proof = _Proof(rehearsal.spec, [probe for probe in probes if probe.receiver in arrived.get(probe.number, ())])
+def judge(rehearsal: Rehearsal, observed: Mapping[str, Observed]) -> dict[str, str]:
+    """Return for each assertion that was tried, by its place, what speaks against it; empty where it holds.
+
+    Args:
+        observed: what came of each sender's probes, in the order of its trials.
+    """
+    proof = _Proof(rehearsal.spec, observed)
+    traces = {sender: iter(one.traces) for sender, one in observed.items()}
     found: dict[str, str] = {}
-    for probe, trial in zip(probes, rehearsal.trials, strict=False):  # the markers come after the trials
+    for trial in rehearsal.trials:
+        trace = next(traces[trial.sender])
         place = trial.assertion.place
         if not found.setdefault(place, ""):
-            there = arrived.get(probe.number, set()) & trial.meant
-            back = trial.sender in answered.get(probe.number, set())
-            found[place] = _against(trial, there, back, proof.missing(trial))
+            found[place] = _against(trial, trace.arrived & trial.meant, trial.sender in trace.answered, proof)
     return found
 
 
-def _against(trial: Trial, there: set[str], back: bool, unproven: str) -> str:
+def _against(trial: Trial, there: frozenset[str], back: bool, proof: _Proof) -> str:
     packet = f"{trial.sender} ({trial.source}) to {trial.destination}"
     if trial.assertion.reaches:
         return "" if there and back else f"{packet}: " + ("no answer came back" if there else "did not arrive")
     if there:
         return f"{packet}: arrived at {', '.join(sorted(there))}"
+    unproven = proof.missing(trial)
     return f"{packet}: nothing arrived, but {unproven}" if unproven else ""
 
 
 class _Proof:
-    """Knows which markers arrived: those of phase 1 vouch for their senders, those of phase 2 for their receivers."""
+    """Knows which markers arrived behind the packets of a sender."""
 
-    def __init__(self, spec: LabSpec, arrived: Sequence[Probe]) -> None:
+    def __init__(self, spec: LabSpec, observed: Mapping[str, Observed]) -> None:
         self._member_of = {site.node: site.member for site in sites(spec)}
         self._alone = set(alone(spec))
-        passed = [(probe, 6 if ":" in probe.destination else 4) for probe in arrived]
-        self._senders = {(probe.sender, version) for probe, version in passed if probe.phase == 1}
-        self._receivers = {(probe.target, version) for probe, version in passed if probe.phase == 2}
+        self._observed = observed
 
     def missing(self, trial: Trial) -> str:
         """Return, in words, why the absence of this packet proves nothing; empty where it does."""
@@ -208,9 +209,10 @@ class _Proof:
         needed = sorted({self._member_of[node] for node in trial.meant})
         if alone := next((one for one in (trial.sender, *needed) if one in self._alone), ""):
             return f"{alone} is alone in its cluster: no marker can show that its tunnel works"
-        if (trial.sender, version) not in self._senders:
+        observed = self._observed[trial.sender]
+        if (trial.sender, version) not in observed.from_senders:
             return f"neither did a marker from {trial.sender}"
-        lost = next((one for one in needed if (one, version) not in self._receivers), "")
+        lost = next((one for one in needed if (one, version) not in observed.to_targets), "")
         return f"neither did a marker to {lost}" if lost else ""
 
 
@@ -221,8 +223,9 @@ def run(configured: Configured, rehearsal: Rehearsal, logs: Path, as_json: bool)
     replace_hosts_file(dict(lab.topology.names))
     try:
         lab.start()
-        probes = probes_of(rehearsal)
-        found = judge(rehearsal, probes, prove.send(lab, probes))
+        expectation = Expectation(rehearsal.spec)
+        with Prober(lab, expectation) as prober:
+            found = judge(rehearsal, prove.send(prober, expectation, probes_of(rehearsal)))
     finally:
         left = lab.close()
     texts = {}

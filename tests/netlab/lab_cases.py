@@ -12,7 +12,6 @@ from netlab.bench import crowd, measure
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import ExpectationFailed
-from netlab.isolation import prove
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
 from netlab.topology import SERVER
@@ -24,17 +23,6 @@ def make(folder: Path, name: str, *, plain: bool = False) -> Laboratory:
     """Wire the demo's laboratory, with files below `folder`."""
     configured = configure(INVENTORY, load(INVENTORY), folder / "generated")
     return Laboratory(configured.spec, Files(configured.folder, folder / name, Path("/run", name)), plain=plain)
-
-
-def without_isolation_the_probes_are_red(folder: Path) -> None:
-    """Route everybody to everybody and see which cells turn."""
-    lab = make(folder, "plain", plain=True)
-    verdict = prove.probe(lab)
-    across = [cell for cell, meant in verdict.expected.items() if not meant]
-    assert across, "no pair across tenants was probed"
-    assert all(verdict.cells[cell] == "!" for cell in across), verdict.cells
-    assert not any("did not arrive" in line or "other bytes" in line for line in verdict.surprises), verdict.surprises
-    assert lab.close() == []
 
 
 def loads_measure_the_plain_path(folder: Path) -> None:
@@ -98,7 +86,6 @@ def a_crowd_joins_and_stays(folder: Path) -> None:
 CASES: dict[str, Callable[[Path], None]] = {
     case.__name__: case
     for case in (
-        without_isolation_the_probes_are_red,
         loads_measure_the_plain_path,
         twins_live_side_by_side,
         a_process_that_ends_is_told,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.netlab.test_policy import FLEET
+from tests.unit.netlab.isolation.test_policy import FLEET
 
 ROOT = Path(__file__).parents[2]
 POLICY = """

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from netlab.errors import BadInput
+from netlab.isolation import expectation
 from netlab.isolation.policy import Rehearsal, judge, probes_of, rehearse
-from netlab.isolation.reachability import Sighting
+from netlab.isolation.prober import Observed, Trace
 from netlab.spec import lab_spec
 from netlab.topology import lan_of
 from rustun.ops.inventory import load_inventory
@@ -51,15 +52,16 @@ def rehearsed(folder: Path, policy: str, fleet: str = FLEET) -> Rehearsal:
 
 def verdict(rehearsal: Rehearsal, *, lost: bool = False, also: tuple[tuple[int, str], ...] = ()) -> dict[str, str]:
     """Judge a run in which what is allowed arrived (or, `lost`, nothing did), and some packets elsewhere too."""
-    probes = probes_of(rehearsal)
-    seen = [Sighting(number, node, answer=False) for number, node in also]
-    if not lost:
-        for probe, trial in zip(probes, rehearsal.trials, strict=False):
-            if trial.assertion.reaches:
-                seen += [Sighting(probe.number, min(trial.meant), False), Sighting(probe.number, probe.sender, True)]
-        for probe in probes[len(rehearsal.trials) :]:
-            seen.append(Sighting(probe.number, probe.receiver, answer=False))
-    return {place.rpartition(":")[2]: against for place, against in judge(rehearsal, probes, seen).items()}
+    sites = [site.node for site in expectation.sites(rehearsal.spec)]
+    markers = frozenset() if lost else frozenset((node, version) for node in sites for version in (4, 6))
+    traces: dict[str, list[Trace]] = {}
+    for number, (probe, trial) in enumerate(zip(probes_of(rehearsal), rehearsal.trials, strict=True), start=1):
+        passes = trial.assertion.reaches and not lost
+        arrived = {node for seen, node in also if seen == number} | ({min(trial.meant)} if passes else set())
+        answered = frozenset({probe.sender} if passes else ())
+        traces.setdefault(probe.sender, []).append(Trace(probe, 1, 1, frozenset(arrived), answered, altered=False))
+    observed = {sender: Observed(tuple(own), markers, markers) for sender, own in traces.items()}
+    return {place.rpartition(":")[2]: against for place, against in judge(rehearsal, observed).items()}
 
 
 def test_a_host_stands_where_an_assertion_points(tmp_path: Path) -> None:

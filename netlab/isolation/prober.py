@@ -1,0 +1,337 @@
+"""Send probes in every namespace and watch for them in every namespace.
+
+Rules of this module
+  1. At each tap one packet socket sends and another one watches, both made inside the namespace. They work below the
+     routing table: a forged source or a broadcast leaves as it was written, what that kernel would ignore is seen when
+     it comes in, and what goes into a tunnel is seen when it leaves.
+  2. A batch is over when everything that has to arrive has arrived, then a marker at each target, and when every packet
+     that went into a tunnel has been counted by its client and by the relay. Nothing is waited for but events; what
+     does not come costs LATE_SECONDS once the markers are in, and a marker that did not come once is not waited for
+     again.
+  3. What comes in is compared with what was sent, byte for byte behind the IP header.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from itertools import count
+from time import monotonic
+from types import TracebackType
+from typing import Final
+
+from netlab.isolation.accounts import Counts, Flows, counts_of, rise
+from netlab.isolation.expectation import Expectation
+from netlab.isolation.packets import ECHO_PORT, Seen, craft, recognise, whole
+from netlab.isolation.plan import Batch, Probe
+from netlab.isolation.taps import Tap, inner_taps
+from netlab.lab import Laboratory
+from netlab.statuses import read_statuses
+from netlab.topology import SERVER
+
+MARKER_SECONDS: Final = 2.0
+LATE_SECONDS: Final = 0.25
+SETTLE_SECONDS: Final = 0.5
+SETTLE_STEP_SECONDS: Final = 0.002  # between two looks at the counters, unless a packet comes
+SENT_AT_ONCE: Final = 8  # probes between two looks at what has come
+PACKET_BYTES: Final = 1 << 16
+PACKET_RECV_BYTES: Final = 4 << 20
+ETH_P_ALL: Final = 3
+PROTOCOLS: Final = {4: 0x0800, 6: 0x86DD}
+SOL_PACKET: Final = 263
+PACKET_STATISTICS: Final = 6  # struct tpacket_stats: packets, drops; reading sets them to 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the taps saw of one probe.
+
+    Attributes:
+        sent: how many packets it is.
+        left: how many of them went into a tunnel at its sender's side.
+        arrived: nodes where it came in.
+        answered: nodes where an answer to it came in.
+        altered: whether it came in with other bytes than were sent.
+    """
+
+    probe: Probe
+    sent: int
+    left: int
+    arrived: frozenset[str]
+    answered: frozenset[str]
+    altered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that came of one batch.
+
+    Attributes:
+        from_senders, to_targets: (node, IP version) of those whose marker came through.
+        outgoing: packets that went into each member's tunnel, by addresses.
+        counts: how far the counters of each member rose; those that could not be read are missing.
+        lost: packets that the taps were too slow for.
+    """
+
+    traces: tuple[Trace, ...]
+    from_senders: frozenset[tuple[str, int]] = frozenset()
+    to_targets: frozenset[tuple[str, int]] = frozenset()
+    outgoing: Mapping[str, Flows] | None = None
+    counts: Mapping[str, Counts] | None = None
+    lost: int = 0
+
+
+class Prober:
+    """All sockets of a running laboratory; a context manager.
+
+    Args:
+        lab: it has to be up.
+        expectation: what its inventory says.
+        more_taps: to watch as well; what they see goes to `watch` alone.
+        watch: called with each packet that any tap sees: the tap, whether it goes out, and its bytes.
+    """
+
+    def __init__(
+        self,
+        lab: Laboratory,
+        expectation: Expectation,
+        more_taps: Sequence[Tap] = (),
+        watch: Callable[[Tap, bool, bytes], None] | None = None,
+    ) -> None:
+        self._lab = lab
+        self._expectation = expectation
+        self._watch = watch
+        self._numbers = count(1)
+        self._open = ExitStack()
+        self._poll = select.epoll()
+        self._open.enter_context(self._poll)
+        self._watched: dict[int, tuple[socket.socket, Tap]] = {}
+        self._echoes: dict[int, socket.socket] = {}
+        self._senders: dict[str, tuple[socket.socket, Tap]] = {}
+        self._probes: dict[int, _Sent] = {}
+        self._sighted: set[tuple[int, str, bool]] = set()  # number, node, whether it was the answer
+        self._outgoing: dict[str, Counter[tuple[bytes, bytes]]] = {}
+        self._dead: set[tuple[str, str]] = set()
+        self._counts: dict[str, Counts] = {}
+        self._inner = inner_taps(lab)
+        try:
+            self._open_all((*self._inner, *more_taps))
+            self._settle(baseline=True)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def __enter__(self) -> Prober:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _open_all(self, taps: Sequence[Tap]) -> None:
+        spaces = self._lab.namespaces
+        for tap in taps:
+            watching = self._open.enter_context(spaces[tap.node].run(partial(_packet_socket, tap, ETH_P_ALL)))
+            self._watched[watching.fileno()] = (watching, tap)
+            self._poll.register(watching, select.EPOLLIN)
+            if tap.sends:
+                sending = self._open.enter_context(spaces[tap.node].run(partial(_packet_socket, tap, 0)))
+                self._senders[tap.node] = (sending, tap)
+        for site in self._expectation.sites:
+            for echo in spaces[site.node].run(partial(_responders, [str(address) for address in site.addresses])):
+                self._open.enter_context(echo)
+                if echo.type == socket.SOCK_DGRAM:
+                    self._echoes[echo.fileno()] = echo
+                    self._poll.register(echo, select.EPOLLIN)
+
+    # --- a batch -----------------------------------------------------------------------------------------------------
+
+    def run(self, batch: Batch) -> Observed:
+        """Send a batch, wait until it is over (rule 2), and return what was seen and counted."""
+        self._probes.clear()
+        self._sighted.clear()
+        for flows in self._outgoing.values():
+            flows.clear()
+        numbers = [self._send(probe) for probe in batch.probes]
+        wanted = {found for number in numbers for found in self._probes[number].wanted}
+        from_senders = {self._send(marker): marker for marker in batch.from_senders}
+        self._await(wanted, from_senders)
+        to_targets = {self._send(marker): marker for marker in batch.to_targets}
+        self._await(set(), to_targets)
+        counts = self._settle()
+        return Observed(
+            tuple(self._trace(number) for number in numbers),
+            frozenset((m.sender, m.source.version) for n, m in from_senders.items() if self._came(n, m)),
+            frozenset((m.target, m.source.version) for n, m in to_targets.items() if self._came(n, m)),
+            {member: _addresses(flows) for member, flows in self._outgoing.items()},
+            counts,
+            sum(_lost(sock) for sock, _ in self._watched.values()),
+        )
+
+    def _send(self, probe: Probe) -> int:
+        number = next(self._numbers)
+        sent = self._probes[number] = _Sent(probe, number)
+        sender, tap = self._senders[probe.sender]
+        for packet in sent.packets:
+            sender.sendto(packet, (tap.interface, PROTOCOLS[probe.source.version], 0, 0, tap.gateway))
+        if number % SENT_AT_ONCE == 0:
+            self._listen(0.0)
+        return number
+
+    def _came(self, number: int, marker: Probe) -> bool:
+        return (number, marker.receiver, False) in self._sighted
+
+    def _await(self, wanted: set[tuple[int, str, bool]], markers: Mapping[int, Probe]) -> None:
+        began = monotonic()
+        deadline = began + MARKER_SECONDS
+        awaited = {n: marker for n, marker in markers.items() if (marker.sender, marker.target) not in self._dead}
+        late = False
+        while True:
+            if not late and all(self._came(number, marker) for number, marker in awaited.items()):
+                late = True
+                deadline = monotonic() + max(LATE_SECONDS, 4 * (monotonic() - began))  # a slow link's answers are slow
+            left = deadline - monotonic()
+            if (late and wanted <= self._sighted) or left <= 0:
+                break
+            self._listen(left)
+        self._dead.update((m.sender, m.target) for number, m in awaited.items() if not self._came(number, m))
+
+    def _trace(self, number: int) -> Trace:
+        sent = self._probes[number]
+        arrived = frozenset(node for found, node, answer in self._sighted if found == number and not answer)
+        answered = frozenset(node for found, node, answer in self._sighted if found == number and answer)
+        return Trace(sent.probe, len(sent.packets), sent.left, arrived, answered, sent.altered)
+
+    # --- counters ----------------------------------------------------------------------------------------------------
+
+    def _settle(self, *, baseline: bool = False) -> dict[str, Counts]:
+        """Read counters until they agree with each other and with the taps, or time is up; return how far they rose.
+
+        At the baseline they agree when two looks are equal and no packet went by in between.
+        """
+        deadline = monotonic() + SETTLE_SECONDS
+        while True:
+            self._listen(0.0)
+            before = self._sent_by_tap()
+            now = self._read_counts()
+            self._listen(0.0)
+            risen = {name: rise(one, self._counts[name]) for name, one in now.items() if name in self._counts}
+            calm = before == self._sent_by_tap()
+            if baseline:
+                calm = calm and now == self._counts
+                self._counts = now
+            agreed = all(one.settled and one.read == before.get(name, 0) for name, one in risen.items())
+            if (calm and agreed) or monotonic() > deadline:
+                self._counts = now
+                return risen
+            self._listen(SETTLE_STEP_SECONDS)
+
+    def _sent_by_tap(self) -> dict[str, int]:
+        return {member: flows.total() for member, flows in self._outgoing.items()}
+
+    def _read_counts(self) -> dict[str, Counts]:
+        members = [member.identity for member in self._lab.spec.members]
+        documents = read_statuses({name: self._lab.control(name) for name in (SERVER, *members)})
+        sessions = {session["identity"]: session for session in documents.get(SERVER, {}).get("sessions", ())}
+        return {
+            name: counts_of(documents[name], sessions[name])
+            for name in members
+            if name in documents and name in sessions
+        }
+
+    # --- taps --------------------------------------------------------------------------------------------------------
+
+    def _listen(self, seconds: float) -> None:
+        """Take what has come, and wait for something at most so long."""
+        ready = self._poll.poll(seconds)
+        for descriptor, _ in ready:
+            if (echo := self._echoes.get(descriptor)) is not None:
+                data, sender = echo.recvfrom(PACKET_BYTES)
+                echo.sendto(data, sender)
+            else:
+                self._drain(*self._watched[descriptor])
+
+    def _drain(self, sock: socket.socket, tap: Tap) -> None:
+        while True:
+            try:
+                data, (_, _, direction, *_) = sock.recvfrom(PACKET_BYTES)
+            except BlockingIOError:
+                return
+            goes_out = direction == socket.PACKET_OUTGOING
+            if self._watch is not None:
+                self._watch(tap, goes_out, data)
+            if tap.counts:
+                self._note(tap, goes_out, recognise(data))
+
+    def _note(self, tap: Tap, goes_out: bool, found: Iterable[Seen]) -> None:
+        for seen in found:
+            sent = self._probes.get(seen.number)
+            if goes_out and tap.tunnel:
+                flows = self._outgoing.setdefault(tap.node, Counter())
+                flows[seen.source, seen.destination] += 1
+                if sent is not None and sent.is_it(seen) and tap.node == self._member(sent.probe.sender):
+                    sent.left += 1
+            elif sent is not None and not goes_out:
+                self._sighted.add((seen.number, tap.node, sent.sight(seen)))
+
+    def _member(self, node: str) -> str:
+        return self._expectation.site_of[node].member
+
+
+class _Sent:
+    """A probe on its way."""
+
+    def __init__(self, probe: Probe, number: int) -> None:
+        self.probe = probe
+        self.packets = craft(probe, number)
+        self.left = 0
+        self.altered = False
+        self.wanted = [(number, probe.receiver, False)] * bool(probe.receiver)
+        self.wanted += [(number, probe.sender, True)] * probe.answered
+        self._ends = (probe.source.packed, probe.destination.packed)
+        self._inside = {seen.inside for packet in self.packets for seen in recognise(packet)}
+        # a gateway's firewall joins fragments, and its kernel cuts them anew: any piece of the whole is as it was sent
+        self._whole = whole(probe, number)[0] if probe.kind == "fragments" else b""
+
+    def is_it(self, seen: Seen) -> bool:
+        """Tell whether this is the probe itself, not an answer to it."""
+        return seen.inside in self._inside or seen.inside in self._whole
+
+    def sight(self, seen: Seen) -> bool:
+        """Note a packet that came in; return whether it is an answer, whoever gives it: a broadcast asks everybody."""
+        answer = seen.destination == self._ends[0] and seen.source != self._ends[0]
+        if not answer and ((seen.source, seen.destination) != self._ends or not self.is_it(seen)):
+            self.altered = True
+        return answer
+
+
+def _addresses(flows: Mapping[tuple[bytes, bytes], int]) -> Flows:
+    return {(ip_address(source), ip_address(destination)): number for (source, destination), number in flows.items()}
+
+
+def _packet_socket(tap: Tap, protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACKET_RECV_BYTES)
+    sock.bind((tap.interface, protocol))
+    return sock
+
+
+def _lost(sock: socket.socket) -> int:
+    return int.from_bytes(sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)[4:], "little")
+
+
+def _responders(addresses: Sequence[str]) -> list[socket.socket]:
+    """Open the TCP port, and a UDP echo on each address: one on all might answer from another than was asked."""
+    responders = [socket.create_server(("::", ECHO_PORT), family=socket.AF_INET6, dualstack_ipv6=True)]
+    for address in addresses:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        responders.append(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+        responders[-1].bind((address, ECHO_PORT))
+    return responders
