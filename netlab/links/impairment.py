@@ -282,6 +282,14 @@ def settings(impairment: Impairment) -> dict[str, str]:
     return {name: setting.write(value) for name, setting, value in found if value != plain[setting.field]}
 
 
+def from_settings(written: Mapping[str, Written]) -> Impairment:
+    """Return the impairment that has these settings, and is plain in all others. Raises ValueError."""
+    impairment = PLAIN
+    for name, value in written.items():
+        impairment = with_setting(impairment, name, value)
+    return impairment
+
+
 def words(impairment: Impairment) -> str:
     """Return the settings in a line: "delay=50ms loss=1%", or "plain"."""
     return " ".join(f"{name}={text}" for name, text in settings(impairment).items()) or "plain"

@@ -13,6 +13,7 @@ from netlab.links.impairment import (
     Flap,
     Impairment,
     Written,
+    from_settings,
     judge,
     settings,
     with_setting,
@@ -131,9 +132,7 @@ SAMPLES = st.builds(
 @given(SAMPLES)
 def test_what_is_shown_can_be_set_again(impairment: Impairment) -> None:
     """`--show` would print a line that `--set` reads as something else."""
-    read = PLAIN
-    for name, text in settings(impairment).items():
-        read = with_setting(read, name, text)
+    read = from_settings(settings(impairment))
     for field in Impairment.__slots__:
         assert getattr(read, field) == pytest.approx(getattr(impairment, field)) or field == "flap"
     assert settings(read) == settings(impairment)

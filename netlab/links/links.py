@@ -1,0 +1,224 @@
+"""The links of a laboratory: set what a direction does to packets, see that it does, take it back.
+
+Rules
+  1. What is set is measured at once by probes on the link itself. A way that did not take is replaced by the next one
+     (shaping.ways); where none took, the direction gets back what it had, and the error says what was wanted and found.
+  2. The next way is in place before the one before it ends: nothing passes a link unimpaired in between.
+  3. One wire process carries for the whole laboratory, from the first direction that needs it until the end.
+  4. A setting for a time is laid over the lasting one, which comes back when the time is over (`expire`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import Final
+
+from netlab.errors import BadInput, ExpectationFailed, LabError
+from netlab.links import diversion, measuring, shaping
+from netlab.links.impairment import PLAIN, Impairment, judge, words
+from netlab.links.shaping import Way
+from netlab.links.verdict import Finding
+from netlab.links.wire_process import WireProcess
+from netlab.namespaces import NetworkNamespace
+from netlab.topology import Port, Topology
+
+ARROW: Final = "->"
+
+
+@dataclass(slots=True)
+class Direction:
+    """One direction of a cable, as it is now."""
+
+    sender: Port
+    receiver: Port
+    own_mtu: int
+    impairment: Impairment = PLAIN
+    lasting: Impairment = PLAIN
+    until: float | None = None  # when the lasting one comes back, None where it is in force
+    way: Way = "plain"
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name, "A->B"."""
+        return f"{self.sender.node}{ARROW}{self.receiver.node}"
+
+
+class Links:
+    """All cables of a wired laboratory.
+
+    Args:
+        topology: what was built.
+        namespaces: of its nodes; they have to outlive this object's `close`.
+    """
+
+    def __init__(self, topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
+        self._namespaces = namespaces
+        self._cables = {f"{near.node}-{far.node}": (near, far) for near, far in topology.cables}
+        self._directions: dict[str, Direction] = {}
+        self._wire: WireProcess | None = None
+
+    def names(self) -> list[str]:
+        """Return the names of all cables, "A-B"."""
+        return list(self._cables)
+
+    def find(self, name: str) -> list[Direction]:
+        """Return the directions that a name means: "A-B" (either order) both, "A->B" one, "A" those of its only cable.
+
+        Raises:
+            BadInput: no such link, or a node with several.
+        """
+        arrow = ARROW in name
+        first, _, second = name.partition(ARROW)
+        for cable, (near, far) in self._cables.items():
+            ends = (near.node, far.node)
+            if arrow and sorted(ends) == sorted((first, second)):
+                return [self._direction(near, far) if first == near.node else self._direction(far, near)]
+            if not arrow and name in (cable, f"{far.node}-{near.node}"):
+                return [self._direction(near, far), self._direction(far, near)]
+        at = [ends for ends in self._cables.values() if name in (ends[0].node, ends[1].node)]
+        if len(at) == 1:
+            near, far = at[0]
+            return [self._direction(near, far), self._direction(far, near)]
+        known = [f"{near.node}-{far.node}" for near, far in at] or self.names()
+        close = get_close_matches(name.replace(ARROW, "-"), known, n=1)
+        remedy = f"did you mean {close[0]}? " if close and not at else ""
+        what = f'"{name}" has {len(at)} links' if at else f'no link "{name}"'
+        raise BadInput(what, f"{remedy}links: {', '.join(known)}")
+
+    def _direction(self, sender: Port, receiver: Port) -> Direction:
+        name = f"{sender.node}{ARROW}{receiver.node}"
+        if name not in self._directions:
+            own_mtu = self._namespaces[sender.node].run(partial(diversion.mtu, sender.name))
+            self._directions[name] = Direction(sender, receiver, own_mtu)
+        return self._directions[name]
+
+    def set(self, wanted: Sequence[tuple[Direction, Impairment]], until: float | None = None) -> None:
+        """Let directions do what is wanted of them, measured.
+
+        Args:
+            wanted: directions of `find`, each once, and what they are to do from now on.
+            until: when `expire` gives back what lasts, in the caller's clock; None: it lasts.
+
+        Raises:
+            BadInput: settings that contradict each other; nothing was changed.
+            ExpectationFailed: a direction does not do it in any way; all directions have what they had before.
+        """
+        problems = [f"{direction.name}: {problem}" for direction, one in wanted for problem in judge(one)]
+        if problems:
+            raise BadInput("; ".join(problems), "nothing was changed")
+        before = [(direction, direction.impairment, direction.way, direction.findings) for direction, _ in wanted]
+        try:
+            self._do(wanted)
+        except LabError:
+            for direction, impairment, way, findings in before:
+                self._install(direction, impairment, way)
+                direction.findings = findings
+            raise
+        for direction, impairment in wanted:
+            direction.until = until
+            if until is None:
+                direction.lasting = impairment
+
+    def expire(self, now: float) -> list[Direction]:
+        """Give back what lasts to all directions whose time is over, and return them. Raises as `set` does."""
+        over = [one for one in self._directions.values() if one.until is not None and one.until <= now]
+        if over:
+            self.set([(direction, direction.lasting) for direction in over])
+        return over
+
+    def deadline(self) -> float | None:
+        """Return when `expire` has something to do, None for never."""
+        return min((one.until for one in self._directions.values() if one.until is not None), default=None)
+
+    def impaired(self) -> list[Direction]:
+        """Return all directions that are not plain."""
+        return [one for one in self._directions.values() if one.impairment != PLAIN]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return what the wire counted, by direction, for those that it carries."""
+        return self._wire.counts() if self._wire is not None else {}
+
+    def close(self) -> None:
+        """End the wire; links that it carried pass nothing from now on."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _do(self, wanted: Sequence[tuple[Direction, Impairment]]) -> None:
+        left = list(wanted)
+        for attempt in range(max(len(shaping.ways(impairment)) for _, impairment in wanted)):
+            left = self._attempt(left, attempt)
+        if left:
+            failed = [line for direction, impairment in left for line in _failure(direction, impairment)]
+            raise ExpectationFailed("\n  ".join(failed), "the link is as it was before")
+        for direction, impairment in wanted:
+            if impairment.flap is not None:  # from now on; measured without
+                self._install(direction, impairment, direction.way)
+
+    def _attempt(
+        self, left: Sequence[tuple[Direction, Impairment]], attempt: int
+    ) -> list[tuple[Direction, Impairment]]:
+        """Try the ways of that number, measure, and return those that are not yet as wanted."""
+        installed = []
+        for direction, impairment in left:
+            possible = shaping.ways(impairment)[attempt : attempt + 1]
+            for way in possible:
+                try:
+                    self._install(direction, replace(impairment, flap=None), way)
+                    installed.append(direction)
+                except LabError as error:
+                    direction.findings = (Finding("way", way, error.message, holds=False),)
+        asked = [(one.sender, one.receiver, one.impairment) for one in installed]
+        for direction, findings in zip(installed, measuring.measure(asked, self._namespaces), strict=True):
+            direction.findings = findings
+        return [(one, impairment) for one, impairment in left if not all(finding.holds for finding in one.findings)]
+
+    def _install(self, direction: Direction, impairment: Impairment, way: Way) -> None:
+        """Put a way in place, then let go of the one before. Raises LabError; that one is in force then."""
+        device, namespace = direction.sender.name, self._namespaces[direction.sender.node]
+        tap = diversion.tap_name(direction.sender.index) if way == "wire" else ""
+        had_rules, had = _rules_of(direction.impairment, direction.way), direction.way
+        if way == "wire":
+            self._carry(direction, impairment, tap)
+        commands = list(shaping.shape(device, impairment, way)) if way in shaping.KERNEL_WAYS else []
+        if _rules_of(impairment, way) != had_rules:
+            commands.append(shaping.rules(device, impairment, tap))
+        if had in shaping.KERNEL_WAYS and way not in shaping.KERNEL_WAYS:
+            commands += shaping.shape(device, impairment, way)
+        if impairment.mtu != direction.impairment.mtu:
+            commands.append(shaping.size(device, impairment.mtu or direction.own_mtu))
+        namespace.run(partial(diversion.run, commands))
+        if had == "wire" and way != "wire":
+            self._process().end(direction.name)
+        direction.impairment, direction.way = impairment, way
+
+    def _carry(self, direction: Direction, impairment: Impairment, tap: str) -> None:
+        if direction.way == "wire":
+            self._process().carry(direction.name, impairment)
+            return
+        device, namespace = direction.sender.name, self._namespaces[direction.sender.node]
+        opened = namespace.run(partial(diversion.open_tap, tap))
+        with namespace.run(partial(diversion.open_outlet, device)) as outlet:
+            self._process().carry(direction.name, impairment, (opened, outlet.fileno()))
+        os.close(opened)
+
+    def _process(self) -> WireProcess:
+        if self._wire is None:
+            self._wire = WireProcess()
+        return self._wire
+
+
+def _rules_of(impairment: Impairment, way: Way) -> tuple[bool, bool]:
+    """Return what decides whether a direction has nftables rules, and which."""
+    return impairment.black_hole_icmp, way == "wire"
+
+
+def _failure(direction: Direction, impairment: Impairment) -> list[str]:
+    wrong = [finding for finding in direction.findings if not finding.holds]
+    told = [f"{one.setting} {one.wanted} was wanted, found: {one.found}" for one in wrong]
+    return [f"{direction.name}: {words(impairment)} did not take", *(f"  {line}" for line in told)]

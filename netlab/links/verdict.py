@@ -1,0 +1,134 @@
+"""What probes of an impairment have to show, and whether they did. No I/O: a train and its arrivals in, findings out.
+
+Rules
+  1. A figure holds within what we promise of it: the delay within a millisecond, the rate within 3 %, shares inside the
+     99 % interval for the number sent. So one honest link in a hundred is found wanting by chance: who asks, repeats.
+  2. The delay is judged by the median. Behind a rate it is by the fastest tenth, and more loss than wanted is no fault:
+     on a link in use, probes queue with other people's packets and are dropped with them.
+  3. What is not asked for is judged as well: a link without loss that loses is not the link that was wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from statistics import median
+from typing import Final
+
+from netlab.links.impairment import Impairment, show_duration, show_rate
+from netlab.links.probes import ETHERNET_BYTES, LEAST_FRAME_BYTES, Arrival, Train
+
+TRAIN_S: Final = 0.5  # no train lasts longer
+RATE_TRAIN_S: Final = 0.15
+RATE_EXCESS: Final = 1.25  # how much faster than the rate its train is sent
+MOST_MEASURED_RATE: Final = 400_000_000  # what one process sends and counts beside the wire; above, nobody looks
+FRAME_BYTES: Final = 1514
+SKIPPED_ARRIVALS: Final = 5  # what a shaper's bucket lets through at once is not its rate
+DELAY_ERROR_S: Final = 0.001
+RATE_ERROR: Final = 0.03
+SIGMAS: Final = 2.576  # 99 %
+SPREAD_OF_JITTER: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One setting: what was wanted and what was found, in words."""
+
+    setting: str
+    wanted: str
+    found: str
+    holds: bool
+
+
+def shares_train(impairment: Impairment) -> Train:
+    """Return the train that shows delay and shares: long enough for them, thin enough for the rate."""
+    count = 400 if impairment.loss or impairment.duplicate or impairment.reorder else 40
+    spacing = max(0.0005, 20 * impairment.jitter_s / count)
+    if impairment.rate_bit_s:
+        spacing = max(spacing, 1.5 * LEAST_FRAME_BYTES * 8 / impairment.rate_bit_s)
+    spacing = min(spacing, TRAIN_S / 10)
+    return Train(min(count, int(TRAIN_S / spacing)), LEAST_FRAME_BYTES, spacing)
+
+
+def rate_train(impairment: Impairment) -> Train | None:
+    """Return the train that fills the link for a moment; None where there is no rate, or one beyond measure."""
+    rate = impairment.rate_bit_s
+    if not 0 < rate <= MOST_MEASURED_RATE:
+        return None
+    most = min(FRAME_BYTES, impairment.mtu + ETHERNET_BYTES) if impairment.mtu else FRAME_BYTES
+    size = max(LEAST_FRAME_BYTES, min(most, int(rate * RATE_TRAIN_S / 8 / 40)))
+    spacing = size * 8 / rate / RATE_EXCESS
+    return Train(max(2 * SKIPPED_ARRIVALS, ceil(RATE_TRAIN_S / spacing)), size, spacing)
+
+
+def judge_shares(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> list[Finding]:
+    """Return findings on delay, loss, duplicates and order from the arrivals of `shares_train`."""
+    numbers = [arrival.number for arrival in arrivals]
+    came = len(set(numbers))
+    findings = [_loss(impairment, train.count - came, train.count)]
+    findings.append(_share("duplicate", impairment.duplicate, len(numbers) - came, came))
+    delays = sorted(arrival.arrived - arrival.sent for arrival in arrivals)
+    early = 0
+    if impairment.reorder:
+        early = sum(delay < (impairment.delay_s - impairment.jitter_s) / 2 for delay in delays)
+        findings.append(_share("reorder", impairment.reorder, early, len(numbers)))
+    else:
+        steps = sum(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+        findings.append(Finding("reorder", "0%", f"{steps} of {len(numbers)} packets came late", steps == 0))
+    if len(delays) > early:
+        findings += _delay(impairment, train.size, delays[early:])
+    return findings
+
+
+def _loss(impairment: Impairment, found: int, of: int) -> Finding:
+    finding = _share("loss", impairment.loss, found, of, impairment.burst)
+    queued = impairment.rate_bit_s and found > of * impairment.loss
+    return replace(finding, holds=True) if queued else finding
+
+
+def _share(setting: str, wanted: float, found: int, of: int, burst: float = 1.0) -> Finding:
+    """Judge a number of packets by the 99 % interval of what was wanted; bursts make that wider (Gilbert's model)."""
+    together = max(0.0, 1 - 1 / (burst * (1 - wanted))) if burst > 1 and wanted < 1 else 0.0
+    variance = of * wanted * (1 - wanted) * (1 + together) / (1 - together)
+    slack = SIGMAS * sqrt(variance) + (0 < wanted < 1)
+    holds = abs(found - of * wanted) <= slack
+    return Finding(setting, f"{wanted * 100:.10g}%", f"{found} of {of} packets", holds)
+
+
+def _delay(impairment: Impairment, size: int, delays: Sequence[float]) -> list[Finding]:
+    middle = delays[len(delays) // 10] if impairment.rate_bit_s else median(delays)
+    wanted, jitter = impairment.delay_s, impairment.jitter_s
+    leaving = size * 8 / impairment.rate_bit_s if impairment.rate_bit_s else 0.0
+    holds = abs(middle - wanted - leaving) <= jitter + DELAY_ERROR_S
+    findings = [Finding("delay", show_duration(wanted), f"{middle * 1e3:.2f} ms", holds)]
+    if jitter:
+        spread = delays[-1] - delays[0]
+        most = 2 * (jitter + DELAY_ERROR_S) if not impairment.rate_bit_s else float("inf")
+        holds = SPREAD_OF_JITTER * jitter <= spread <= most
+        findings.append(Finding("jitter", show_duration(jitter), f"{spread * 1e3:.2f} ms between extremes", holds))
+    return findings
+
+
+def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> Finding:
+    """Return the finding on the rate from the arrivals of `rate_train`."""
+    times = sorted(arrival.arrived for arrival in arrivals)[SKIPPED_ARRIVALS:]
+    seconds = times[-1] - times[0] if len(times) > 1 else 0.0
+    found = (len(times) - 1) * train.size * 8 / seconds if seconds else 0.0
+    slack = RATE_ERROR + 2 * impairment.jitter_s / RATE_TRAIN_S
+    holds = abs(found - impairment.rate_bit_s) <= slack * impairment.rate_bit_s
+    return Finding("rate", show_rate(impairment.rate_bit_s), f"{found / 1e6:.4g} Mbit/s", holds)
+
+
+def judge_size(mtu: int, fits: bool, larger_refused: bool) -> Finding:
+    """Return the finding on the MTU: a packet of that size went through, one of a byte more did not get out."""
+    found = f"{mtu} bytes {'went through' if fits else 'did not arrive'}"
+    if not larger_refused:
+        found += f", {mtu + 1} as well"
+    return Finding("mtu", str(mtu), found, fits and larger_refused)
+
+
+def judge_black_hole(errors_sent: int, errors_arrived: int, others_arrived: int) -> Finding:
+    """Return the finding on a black hole: other packets pass, ICMP errors do not."""
+    found = f"{errors_arrived} of {errors_sent} errors passed, and {others_arrived} other packets"
+    return Finding("black_hole_icmp", "true", found, holds=not errors_arrived and bool(others_arrived))

@@ -1,0 +1,205 @@
+"""Links of a laboratory in the real kernel: each knob taken, shown by traffic of another kind, and given back."""
+
+from __future__ import annotations
+
+import select
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+from netlab.errors import BadInput, ExpectationFailed
+from netlab.links import shaping
+from netlab.links.impairment import Impairment, from_settings
+from netlab.links.links import Links
+from netlab.links.shaping import Command, Way
+from netlab.namespaces import NetworkNamespace
+from tests.netlab.own_world import in_own_world
+from tests.netlab.two_nodes import wired
+
+
+@contextmanager
+def two_nodes() -> Iterator[tuple[Links, dict[str, NetworkNamespace]]]:
+    """Wire two nodes and let them go at the end."""
+    topology, namespaces = wired()
+    links = Links(topology, namespaces)
+    yield links, namespaces
+    links.close()
+    for namespace in namespaces.values():
+        namespace.close()
+
+
+def do(links: Links, name: str, **written: str) -> list[Way]:
+    """Set what is written on a link and return the ways by which its directions do it."""
+    directions = links.find(name)
+    links.set([(direction, from_settings(written)) for direction in directions])
+    assert all(finding.holds for direction in directions for finding in direction.findings)
+    return [direction.way for direction in directions]
+
+
+def round_trip(namespaces: dict[str, NetworkNamespace]) -> float:
+    """Return the seconds of a datagram from left to right and back, by ordinary sockets."""
+    left, right = (
+        namespaces[node].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for node in ("left", "right")
+    )
+    with left, right:
+        right.bind(("10.9.0.2", 7))
+        for _ in range(2):  # the first asks for the hardware address
+            began = monotonic()
+            left.sendto(b"there", ("10.9.0.2", 7))
+            right.sendto(b"back", right.recvfrom(64)[1])
+            assert select.select((left,), (), (), 5)[0]
+            left.recv(64)
+            seconds = monotonic() - began
+    return seconds
+
+
+def tables(namespace: NetworkNamespace) -> str:
+    """Return the nftables rules, taps and queues of a node."""
+
+    def show() -> str:
+        wanted = (["nft", "list", "ruleset"], ["ip", "-br", "link", "show", "type", "tun"], ["tc", "qdisc"])
+        return "".join(subprocess.run(words, capture_output=True, text=True, check=True).stdout for words in wanted)
+
+    return namespace.run(show)
+
+
+def stream(namespaces: dict[str, NetworkNamespace], size: int) -> float:
+    """Return the seconds that a TCP stream of `size` bytes takes from left to right: large frames, sums to be done."""
+    listening = namespaces["right"].run(lambda: socket.create_server(("10.9.0.2", 9)))
+    sending = namespaces["left"].run(lambda: socket.create_connection(("10.9.0.2", 9), timeout=10))
+    receiving, _ = listening.accept()
+    sent = received = 0
+    content = bytes(range(256)) * 256
+    began = monotonic()
+    with listening, sending, receiving:
+        for one in (sending, receiving):
+            one.setblocking(False)
+        while received < size:
+            readable, writable, _ = select.select((receiving,), (sending,) if sent < size else (), (), 10)
+            assert readable or writable, f"stuck after {received} bytes"
+            if writable:
+                sent += sending.send(content[sent % 65536 : sent % 65536 + size - sent])
+            if readable:
+                data = receiving.recv(1 << 16)
+                assert data[:1] == content[received % 256 : received % 256 + 1]
+                received += len(data)
+    return monotonic() - began
+
+
+@in_own_world
+def test_a_delayed_link_delays_every_kind_of_traffic(tmp_path: Path) -> None:
+    """A part of the traffic would escape the impairment, or large frames would not survive it."""
+    with two_nodes() as (links, namespaces):
+        before = {node: tables(namespace) for node, namespace in namespaces.items()}
+        assert do(links, "left-right", delay="20ms") in (["wire", "wire"], ["netem", "netem"])
+        assert 0.040 <= round_trip(namespaces) < 0.060
+        assert do(links, "left->right", delay="5ms", jitter="2ms") == ["wire"]
+        assert 0.020 <= round_trip(namespaces) < 0.040
+        assert stream(namespaces, 3_000_000) > 0.05
+        assert do(links, "right-left") == ["plain", "plain"]
+        assert round_trip(namespaces) < 0.005
+        assert {
+            node: tables(namespace).replace("noqueue 1:", "noqueue 0:") for node, namespace in namespaces.items()
+        } == before
+
+
+@in_own_world
+def test_each_knob_takes(tmp_path: Path) -> None:
+    """A knob would be accepted and do nothing: what the probes find is what each `set` judges."""
+    with two_nodes() as (links, namespaces):
+        assert do(links, "left-right", loss="20%", burst="3", seed="1") == ["wire", "wire"]
+        counts = links.counts()["left->right"]
+        assert 0 < counts["lost"] < counts["offered"]
+        do(links, "left-right", loss="100%")
+        do(links, "left-right", duplicate="30%")
+        do(links, "left-right", delay="10ms", reorder="30%")
+        assert do(links, "left-right", rate="100mbit") == ["tbf", "tbf"]
+        assert stream(namespaces, 2_500_000) > 0.18
+        assert do(links, "left-right", rate="100mbit", delay="1ms", seed="1") == ["wire", "wire"]
+        assert stream(namespaces, 2_500_000) > 0.18
+        do(links, "left-right", rate="1mbit", queue="10")
+        assert do(links, "left-right", mtu="1300", black_hole_icmp="on") == ["plain", "plain"]
+        do(links, "left-right")
+
+
+@in_own_world
+def test_a_flapping_link_is_down_by_the_clock(tmp_path: Path) -> None:
+    """A cable that is unplugged would go on carrying packets."""
+    with two_nodes() as (links, namespaces):
+        do(links, "left->right", flap="150ms/100ms")
+        left, right = (
+            namespaces[node].run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) for node in ("left", "right")
+        )
+        with left, right:
+            left.bind(("eth0", 0))
+            right.bind(("eth0", 0x88B6))
+            frame = bytes.fromhex("02000000000202000000000188b6") + bytes(46)
+            began = last = monotonic()
+            longest = 0.0
+            while monotonic() - began < 0.5:
+                left.send(frame)
+                if select.select((right,), (), (), 0.002)[0]:
+                    right.recv(64)
+                    longest, last = max(longest, monotonic() - last), monotonic()
+        assert 0.095 < longest < 0.150
+
+
+@in_own_world
+def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
+    """A kernel that ignores a setting would give a lab without the impairment, and nobody would know."""
+    with two_nodes() as (links, _):
+        honest = shaping.shape
+
+        def deaf(device: str, impairment: Impairment, way: Way) -> tuple[Command, ...]:
+            return honest(device, Impairment(rate_bit_s=2 * impairment.rate_bit_s) if way == "tbf" else impairment, way)
+
+        shaping.shape = deaf
+        assert do(links, "left-right", rate="20mbit") == ["wire", "wire"]
+        shaping.ways = lambda impairment: ("tbf",) if impairment.rate_bit_s == 30_000_000 else ("wire",)
+        try:
+            do(links, "left->right", rate="30mbit")
+        except ExpectationFailed as error:
+            assert "left->right: rate=30mbit did not take" in error.message
+            assert "rate 30mbit was wanted, found: " in error.message
+        else:
+            raise AssertionError("nobody noticed")
+        assert links.find("left->right")[0].impairment == from_settings({"rate": "20mbit"})
+
+
+@in_own_world
+def test_a_setting_for_a_time_gives_back_what_was(tmp_path: Path) -> None:
+    """A rehearsed outage would stay for ever, or take the lasting settings with it."""
+    with two_nodes() as (links, namespaces):
+        do(links, "left-right", delay="5ms")
+        (direction,) = links.find("right->left")
+        links.set([(direction, from_settings({"loss": "100%"}))], until=100.0)
+        links.set([(direction, from_settings({"delay": "1ms"}))], until=50.0)
+        assert links.deadline() == 50.0
+        assert links.expire(49.0) == []
+        assert links.expire(50.0) == [direction]
+        assert direction.impairment == Impairment(delay_s=0.005)
+        assert links.deadline() is None
+        assert round_trip(namespaces) >= 0.010
+
+
+@in_own_world
+def test_names_and_nonsense_are_told_before_anything_changes(tmp_path: Path) -> None:
+    """A slip of the pen would change the wrong link, or half of it."""
+    with two_nodes() as (links, _):
+        assert [direction.name for direction in links.find("left")] == ["left->right", "right->left"]
+        for wrong, remedy in (("left-rihgt", "did you mean left-right?"), ("middle->left", "links: left-right")):
+            try:
+                links.find(wrong)
+            except BadInput as error:
+                assert error.message == f'no link "{wrong}"'
+                assert remedy in error.remedy
+            else:
+                raise AssertionError(wrong)
+        try:
+            do(links, "left-right", jitter="5ms")
+        except BadInput as error:
+            assert "left->right: jitter 5ms is more than the delay 0ms" in error.message
+        assert links.impaired() == []
