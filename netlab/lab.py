@@ -23,6 +23,7 @@ from typing import Final
 from netlab import layout, nat, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
+from netlab.links.links import Links
 from netlab.namespaces import new_namespaces
 from netlab.processes import Document, NodeProcess, read_status
 from netlab.readiness import Readiness
@@ -74,18 +75,21 @@ class Laboratory:
         self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
         wiring.build(self.topology, self.namespaces)
         nat.set_up(self.topology, self.namespaces)
+        self.links = Links(self.topology, self.namespaces)
         self._reached("wired")
 
     def start(self) -> None:
-        """Start all processes and wait until each member's session is up and an echo has crossed its tunnel.
+        """Impair the links, start all processes, wait until each session is up and an echo has crossed each tunnel.
 
         Raises:
-            ExpectationFailed: a process ended, a session did not come up or an echo did not come back in time; the
-                laboratory can still be looked at and has to be closed.
+            ExpectationFailed: an impairment did not take, a process ended, a session did not come up or an echo did not
+                come back in time; the laboratory can still be looked at and has to be closed.
         """
+        self._began = monotonic() - self.phases["wired"]
+        if self.links.set_planned():
+            self._reached("links")
         if self.plain:
             return
-        self._began = monotonic() - self.phases["wired"]
         for folder in (self.files.logs, self.files.sockets):
             folder.mkdir(parents=True, exist_ok=True)
         with closing(self._readiness()) as readiness:
@@ -215,6 +219,7 @@ class Laboratory:
         started = list(self.processes)
         left = self._stop([name for name in started if name != SERVER]) + self._stop([SERVER] * (SERVER in started))
         left += [f"control socket {path}" for path in map(self.control, started) if path.exists()]
+        self.links.close()
         for name, namespace in self.namespaces.items():
             left += [f"device {device} in {name}" for device in namespace.run(_tun_devices)]
             namespace.close()

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 Written = str | int | float | bool  # a value as TOML has it, or as typed
 
-MAX_DELAY_S: Final = 60.0  # beyond it every connection has given up
+MAX_DELAY_S: Final = 10.0  # beyond it sessions have ended, and probes take as long
 MIN_RATE_BIT_S: Final = 1000
 MAX_RATE_BIT_S: Final = 100_000_000_000
 MAX_QUEUE_PACKETS: Final = 100_000
@@ -51,7 +51,7 @@ class Impairment:
     """What one direction of a link does to packets.
 
     Args:
-        delay_s: one way, 0 to 60.
+        delay_s: one way, 0 to 10.
         jitter_s: at most `delay_s`.
         loss: share of packets, 0 to 1.
         burst: mean number of packets lost in a row, 1 to 1000.

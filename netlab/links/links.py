@@ -57,6 +57,7 @@ class Links:
     """
 
     def __init__(self, topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
+        self._planned = topology.links
         self._namespaces = namespaces
         self._cables = {f"{near.node}-{far.node}": (near, far) for near, far in topology.cables}
         self._directions: dict[str, Direction] = {}
@@ -96,6 +97,16 @@ class Links:
             own_mtu = self._namespaces[sender.node].run(partial(diversion.mtu, sender.name))
             self._directions[name] = Direction(sender, receiver, own_mtu)
         return self._directions[name]
+
+    def set_planned(self) -> bool:
+        """Let all directions do what the topology says, measured; return whether any does. Raises as `set` does."""
+        planned: list[tuple[Direction, Impairment]] = []
+        for name, link in self._planned.items():
+            planned += zip(self.find(name), (link.forth, link.back), strict=True)
+        wanted = [(direction, impairment) for direction, impairment in planned if impairment != PLAIN]
+        if wanted:
+            self.set(wanted)
+        return bool(wanted)
 
     def set(self, wanted: Sequence[tuple[Direction, Impairment]], until: float | None = None) -> None:
         """Let directions do what is wanted of them, measured.

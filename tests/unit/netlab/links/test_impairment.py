@@ -58,7 +58,7 @@ def test_written_values_mean_what_they_say(name: str, value: Written, expected: 
         ("delay", "50", 'expected a time with its unit, such as "50ms" or "2s", found "50"'),
         ("delay", 50, 'expected a time with its unit, such as "50ms" or "2s", found 50'),
         ("delay", False, 'expected a time with its unit, such as "50ms" or "2s", found false'),
-        ("delay", "2m", "expected seconds, from 0 to 60, found 120"),
+        ("delay", "2m", "expected seconds, from 0 to 10, found 120"),
         ("delay", "-5ms", 'expected a time with its unit, such as "50ms" or "2s", found "-5ms"'),
         ("loss", "1", None),
         ("loss", "101%", 'expected a share such as "1%", or 0.01, from 0 to 1, found 1.01'),
@@ -117,8 +117,8 @@ def test_presets_fit_together(name: str) -> None:
 
 SAMPLES = st.builds(
     Impairment,
-    delay_s=st.integers(0, 60_000_000).map(lambda us: us / 1e6),
-    jitter_s=st.integers(0, 60_000).map(lambda ms: ms / 1e3),
+    delay_s=st.integers(0, 10_000_000).map(lambda us: us / 1e6),
+    jitter_s=st.integers(0, 10_000).map(lambda ms: ms / 1e3),
     loss=st.integers(0, 10_000).map(lambda n: n / 1e4),
     rate_bit_s=st.just(0) | st.integers(1000, 10**11),
     queue_packets=st.integers(1, 100_000),
