@@ -58,7 +58,7 @@ class Recorded:
         has = self.given.get(cluster, {}).items()
         return [at for who, known in has for at in known if who not in present and at.version == version]
 
-    def after(self, given: Given, in_use: Container[tuple[str, Address]], today: dt.date, hold_days: int) -> Recorded:
+    def after(self, given: Given, in_use: Iterable[tuple[str, Address]], today: dt.date, hold_days: int) -> Recorded:
         """Return the record once other addresses are given out.
 
         Args:
@@ -72,8 +72,9 @@ class Recorded:
         gone = [(name, at, Released(who, until)) for name, had in self.given.items() for who in had for at in had[who]]
         held = [(name, at, one) for name, known in self.released.items() for at, one in known.items()]
         released: dict[str, dict[Address, Released]] = {}
+        taken = set(in_use)
         for cluster, address, one in (*held, *gone):
-            if (cluster, address) not in in_use and one.until > today:
+            if (cluster, address) not in taken and one.until > today:
                 released.setdefault(cluster, {})[address] = one
         return Recorded(given, released)
 

@@ -184,7 +184,7 @@ def must(description: str, *examples: object, **more: Any) -> Any:
 class WrittenTable(BaseModel):
     """What all tables have in common: no key beside those listed."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class SettingsTable(WrittenTable):

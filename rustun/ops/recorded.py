@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
@@ -100,7 +100,7 @@ def _report_released_in_use(recorded: Recorded, table: Table) -> None:
 
 def _parse(text: str) -> Address:
     try:
-        return ip_address(text)
+        return IPv6Address(text) if ":" in text else IPv4Address(text)  # ip_address would try each
     except ValueError:
         raise Complaint(f"{quoted(text)} is not an address", "as in 10.0.1.7") from None
 

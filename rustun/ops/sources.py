@@ -9,9 +9,8 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,9 +18,11 @@ from rustun.config.files import decode, read_bytes
 from rustun.config.findings import Findings, config_error
 from rustun.config.toml import Table, parse_toml
 from rustun.errors import ConfigError, Problem
+from rustun.ops.halves import in_halves
 
 T = TypeVar("T")
 MAX_INVENTORY_BYTES: Final = 64 << 20  # of one file; 10,000 members take about 2 MB
+US_PER_BYTE: Final = 0.3  # to parse
 
 TablePath = tuple[str, ...]
 
@@ -79,9 +80,9 @@ def read_sources(path: Path) -> Sources:
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
         sources.unreadable.append(Problem(str(path), 0, "", "holds no *.toml", "start from inventory/demo.toml"))
-    for file in files:
-        root = sources.take(partial(_read, file), None)
-        if root is None:
+    for root in in_halves(_read, files, _cost_us):
+        if not isinstance(root, Table):
+            sources.unreadable += root
             continue
         sources.findings.append(root.findings)
         for entry_path, table in _tables(root):
@@ -92,8 +93,19 @@ def read_sources(path: Path) -> Sources:
     return sources
 
 
-def _read(file: Path) -> Table:
-    return parse_toml(str(file), decode(str(file), read_bytes(file, MAX_INVENTORY_BYTES)))
+def _cost_us(file: Path) -> float:
+    return US_PER_BYTE * file.stat().st_size if file.is_file() else 0.0
+
+
+def _read(files: Sequence[Path]) -> list[Table | tuple[Problem, ...]]:
+    """Return what each file says, its problems where it cannot be read."""
+    found: list[Table | tuple[Problem, ...]] = []
+    for file in files:
+        try:
+            found.append(parse_toml(str(file), decode(str(file), read_bytes(file, MAX_INVENTORY_BYTES))))
+        except ConfigError as error:
+            found.append(error.problems)
+    return found
 
 
 def _add(sources: Sources, entry: Entry) -> None:

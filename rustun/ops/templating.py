@@ -23,6 +23,7 @@ from rustun.ops.fleet import Inventory
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _MARKUP: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>|#!~"})  # Markdown's
+_AS_TEXT: Final = json.encoder.encode_basestring
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes an encoder each time
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
@@ -41,6 +42,7 @@ def render_routes(inventory: Inventory) -> bytes:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
+        optimized=False,  # a third of the time of compiling, for a handful of constants
         undefined=jinja2.StrictUndefined,
         auto_reload=False,  # a template does not change in one run; looking each time costs more than rendering
         keep_trailing_newline=True,
@@ -57,7 +59,7 @@ def toml_value(value: object) -> str:
     """Return a value as TOML writes it: text, whole number, bool, sequence, or mapping (an inline table)."""
     match value:
         case str():  # JSON's escapes are TOML's, but TOML wants DEL escaped as well
-            return _AS_JSON(value).replace("\x7f", "\\u007f")
+            return _AS_TEXT(value).replace("\x7f", "\\u007f")
         case bool() | int():
             return str(value).lower()
         case Mapping():
@@ -76,12 +78,14 @@ def toml_key(name: str) -> str:
 def json_value(value: object) -> str:
     """Return a value as JSON writes it; what JSON does not know is written as its text."""
     match value:
-        case str() | bool() | int() | float() | Mapping() | None:
+        case str():
+            return _AS_TEXT(value)
+        case bool() | int() | float() | dict() | None:
             return _AS_JSON(value)
         case list() | tuple():
             return "[" + ", ".join(json_value(item) for item in value) + "]"
         case _:  # here and not in the encoder, which is slow where it has to ask
-            return _AS_JSON(str(value))
+            return _AS_TEXT(str(value))
 
 
 def alone(values: Sequence[str]) -> str | Sequence[str]:
