@@ -43,13 +43,13 @@ def try_with(task: str, free_pages: int) -> bool:
     filler.write_bytes(bytes(left * PAGE))
     before = files(world)
     with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
-        code = run(world, task)
+        code = run(world, TASKS[task])
     found = visible(files(world))
     if code == NO_ROOM:
         assert "No space left on device" in said.getvalue(), said.getvalue()
         filler.unlink()
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            assert run(world, task) == 0
+            assert run(world, TASKS[task]) == 0
         wished = changed(before, visible(files(world)))
         assert changed(before, found) in fronts(task, wished), (task, free_pages, changed(before, found))
     else:

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from tests.unit.ops.writing_tasks import files, keys, run, visible
+from tests.unit.ops.writing_tasks import TASKS, files, keys, run, visible
 
 CHANGES: Final = {"write", "replace", "rename", "link", "symlink", "mkdir", "unlink", "rmdir", "chmod", "truncate"}
 WORLD: Final = "world"
@@ -75,7 +75,7 @@ def attempt(folder: Path, task: str, look: Steps) -> dict[str, Any]:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             sys.setprofile(look)
-            code = run(folder / "try", task)
+            code = run(folder / "try", TASKS[task])
         finally:
             sys.setprofile(None)
             counted.write_text(str(look.done))
@@ -116,7 +116,7 @@ def answer(folder: Path, task: str) -> None:
     """Try one task."""
     copy(folder / WORLD, folder / "try")
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        run(folder / "try", task)  # imports what is needed
+        run(folder / "try", TASKS[task])  # imports what is needed
     print(json.dumps(list(attempts(folder, task))), flush=True)
 
 

@@ -18,7 +18,7 @@ from invoke import Program
 import tasks
 from rustun.config.keys import new_private_key, public_key_of
 from rustun.ops import exit_codes, generate, sealing
-from rustun.ops.tasks import arguments, editing, fleet, project
+from rustun.ops.tasks import arguments, editing, fleet, hosts, project
 
 KEY: Final = re.compile("[A-Za-z0-9+/]{43}=")
 TASKS: Final = {
@@ -155,13 +155,13 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in {**before, **after} if before.get(name) != after.get(name)}
 
 
-def run(world: Path, task: str) -> int:
-    """Run a task in a world as ./invoke would, in this process; return its exit code."""
-    for module in (arguments, editing, fleet, project):
+def run(world: Path, words: str) -> int:
+    """Run a task, given as one types it, in a world as ./invoke would, in this process; return its exit code."""
+    for module in (arguments, editing, fleet, hosts, project):
         vars(module)["ROOT"] = world
     os.chdir(world)
     try:
-        Program(namespace=tasks.namespace).run(["invoke", *TASKS[task].split()])
+        Program(namespace=tasks.namespace).run(["invoke", *words.split()])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
