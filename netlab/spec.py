@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 
-from netlab.topology import HostSpec, LabSpec, MemberSpec
+from netlab.topology import HostSpec, LabSpec, MemberSpec, NatSpec
 from rustun.ops.filenames import client_file
-from rustun.ops.fleet import Inventory, LabHost, Member
+from rustun.ops.fleet import Inventory, Member
+from rustun.ops.lab.records import LabHost, LabNat
 
 
 def lab_spec(inventory: Inventory) -> LabSpec:
     """Return the laboratory's view of a fleet; in it are none who are switched off, or whose time is over by now."""
     now = dt.datetime.now(dt.UTC)
-    absent = {member.identity for member in inventory.members if not _takes_part(member, now)}
-    members = tuple(_member(member) for member in inventory.members if member.identity not in absent)
-    servers = tuple(server.endpoint.host for server in inventory.servers)
-    hosts = tuple(_host(host) for host in inventory.lab_hosts if host.behind not in absent)
-    return LabSpec(inventory.name, servers, members, hosts)
+    whole = LabSpec(
+        name=inventory.name,
+        servers=tuple(server.endpoint.host for server in inventory.servers),
+        members=tuple(map(_member, inventory.members)),
+        hosts=tuple(map(_host, inventory.lab.hosts)),
+        routers=tuple(map(_router, inventory.lab.nats)),
+        links=tuple(inventory.lab.impaired(member.identity for member in inventory.members)),
+    )
+    return whole.part(member.identity for member in inventory.members if _takes_part(member, now))
 
 
 def _takes_part(member: Member, now: dt.datetime) -> bool:
@@ -33,3 +38,7 @@ def _member(member: Member) -> MemberSpec:
 def _host(host: LabHost) -> HostSpec:
     addresses = (host.address,) if host.address6 is None else (host.address, host.address6)
     return HostSpec(host.name, host.behind, addresses)
+
+
+def _router(nat: LabNat) -> NatSpec:
+    return NatSpec(nat.name, nat.kind, nat.before, nat.udp_timeout_s, nat.tcp_timeout_s)

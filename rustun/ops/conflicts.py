@@ -30,7 +30,6 @@ def report_conflicts(inventory: Inventory, sources: Sources) -> None:
         _report_addresses(cluster, sources)
         _report_displaced(cluster, inventory.recorded, sources)
         _report_prefixes(cluster, sources)
-    _report_lab_hosts(inventory, sources)
 
 
 def _entry(sources: Sources, member: Member) -> Entry:
@@ -140,21 +139,3 @@ def _report_prefixes(cluster: Cluster, sources: Sources) -> None:
                 table.report("cider_mapping", f"{seen} is not among the ciders", f'add "{seen}" to ciders')
             if (seen.version, seen.prefixlen) != (real.version, real.prefixlen):
                 table.report("cider_mapping", f"{seen} and {real} differ in size", "both sides need the same length")
-
-
-def _report_lab_hosts(inventory: Inventory, sources: Sources) -> None:
-    members = {member.identity: member for member in inventory.members}
-    for host in inventory.lab_hosts:
-        table = sources.entries["lab", "host", host.name].table
-        gateway = members.get(host.behind)
-        if host.name in members:
-            table.report("", f"{quoted(host.name)} is a member as well", "give the host another name")
-        if gateway is None:
-            table.report("behind", f"there is no member {quoted(host.behind)}", "name a member that has ciders")
-            continue
-        for key, address in (("address", host.address), ("address6", host.address6)):
-            lans = [real for _, real in gateway.cider_mapping] + list(gateway.ciders)
-            if address is not None and not any(address in lan for lan in lans):
-                known = ", ".join(map(str, gateway.ciders)) or "none"
-                reason = f"{address} is in no LAN of {quoted(gateway.identity)}"
-                table.report(key, reason, f"its ciders: {known}")

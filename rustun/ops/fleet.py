@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from rustun.backends.base import Address, Endpoint, Prefix
 from rustun.errors import Problem
 from rustun.ops.addresses import Recorded
+from rustun.ops.lab.records import Lab
 from rustun.protocol.tiers import Tier
 
 
@@ -141,16 +142,6 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class LabHost:
-    """A host without rustun in the LAN behind a member; only the lab makes it."""
-
-    name: str
-    behind: str
-    address: IPv4Address
-    address6: IPv6Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Inventory:
     """The fleet.
 
@@ -165,7 +156,7 @@ class Inventory:
         clusters: in the order of writing.
         recorded: the addresses that its lock file records.
         to_record: those that it has to record now; the same where nothing is to be done.
-        lab_hosts: in the order of writing.
+        lab: what only the laboratory reads.
         notes: warnings and notes; errors never get this far.
     """
 
@@ -179,7 +170,7 @@ class Inventory:
     clusters: tuple[Cluster, ...]
     recorded: Recorded = field(default=Recorded(), compare=False)
     to_record: Recorded = field(default=Recorded(), compare=False)
-    lab_hosts: tuple[LabHost, ...] = ()
+    lab: Lab = Lab()
     notes: tuple[Problem, ...] = field(default=(), compare=False)
 
     @property

@@ -31,19 +31,19 @@ from rustun.ops.fleet import (
     SETTING_NAMES,
     Cluster,
     Inventory,
-    LabHost,
     Member,
     Server,
     Settings,
     settled,
 )
-from rustun.ops.model import ClusterTable, FleetTable, LabHostTable, MemberTable, SettingsTable, TagTable
+from rustun.ops.lab.reading import read_lab
+from rustun.ops.model import ClusterTable, FleetTable, MemberTable, SettingsTable, TagTable
 from rustun.ops.recorded import lock_file, read_recorded
 from rustun.ops.sources import Entry, Sources, read_sources
 from rustun.ops.validation import read_table
 from rustun.printable import quoted
 
-__all__ = ["Cluster", "Inventory", "LabHost", "Member", "Server", "Settings", "load_inventory"]
+__all__ = ["Cluster", "Inventory", "Member", "Server", "Settings", "load_inventory"]
 
 NO_NETWORK: Final = IPv4Network("0.0.0.0/0")  # stands for a network that cannot be read, until the problems are raised
 UNREAD: Final = {"name": "unread", "servers": [{"address": "unread.invalid:1"}]}  # likewise of a fleet
@@ -82,7 +82,7 @@ def load_inventory(path: Path, recorded: Recorded | None = None, today: dt.date 
         clusters=clusters,
         recorded=recorded,
         to_record=recorded.after(reader.allocated, in_use, today, fleet.address_hold_days),
-        lab_hosts=tuple(_lab_hosts(sources)),
+        lab=read_lab(sources, {member.identity: member for one in clusters for member in one.members}),
     )
     if entry.table.values.get("servers") == []:
         entry.table.report("servers", "is empty", 'write servers = [{ address = "vpn.example.org:8080" }]')
@@ -95,13 +95,6 @@ def _servers(fleet: FleetTable) -> Iterator[Server]:
     for number, table in enumerate(fleet.servers, 1):
         name = table.name or (FIRST_SERVER if number == 1 else f"{FIRST_SERVER}-{number}")
         yield Server(name, table.address, table.ssh, table.public_key)
-
-
-def _lab_hosts(sources: Sources) -> Iterator[LabHost]:
-    for entry in sources.of_kind("lab", "host"):
-        table = read_table(entry.table, LabHostTable)
-        if table is not None:
-            yield LabHost(entry.name, table.behind, table.address, table.address6)
 
 
 def _settings(table: SettingsTable | None) -> Settings:

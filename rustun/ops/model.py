@@ -118,7 +118,7 @@ def _key_numbers(value: object, info: ValidationInfo) -> tuple[int, ...]:
     raise refused(f"is {describe(value)}, not the number of a key, or two of them", remedy)
 
 
-def _one_of(options: tuple[T, ...]) -> PlainValidator:
+def one_of(options: tuple[T, ...]) -> PlainValidator:
     """Return the conversion of a text that has to be one of some; what comes out is the option itself."""
 
     def read(value: object) -> T:
@@ -130,7 +130,8 @@ def _one_of(options: tuple[T, ...]) -> PlainValidator:
     return PlainValidator(read)
 
 
-def _choice(options: tuple[str, ...]) -> WithJsonSchema:
+def choice(options: tuple[str, ...]) -> WithJsonSchema:
+    """Return what editors are told of a text that has to be one of some."""
     return WithJsonSchema({"type": "string", "enum": list(map(str, options))})
 
 
@@ -164,9 +165,9 @@ KeyNumbers = Annotated[
     PlainValidator(_key_numbers),
     WithJsonSchema({"anyOf": [_NUMBER, {"type": "array", "items": _NUMBER, **_TWO}]}),
 ]
-LowestTier = Annotated[Tier, _one_of(TIERS), _choice(TIERS)]
-Cipher = Annotated[str, _one_of(CIPHERS), _choice(CIPHERS)]
-NameChoice = Annotated[str, _one_of(NAME_CHOICES), _choice(NAME_CHOICES)]
+LowestTier = Annotated[Tier, one_of(TIERS), choice(TIERS)]
+Cipher = Annotated[str, one_of(CIPHERS), choice(CIPHERS)]
+NameChoice = Annotated[str, one_of(NAME_CHOICES), choice(NAME_CHOICES)]
 
 
 def may(description: str, *examples: object, **more: Any) -> Any:
@@ -266,26 +267,3 @@ class FleetTable(SettingsTable):
         ge=0,
         le=MAX_HOLD_DAYS,
     )
-
-
-class LabHostTable(WrittenTable):
-    """A host without rustun in the LAN behind a member; only the lab makes it."""
-
-    behind: Name = must("Identity of the member whose LAN it is in.", "office-gw")
-    address: IPv4 = must("In that LAN.", "192.168.10.7")
-    address6: IPv6 | None = may("In that LAN.", "fd00:10::7")
-
-
-class LabTable(WrittenTable):
-    """What only the lab reads."""
-
-    host: dict[str, LabHostTable] = may("Hosts by name.", default_factory=dict)
-
-
-class InventoryFile(WrittenTable):
-    """A rustun inventory, or one file of it: a folder's files are read as one."""
-
-    fleet: FleetTable | None = may("Once in the inventory: what holds for the whole fleet.")
-    cluster: dict[str, ClusterTable] = may("Tenants by name.", default_factory=dict)
-    tag: dict[str, TagTable] = may("Settings of members that have a tag.", default_factory=dict)
-    lab: LabTable | None = may("What only the lab reads.")

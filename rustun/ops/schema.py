@@ -16,10 +16,20 @@ from pydantic_core import core_schema
 
 from rustun.durable import replace_file
 from rustun.ops.exit_codes import DIFFERS, ENVIRONMENT, OK
-from rustun.ops.model import InventoryFile
+from rustun.ops.lab.tables import LabTable
+from rustun.ops.model import ClusterTable, FleetTable, TagTable, WrittenTable, may
 
 SCHEMA_FILE: Final = Path("inventory", "inventory.schema.json")
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"  # what editors know best; `$defs` is an ordinary key to it
+
+
+class InventoryFile(WrittenTable):
+    """A rustun inventory, or one file of it: a folder's files are read as one."""
+
+    fleet: FleetTable | None = may("Once in the inventory: what holds for the whole fleet.")
+    cluster: dict[str, ClusterTable] = may("Tenants by name.", default_factory=dict)
+    tag: dict[str, TagTable] = may("Settings of members that have a tag.", default_factory=dict)
+    lab: LabTable | None = may("What only the laboratory reads.")
 
 
 class _ForEditors(GenerateJsonSchema):

@@ -2,8 +2,8 @@
 
 Rules of this module
   1. An inventory is one file, or a folder whose *.toml are read as one, in the order of their names.
-  2. A table's path says what it is: (fleet), (cluster, C), (cluster, C, member, M), (tag, T), (lab, host, H). Each
-     stands in one file only; the members of a cluster may be spread over files.
+  2. A table's path says what it is: (fleet), (cluster, C), (cluster, C, member, M), (tag, T), (lab), (lab, host, H).
+     Each stands in one file only; the members of a cluster may be spread over files.
   3. Reading goes on after a problem; `Sources.finish` raises them all.
 """
 
@@ -23,6 +23,8 @@ from rustun.ops.halves import in_halves
 T = TypeVar("T")
 MAX_INVENTORY_BYTES: Final = 64 << 20  # of one file; 10,000 members take about 2 MB
 US_PER_BYTE: Final = 0.3  # to parse
+
+LAB_TABLES: Final = ("host", "nat", "link", "matrix")  # of [lab]; its other keys are its own
 
 TablePath = tuple[str, ...]
 
@@ -127,11 +129,18 @@ def _tables(root: Table) -> Iterator[tuple[TablePath, Table]]:
             yield ("cluster", name, "member", identity), member
     for name, tag in _children(root.table("tag")):
         yield ("tag", name), tag
-    lab = root.table("lab")
-    for name, host in _children(lab.table("host")):
-        yield ("lab", "host", name), host
-    lab.close()
+    yield from _lab_tables(root.table("lab"))
     root.close()
+
+
+def _lab_tables(lab: Table) -> Iterator[tuple[TablePath, Table]]:
+    for kind in ("host", "nat", "link"):
+        for name, table in _children(lab.table(kind)):
+            yield ("lab", kind, name), table
+    if "matrix" in lab:
+        yield ("lab", "matrix"), lab.table("matrix")
+    if lab.values.keys() - LAB_TABLES:
+        yield ("lab",), lab
 
 
 def _children(table: Table) -> Iterator[tuple[str, Table]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
@@ -85,7 +85,7 @@ def _report(table: Table, model: type[BaseModel], error: ErrorDetails) -> None:
         first, second = str(place[0]), place[1]
         value = table.values.get(first)
         if isinstance(value, dict):
-            table, place = table.table(first), place[1:]
+            table, model, place = table.table(first), _inner(model, first) or model, place[1:]
         elif len(place) > 2 and isinstance(value, list) and isinstance(second, int):
             table, model, place = table.tables(first, "")[second], _row(model, first) or model, place[2:]
         else:
@@ -97,8 +97,15 @@ def _report(table: Table, model: type[BaseModel], error: ErrorDetails) -> None:
 
 def _row(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Return the model of the tables in a list, None where the key holds no list of tables."""
-    item = next(iter(get_args(model.model_fields[key].annotation)), None)
+    annotation = model.model_fields[key].annotation
+    item = next(iter(get_args(annotation)), None) if get_origin(annotation) is tuple else None
     return item if isinstance(item, type) and issubclass(item, BaseModel) else None
+
+
+def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """Return the model of the table below a key, None where there is none, or tables by name."""
+    kinds = get_args(model.model_fields[key].annotation)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _words(model: type[BaseModel], key: str, error: ErrorDetails) -> tuple[str, str]:
@@ -129,10 +136,10 @@ def _words_by_example(model: type[BaseModel], key: str, kind: str, found: str) -
             return f"is {found}, not a whole number", f"write {example}"
         case "greater_than_equal" | "less_than_equal":
             return f"is {found}, out of its range", f"{_range(model, key)}, as in {example}"
-        case "dict_type":
-            return f"is {found}, not a table", f"write {example}"
     if _row(model, key):
         return "is not a list of tables", f"write {example}"
+    if kind in ("dict_type", "model_type"):
+        return f"is {found}, not a table", f"write {example}"
     return f"is {found}, not a text or a list of texts", f'write {key} = "...", or {key} = ["...", "..."]'
 
 

@@ -40,8 +40,8 @@ def test_the_demo_reads_as_it_is_written() -> None:
     assert str(inventory.members[0].interface6) == "fd00:1::1/64"
     assert inventory.members[2].ciders == (ip_network("192.168.10.0/24"),)
     assert inventory.servers[0].endpoint == Endpoint("198.18.0.1", 8080)
-    assert inventory.lab_hosts[0].behind == "sh-office-gw"
-    assert inventory.lab_hosts[0].address == IPv4Address("192.168.10.7")
+    assert inventory.lab.hosts[0].behind == "sh-office-gw"
+    assert inventory.lab.hosts[0].address == IPv4Address("192.168.10.7")
     assert inventory.notes == ()
 
 

@@ -13,13 +13,17 @@ from pydantic import BaseModel
 
 from rustun.ops import model, schema
 from rustun.ops.fleet import SETTING_NAMES
+from rustun.ops.lab import tables as lab
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 TABLES: list[type[BaseModel]] = [
-    model.FleetTable, model.ServerTable, model.ClusterTable, model.TagTable, model.MemberTable, model.LabHostTable,
+    model.FleetTable, model.ServerTable, model.ClusterTable, model.TagTable, model.MemberTable,
+    lab.LabTable, lab.LabHostTable, lab.LabNatTable, lab.LabLinkTable, lab.LabMatrixTable,
 ]  # fmt: skip
-KEYS = [(table, key) for table in TABLES for key in table.model_fields if key != "member"]
-TYPES = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
+KEYS = [(table, key) for table in TABLES for key in table.model_fields if key not in {"member", "host", "nat", "link", "matrix"}]
+TYPES: dict[str, Any] = {
+    "string": str, "boolean": bool, "integer": int, "number": int | float, "array": list, "object": dict,
+}  # fmt: skip
 
 
 def fits(value: object, rule: dict[str, Any], definitions: dict[str, Any]) -> bool:
@@ -38,7 +42,7 @@ def fits(value: object, rule: dict[str, Any], definitions: dict[str, Any]) -> bo
         if not set(rule.get("required", ())) <= value.keys() or (others is False and value.keys() - known.keys()):
             return False
         return all(fits(item, known.get(key, others), definitions) for key, item in value.items())
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return bool(rule.get("minimum", value) <= value <= rule.get("maximum", value))
     return value in rule.get("enum", [value])
 
