@@ -14,6 +14,7 @@ import gc
 
 from invoke import Collection, Task
 
+import netlab.bench.tasks
 import netlab.tasks
 import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
@@ -29,6 +30,7 @@ for module in (
     rustun.ops.tasks.editing,
     rustun.ops.tasks.hosts,
     netlab.tasks,
+    netlab.bench.tasks,
     rustun.ops.tasks.project,
 ):
     for found in vars(module).values():

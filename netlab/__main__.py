@@ -96,9 +96,33 @@ def _bench(arguments: argparse.Namespace) -> int:
     from netlab.bench import run as bench
     from netlab.namespaces import enter_own_world
 
-    files = (arguments.json, arguments.markdown)
-    order = bench.order(arguments.quick, arguments.only, arguments.seconds, *files)
-    return enter_own_world(_guarded(partial(bench.run, order, arguments.build, fresh_logs(arguments.build, "bench"))))
+    order = bench.Order(
+        bench.rows_named(arguments.only),
+        bench.asked(quick=arguments.quick, repetitions=arguments.repetitions, seconds=arguments.seconds),
+        json_file=arguments.json,
+        markdown_file=arguments.markdown,
+        html_file=arguments.html,
+        resume=arguments.resume,
+        profile=arguments.profile,
+    )
+    begun = bench.begin(order, bench.equip(order.rows))
+    logs = fresh_logs(arguments.build, "bench")
+    return enter_own_world(_guarded(partial(bench.run, order, begun, arguments.build, logs)))
+
+
+def _bench_compare(arguments: argparse.Namespace) -> int:
+    from netlab.bench import compare
+
+    return compare.run(arguments.before, arguments.after, everything=arguments.all, as_json=arguments.json)
+
+
+def _bench_report(arguments: argparse.Namespace) -> int:
+    from netlab.bench import document, run
+
+    found = document.read(arguments.file)
+    rows = [row for row in run.rows_named("") if row.name in found.rows]
+    run.tell(rows, found, arguments.markdown, arguments.html)
+    return EXIT_OK
 
 
 def fresh_logs(build: Path, name: str) -> Path:
@@ -159,8 +183,19 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true")
     bench.add_argument("--only", default="")
     bench.add_argument("--seconds", type=float, default=0.0)
+    bench.add_argument("--repetitions", type=int, default=0)
     bench.add_argument("--json", type=Path)
-    bench.add_argument("--markdown", type=Path)
+    for flag in ("--resume", "--profile"):
+        bench.add_argument(flag, action="store_true")
+    compare, report = command("bench-compare", _bench_compare), command("bench-report", _bench_report)
+    for file in ("before", "after"):
+        compare.add_argument(file, type=Path)
+    for flag in ("--all", "--json"):
+        compare.add_argument(flag, action="store_true")
+    report.add_argument("file", type=Path)
+    for telling in (bench, report):
+        telling.add_argument("--markdown", type=Path)
+        telling.add_argument("--html", type=Path)
     for generating in (demo, policy, up, keep, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser

@@ -49,13 +49,19 @@ def sweep() -> int:
     return _netlab("sweep")
 
 
-def bench(*, quick: bool = False, only: str = "", seconds: float = 0.0, json_file: str = "", markdown: str = "") -> int:
-    """Measure rustun beside plain routing and print tables; `only` names rows by comma."""
-    options = ["--only", only] if only else []
-    options += ["--seconds", str(seconds)] if seconds else []
-    options += ["--json", str(Path(json_file).absolute())] if json_file else []
-    options += ["--markdown", str(Path(markdown).absolute())] if markdown else []
-    return _netlab("bench", *["--quick"] * quick, *options)
+def bench(*options: str) -> int:
+    """Measure rustun beside plain routing and others, and print tables; `options` of `python -m netlab bench`."""
+    return _netlab("bench", *options)
+
+
+def bench_compare(before: Path, after: Path, *, everything: bool = False, as_json: bool = False) -> int:
+    """Print what became faster or slower from one run to another; 5 for a loss of more than a tenth."""
+    return _netlab("bench-compare", str(before), str(after), *["--all"] * everything, *["--json"] * as_json)
+
+
+def bench_report(file: Path, *options: str) -> int:
+    """Print a run's tables again, and write its Markdown and HTML; `options` of `python -m netlab bench-report`."""
+    return _netlab("bench-report", str(file), *options)
 
 
 def _netlab(*arguments: str) -> int:

@@ -1,4 +1,4 @@
-"""Tasks of the laboratory: demo, measurements, and namespaces that stay."""
+"""Tasks of the laboratory: demo, and namespaces that stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rustun.ops.tasks.arguments import (
     JSON_HELP,
     after_dashes,
     end,
-    new_file,
     number,
     refuse,
     task,
@@ -136,30 +135,3 @@ def lab_sweep(_context: Context) -> None:
     from netlab import api
 
     end(api.sweep())
-
-
-@task(
-    help={
-        "quick": "shorter and fewer runs: a first impression, not a figure to publish",
-        "only": "rows to measure, by comma",
-        "seconds": "length of each measurement",
-        "json": "write all samples to this file as well",
-        "markdown": "write the tables to this file as well, as they stand in docs/performance.md",
-    }
-)
-def bench(
-    _context: Context, quick: bool = False, only: str = "", seconds: str = "", json: str = "", markdown: str = ""
-) -> None:
-    """Measure rustun beside plain routing on this machine, in pairs that alternate; print a table with ratios.
-
-    Examples:
-        ./invoke bench --quick
-        ./invoke bench --only tcp-1,ping --json bench.json
-        ./invoke bench --markdown figures.md
-    """
-    length = number("--seconds", seconds, 0.2, 3600) if seconds else 0.0
-    files = [new_file("--json", json), new_file("--markdown", markdown)]
-
-    from netlab import api
-
-    end(api.bench(quick=quick, only=only, seconds=length, json_file=files[0], markdown=files[1]))

@@ -22,11 +22,12 @@ import select
 import socket
 import struct
 import threading
-from itertools import count
+from itertools import count, pairwise
 from statistics import fmean, median
 from time import perf_counter
 from typing import Final
 
+from netlab.bench.estimates import percentile
 from netlab.kernel import set_timer_slack
 
 BULK_BYTES: Final = 1 << 18  # one send(): several of the kernel's largest segments, yet 0.1 s at 20 Mbit/s
@@ -82,9 +83,10 @@ def _drain(stream: socket.socket) -> tuple[int, float, float]:
     return total, begin, end
 
 
-def tcp_send(address: str, port: int, streams: int, seconds: float) -> None:
-    """Send as fast as `streams` connections take it, for so long."""
+def tcp_send(address: str, port: int, streams: int, seconds: float, at: float) -> None:
+    """Send as fast as `streams` connections take it, for so long; from the moment `at` of the monotonic clock on."""
     connections = [socket.create_connection((address, port)) for _ in range(streams)]
+    select.select((), (), (), max(0.0, at - perf_counter()))
     senders = [threading.Thread(target=_fill, args=(connection, seconds)) for connection in connections]
     for sender in senders:
         sender.start()
@@ -172,7 +174,10 @@ def _send_last(sender: socket.socket, datagram: bytearray) -> None:
 
 
 def ping(address: str, echoes: int, interval: float) -> None:
-    """Send echo requests at a fixed pace, one outstanding or not, and print the round trips in milliseconds."""
+    """Send echo requests at a fixed pace, one outstanding or not, and print the round trips in milliseconds.
+
+    The jitter is the mean difference between one round trip and the next.
+    """
     set_timer_slack(1000)
     six = ":" in address
     family, protocol, request, answer = (
@@ -195,11 +200,12 @@ def ping(address: str, echoes: int, interval: float) -> None:
                 break
             sent_at[sequence] = perf_counter()
             echo.send(_echo_request(request, identifier, sequence & 0xFFFF, six))
+    jitter = fmean(abs(late - early) for early, late in pairwise(trips)) if len(trips) > 1 else 0.0
     trips.sort()
     result: dict[str, float | int] = {"sent": echoes, "received": len(trips)}
     if trips:
-        p99 = trips[min(len(trips) - 1, int(len(trips) * 0.99))]
-        result |= {"median_ms": median(trips), "mean_ms": fmean(trips), "p99_ms": p99, "max_ms": trips[-1]}
+        result |= {"median_ms": median(trips), "mean_ms": fmean(trips), "max_ms": trips[-1]}
+        result |= {"p95_ms": percentile(trips, 0.95), "p99_ms": percentile(trips, 0.99), "jitter_ms": jitter}
     say(result)
 
 
@@ -234,6 +240,7 @@ def _arguments() -> argparse.Namespace:
         sender.add_argument("port", type=int)
         sender.add_argument("--seconds", type=float, default=2.0)
     tcp_out.add_argument("--streams", type=int, default=1)
+    tcp_out.add_argument("--at", type=float, default=0.0, help="moment of the monotonic clock")
     udp_out.add_argument("--bytes", type=int, default=100, help="UDP payload")
     udp_out.add_argument("--rate", type=float, default=100_000, help="datagrams a second")
     echo = commands.add_parser("ping")
@@ -250,7 +257,7 @@ def main() -> None:
         case "tcp-sink":
             tcp_sink(arguments.streams)
         case "tcp-send":
-            tcp_send(arguments.address, arguments.port, arguments.streams, arguments.seconds)
+            tcp_send(arguments.address, arguments.port, arguments.streams, arguments.seconds, arguments.at)
         case "udp-sink":
             udp_sink()
         case "udp-send":

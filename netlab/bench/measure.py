@@ -21,6 +21,8 @@ PINGED_FRACTION: Final = 0.8  # of the time of the load
 CROWD_JOIN_SECONDS: Final = 90.0  # 5,000 handshakes, both sides on two busy cores
 CROWD_REST_SECONDS: Final = 3.0  # that the crowd stays beyond the ping beside it
 GIGA: Final = 1e9
+VISITS: Final = "netlab.bench.visits"
+BEFOREHAND_SECONDS: Final = 1.0  # for interpreters to start and connections to stand before loads begin together
 T = TypeVar("T")
 
 
@@ -53,19 +55,44 @@ class Datagrams:
 
 @dataclass(frozen=True, slots=True)
 class Trips:
-    """Round trips of echoes in milliseconds; `lost` is a fraction."""
+    """Round trips of echoes in milliseconds; `jitter` from one to the next, in the mean; `lost` is a fraction."""
 
     median: float
     mean: float
+    p95: float
     p99: float
     longest: float
+    jitter: float
     lost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """Short transfers over fresh connections: how many a second, and milliseconds of one."""
+
+    per_second: float
+    median: float
+    p95: float
 
 
 def throughput(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> Throughput:
     """Send TCP for `seconds` over `streams` connections."""
     found, _ = _bulk(lab, path, streams, seconds, lambda: None)
     return found
+
+
+def both_ways(lab: Laboratory, path: Path, *, seconds: float) -> tuple[float, float]:
+    """Send TCP over one connection each way at once, and return the Gbit/s that arrive along the path and back."""
+    (own,) = (one for one in lab.spec.members if one.identity == path.sender)
+    back = Path(path.receiver, path.sender, str(own.addresses[0].ip))
+    at = monotonic() + BEFOREHAND_SECONDS
+
+    def there() -> Throughput:
+        found, _ = _bulk(lab, back, 1, seconds, lambda: None, at=at)
+        return found
+
+    forth, returned = _bulk(lab, path, 1, seconds, there, at=at)
+    return forth.gigabits, returned.gigabits
 
 
 def loaded_trips(lab: Laboratory, path: Path, *, streams: int, seconds: float) -> tuple[Throughput, Trips]:
@@ -75,14 +102,14 @@ def loaded_trips(lab: Laboratory, path: Path, *, streams: int, seconds: float) -
 
 
 def _bulk(
-    lab: Laboratory, path: Path, streams: int, seconds: float, meanwhile: Callable[[], T]
+    lab: Laboratory, path: Path, streams: int, seconds: float, meanwhile: Callable[[], T], *, at: float = 0.0
 ) -> tuple[Throughput, T]:
-    deadline = monotonic() + seconds + GRACE_SECONDS
+    deadline = max(monotonic(), at) + seconds + GRACE_SECONDS
     on_the_way = (SERVER, _client(lab, path.sender), _client(lab, path.receiver))
     before = [used_seconds(lab, node) for node in on_the_way]
     options = ("--streams", str(streams), "--seconds", str(seconds))
     with _sink(lab, path, "tcp-sink", *options[:2], deadline=deadline) as (sink, port):
-        with _running(lab, path.sender, "tcp-send", path.address, port, *options) as sender:
+        with _running(lab, path.sender, "tcp-send", path.address, port, *options, "--at", str(at)) as sender:
             result = meanwhile()
             found = sink.line(deadline)
             sender.finish(deadline)
@@ -109,9 +136,36 @@ def trips(lab: Laboratory, path: Path, *, echoes: int, interval: float = 0.005) 
     pace = ("--count", str(echoes), "--interval", str(interval))
     with _running(lab, path.sender, "ping", path.address, *pace) as pinger:
         found = pinger.line(deadline)
-    never = float("inf")
-    times = [float(found.get(name, never)) for name in ("median_ms", "mean_ms", "p99_ms", "max_ms")]
-    return Trips(times[0], times[1], times[2], times[3], 1 - found["received"] / found["sent"])
+
+    def time(name: str) -> float:
+        return float(found.get(name, "inf"))  # none came back
+
+    return Trips(
+        median=time("median_ms"),
+        mean=time("mean_ms"),
+        p95=time("p95_ms"),
+        p99=time("p99_ms"),
+        longest=time("max_ms"),
+        jitter=time("jitter_ms"),
+        lost=1 - found["received"] / found["sent"],
+    )
+
+
+def visits(lab: Laboratory, path: Path, *, size: int, at_a_time: int, seconds: float) -> Visits:
+    """Fetch `size` bytes over fresh connections, again and again, `at_a_time` beside each other."""
+    deadline = monotonic() + seconds + GRACE_SECONDS
+    server = Measurement(lab.namespaces[path.receiver], ("serve",), VISITS)
+    try:
+        port = str(server.line(deadline)["port"])
+        pace = ("--seconds", str(seconds), "--at-a-time", str(at_a_time))
+        visitor = Measurement(lab.namespaces[path.sender], ("fetch", path.address, port, str(size), *pace), VISITS)
+        try:
+            found = visitor.line(deadline)
+        finally:
+            visitor.stop()
+    finally:
+        server.stop()
+    return Visits(found["visits"] / found["seconds"], found["median_ms"], found["p95_ms"])
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The bench's tables: figures to reach, what another project claims for itself, and all that was measured.
 
-A table is built once from the samples; `text_lines` and `markdown_lines` only set it.
+A table is built once from the samples; `text_lines` and `markdown_lines` only set it. Beside each median stands its
+95 % interval, where there are enough samples for one (estimates.py); a figure is judged by its median.
 """
 
 from __future__ import annotations
@@ -10,23 +11,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from netlab.bench.rows import AES, PLAIN, Figure, Row, Values
+from netlab.bench.document import Document
+from netlab.bench.estimates import estimate
+from netlab.bench.rows.row import Figure, Row
+from netlab.bench.sample import Sample, ratios, values_of
+from netlab.bench.variants import AES, PLAIN
 
 NOT_MEASURED: Final = "not measured"
 CLAIMED: Final = "claims of the seed, the project whose wire rustun speaks, beside what was found here (AES)"
 MEGABITS: Final = 1000  # in a gigabit
 PERCENT_AT_100_MEGABITS: Final = 1.25  # 1 CPU s/GB at 12.5 MB/s
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one measurement found; samples of one `group` were taken next to each other, the reference among them."""
-
-    row: str
-    variant: str
-    repetition: int
-    group: int
-    values: Values
+REACHED, MISSED, UNKNOWN = "reached", "MISSED", "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +36,54 @@ class Table:
 
 def tables(rows: Sequence[Row], samples: Sequence[Sample]) -> list[Table]:
     """Return the whole report."""
-    figures = [_figure_cells(row, figure, samples) for row in rows for figure in row.figures]
-    found = [Table("figures to reach", ("what", "to reach", "measured", "verdict"), tuple(figures), 1)]
+    found = [figures_table(rows, samples)]
     found.append(Table(CLAIMED, ("what", "claimed", "here"), tuple(_claims(samples)), 1))
-    for row in rows:
-        heading = ("variant", "metric", "median", "least", "most", f"of {row.reference}")
-        own = [sample for sample in samples if sample.row == row.name]
-        cells = [line for variant in row.variants for line in _variant_cells(row.reference, variant, own)]
-        found.append(Table(f"{row.title} ({row.name})", heading, tuple(cells), 2))
-    return found
+    return [*found, *(row_table(row, samples) for row in rows)]
+
+
+def figures_table(rows: Sequence[Row], samples: Sequence[Sample]) -> Table:
+    """Return what has to be reached, and what was."""
+    figures = [_figure_cells(row, figure, samples) for row in rows for figure in row.figures]
+    return Table("figures to reach", ("what", "to reach", "measured", "verdict"), tuple(figures), 1)
+
+
+def row_table(row: Row, samples: Sequence[Sample]) -> Table:
+    """Return all that was measured of one row."""
+    heading = ("variant", "metric", "median", "95 % interval", f"of {row.reference}")
+    own = [sample for sample in samples if sample.row == row.name]
+    cells = [line for variant in row.variants for line in _variant_cells(row.reference, variant, own)]
+    return Table(f"{row.title} ({row.name})", heading, tuple(cells), 2)
+
+
+def facts(found: Document) -> list[str]:
+    """Return in sentences how and where a run was made, and what it left out."""
+    told = found.machine
+    how = (
+        f"{found.asked.repetitions} x {found.asked.seconds:g} s, {found.took_s:.0f} s in all, {found.date}; "
+        f"{told.get('cpu', '?')}, Linux {told.get('kernel', '?')}, Python {told.get('python', '?')}; "
+        f"TCP of the load: {told.get('congestion', '?')}."
+    )
+    return [how, *(f"Skipped: {name} ({reason})." for name, reason in sorted(found.skipped.items()))]
 
 
 def _figure_cells(row: Row, figure: Figure, samples: Sequence[Sample]) -> tuple[str, ...]:
     own = [sample for sample in samples if sample.row == row.name]
-    if figure.of_reference:
-        value = ratio(own, row.reference, figure.variant, figure.metric)
-        unit = f" x {row.reference}"
+    if figure.of:
+        values, unit = ratios(own, figure.of, figure.variant, figure.metric), " x"
     else:
-        value, unit = _median(own, figure.variant, figure.metric), ""
-    bound = f"{'at least' if figure.least else 'at most'} {figure.limit:g}{unit}"
-    if value is None:
-        return figure.what, bound, NOT_MEASURED, "?"
+        values, unit = values_of(own, figure.variant, figure.metric), ""
+    bound = f"{'at least' if figure.least else 'at most'} {number(figure.limit)}{unit} {figure.of}".rstrip()
+    if not values:
+        return figure.what, bound, NOT_MEASURED, UNKNOWN
+    value = median(values)
     good = value >= figure.limit if figure.least else value <= figure.limit
-    return figure.what, bound, f"{_number(value)}{unit}", "reached" if good else "MISSED"
-
-
-def ratio(samples: Sequence[Sample], reference: str, variant: str, metric: str) -> float | None:
-    """Return the median of the ratios within each group; None where the reference has no such value, or zero."""
-    beside = {sample.group: sample.values.get(metric, 0.0) for sample in samples if sample.variant == reference}
-    own = [sample for sample in samples if sample.variant == variant and beside.get(sample.group)]
-    ratios = [sample.values[metric] / beside[sample.group] for sample in own]
-    return median(ratios) if ratios else None
-
-
-def _median(samples: Sequence[Sample], variant: str, metric: str) -> float | None:
-    values = [sample.values[metric] for sample in samples if sample.variant == variant and metric in sample.values]
-    return median(values) if values else None
+    return figure.what, bound, f"{number(value)}{unit}", REACHED if good else MISSED
 
 
 def _claims(samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
     def found(row: str, variant: str, metric: str) -> float | None:
-        return _median([sample for sample in samples if sample.row == row], variant, metric)
+        values = values_of([sample for sample in samples if sample.row == row], variant, metric)
+        return median(values) if values else None
 
     speed, cost = found("tcp-1", AES, "Gbit/s"), found("tcp-1", AES, "relay CPU s/GB")
     tunnel, plain = found("ping", AES, "median ms"), found("ping", PLAIN, "median ms")
@@ -94,25 +96,25 @@ def _claims(samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
 
 
 def _with_unit(value: float | None, unit: str) -> str:
-    return NOT_MEASURED if value is None else f"{_number(value)} {unit}"
+    return NOT_MEASURED if value is None else f"{number(value)} {unit}"
 
 
 def _variant_cells(reference: str, variant: str, samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
     own = [sample for sample in samples if sample.variant == variant]
-    for number, metric in enumerate(own[0].values if own else ()):
-        values = [sample.values[metric] for sample in own]
-        share = None if variant == reference else ratio(samples, reference, variant, metric)
+    for place, metric in enumerate(own[0].values if own else ()):
+        found = estimate(values_of(own, variant, metric))
+        shares = [] if variant == reference else ratios(samples, reference, variant, metric)
         yield (
-            variant if number == 0 else "",
+            variant if place == 0 else "",
             metric,
-            _number(median(values)),
-            _number(min(values)),
-            _number(max(values)),
-            "" if share is None else f"{share:.2f}",
+            number(found.median),
+            "-" if found.interval is None else f"{number(found.interval[0])} to {number(found.interval[1])}",
+            number(median(shares)) if shares else "",
         )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number with three digits that count, or all of those before the point."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -1,209 +1,222 @@
-"""`./invoke bench`: rustun beside plain routing in the same run; medians, spreads, ratios, and the figures to reach.
+"""`./invoke bench`: rustun beside plain routing and other tunnels in the same run; every sample kept.
 
 Rules of this module
-  1. All variants stand side by side in laboratories of their own, with equal addresses; only the one that is being
-     measured has anything to do.
+  1. The variants of a row stand side by side in laboratories of their own, with equal addresses; only the one that is
+     being measured has anything to do. A laboratory comes up before the first row that needs it, and goes after the
+     last one.
   2. Absolute speeds differ by two between machines and by a tenth between minutes. So each tunnel is measured next to
      plain routing: tunnel, plain, tunnel; or plain, tunnel, plain, tunnel where there is one. These neighbours are a
      group, and a ratio is taken within one group. Which tunnels are neighbours is shuffled from a seed.
-  3. Raw samples go to the JSON file, with what the machine is; the tables show median, least and most.
+  3. What cannot be measured here is skipped by name, with the reason, in every report; rustun's own variants never are.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import random
-import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
-from netlab.bench import crowd
-from netlab.bench.load import congestion_control
-from netlab.bench.measure_toolkit import Toolkit
-from netlab.bench.report import Sample, markdown_lines, tables, text_lines
-from netlab.bench.rows import (
-    AES,
-    AES_SINGLE,
-    CHACHA,
-    CHACHA_SINGLE,
-    CROWD,
-    CROWD_CLIENTS,
-    MAPPED,
-    MASQUERADED,
-    PLAIN,
-    RECEIVER,
-    ROWS,
-    SENDER,
-    SHARED,
-    TOOLKIT,
-    Row,
-)
-from netlab.configuration import configure, load
-from netlab.demo import plain_spec
-from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
-from netlab.lab import Files, Laboratory
-from netlab.processes import CHECKOUT
-from netlab.spec import lab_spec
-from rustun.backends.process import allow_descriptors
-from rustun.ops.fleet import Cluster, Member
-from rustun.protocol.tiers import Tier
+from netlab.bench import document, machine, page, profiling, report
+from netlab.bench.document import Asked, Document
+from netlab.bench.peers import catalogue
+from netlab.bench.peers.catalogue import PEERS
+from netlab.bench.rows.catalogue import ROWS
+from netlab.bench.rows.row import Row
+from netlab.bench.sample import Sample, Values
+from netlab.bench.variants import Place, place
+from netlab.errors import EXIT_OK, BadInput, ExpectationFailed, LabError
+from netlab.packages import lacking
 
-INVENTORY: Final = CHECKOUT / "inventory" / "demo.toml"
 SEED: Final = 1
-SEEN: Final = ip_network("192.168.110.0/24")  # what a mapping shows in the LAN's place
-REPETITIONS, QUICK_REPETITIONS = 5, 1
+REPETITIONS, QUICK_REPETITIONS = 6, 1  # the fewest that a 95 % interval can be made of
 SECONDS, QUICK_SECONDS = 2.0, 1.0
-
-
-def _as_in_the_demo(member: Member) -> Member:
-    return member
-
-
-def _masqueraded(member: Member) -> Member:
-    return replace(member, settings=replace(member.settings, masquerade=True))
-
-
-def _mapped(member: Member) -> Member:
-    return replace(member, ciders=(SEEN,), cider_mapping=tuple((SEEN, real) for real in member.ciders))
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """What a variant's fleet is, beside the demo's: record cipher, tier, options of each client, the gateway."""
-
-    cipher: str
-    tier: Tier = Tier.KEY
-    client_options: tuple[str, ...] = ()
-    gateway: Callable[[Member], Member] = _as_in_the_demo
-
-
-FLEETS: Final = {
-    AES: Fleet("aes256"),
-    CHACHA: Fleet("chacha20"),
-    AES_SINGLE: Fleet("aes256", client_options=("--no-offload",)),
-    CHACHA_SINGLE: Fleet("chacha20", client_options=("--no-offload",)),
-    SHARED: Fleet("aes256", tier=Tier.SHARED),
-    MASQUERADED: Fleet("aes256", gateway=_masqueraded),
-    MAPPED: Fleet("aes256", gateway=_mapped),
-    CROWD: Fleet("aes256"),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for."""
+    """What was asked for; `resume`: go on where the JSON file ends; `profile`: flame graphs for the HTML report."""
 
     rows: tuple[Row, ...]
-    repetitions: int
-    seconds: float
-    json_file: Path | None
-    markdown_file: Path | None
+    asked: Asked
+    json_file: Path | None = None
+    markdown_file: Path | None = None
+    html_file: Path | None = None
+    resume: bool = False
+    profile: bool = False
 
 
-def order(quick: bool, only: str, seconds: float, json_file: Path | None, markdown_file: Path | None) -> Order:
-    """Understand what was asked for. Raises BadInput for a row that there is none of."""
+def rows_named(only: str) -> tuple[Row, ...]:
+    """Return the rows of these names (by comma), all for none. Raises BadInput for a row that there is none of."""
     names = [name.strip() for name in only.split(",") if name.strip()]
     known = [row.name for row in ROWS]
     if wrong := [name for name in names if name not in known]:
         raise BadInput(f"no row {', '.join(wrong)}", f"rows: {', '.join(known)}")
-    rows = tuple(row for row in ROWS if not names or row.name in names)
-    repetitions, usual = (QUICK_REPETITIONS, QUICK_SECONDS) if quick else (REPETITIONS, SECONDS)
-    return Order(rows, repetitions, seconds or usual, json_file, markdown_file)
+    return tuple(row for row in ROWS if not names or row.name in names)
 
 
-def run(asked: Order, build: Path, logs: Path) -> int:
-    """Bring all variants up, measure, print the tables and write the files asked for; return the exit code."""
-    began = monotonic()
-    wanted = {variant for row in asked.rows for variant in row.variants}
-    places: dict[str, Laboratory | Toolkit] = {}
+def asked(*, quick: bool, repetitions: int, seconds: float) -> Asked:
+    """Return how often and how long to measure; 0 stands for the usual."""
+    usual = (QUICK_REPETITIONS, QUICK_SECONDS) if quick else (REPETITIONS, SECONDS)
+    return Asked(repetitions or usual[0], seconds or usual[1], SEED)
+
+
+def equip(rows: Sequence[Row]) -> dict[str, str]:
+    """Install what rows and peers need, where that can be; return what is to be skipped, and why.
+
+    To be called outside of the laboratory's own world: in there is no way to any package.
+    """
+    wanted = {variant for row in rows for variant in row.variants}
+    skipped = catalogue.missing([name for name in PEERS if name in wanted])
+    for row in rows:
+        if packages := lacking(row.programs):
+            skipped[row.name] = f"not installed; apt-get install {' '.join(packages)}"
+    return skipped
+
+
+def begin(order: Order, skipped: Mapping[str, str]) -> Document:
+    """Return the document that a run fills: a new one, or the one to go on with.
+
+    Raises:
+        BadInput: what is to be gone on with was asked for differently, or measured on another machine.
+    """
+    now = machine.describe()
+    new = Document(now, order.asked, datetime.now(UTC).date().isoformat(), skipped=dict(skipped))
+    if not order.resume or order.json_file is None or not order.json_file.exists():
+        return new
+    before = document.read(order.json_file)
+    changed = machine.differences(before.machine, now)
+    if before.asked != order.asked:
+        changed.append(f"{before.asked} and {order.asked}")
+    if changed:
+        raise BadInput(f"{order.json_file} cannot be gone on with: {'; '.join(changed)}", "begin a new file")
+    before.samples = [sample for sample in before.samples if sample.row in before.rows]
+    before.skipped |= skipped
+    return before
+
+
+def run(order: Order, begun: Document, build: Path, logs: Path) -> int:
+    """Measure what is missing, print the tables and write the files asked for; return the exit code."""
+    stage = Stage(build, logs, begun.skipped)
+    started, took_before = monotonic(), begun.took_s
+    groups = count(1 + max((sample.group for sample in begun.samples), default=-1))
+    profiles: list[profiling.Profile] = []
+    missing = [row for row in order.rows if row.name not in begun.rows and row.name not in begun.skipped]
     try:
-        for variant, place in _places(wanted, build, logs):
-            places[variant] = place
-            place.start()
-            _note(f"{variant}: up")
-        samples = list(_measure(asked, places))
+        for number, row in enumerate(missing):
+            _note(f"{monotonic() - started:4.0f} s  row {number + 1} of {len(missing)}: {row.title} ({row.name})")
+            places = stage.set(row.variants)
+            shuffle = random.Random(f"{order.asked.seed} {row.name}")
+            begun.samples += _measure(row, places, order.asked, groups, shuffle, begun.skipped)
+            if order.profile:
+                profiles += profiling.take(row, places, order.asked.seconds, begun.skipped)
+            begun.rows.append(row.name)
+            begun.took_s = took_before + monotonic() - started
+            if order.json_file is not None:
+                document.write(begun, order.json_file)
+            stage.keep({variant for later in missing[number + 1 :] for variant in later.variants})
     finally:
-        for place in places.values():
-            place.close()
-    facts = _facts(asked, monotonic() - began)
-    _tell(asked, facts, samples)
+        stage.keep(())
+    tell(order.rows, begun, order.markdown_file, order.html_file, profiles)
     return EXIT_OK
 
 
-def _tell(asked: Order, facts: dict[str, Any], samples: list[Sample]) -> None:
-    """Print the tables, and write the samples and the Markdown to their files."""
-    report = tables(asked.rows, samples)
-    how = (
-        f"{facts['repetitions']} x {facts['seconds']:g} s, {facts['took_s']:.0f} s in all, {facts['date']}; "
-        f"{facts['cpu']}, Linux {facts['kernel']}, Python {facts['python']}; TCP of the load: {facts['congestion']}"
-    )
-    for table in report:
-        print("\n".join(text_lines(table)))
-    print(how)
-    if asked.json_file is not None:
-        document = {"schema": 1, **facts, "samples": [asdict(sample) for sample in samples]}
-        asked.json_file.write_text(json.dumps(document, indent=1) + "\n")
-    if asked.markdown_file is not None:
-        lines = [how + ".", "", *(line for table in report for line in markdown_lines(table))]
-        asked.markdown_file.write_text("\n".join(lines))
+def tell(
+    rows: Sequence[Row],
+    found: Document,
+    markdown_file: Path | None,
+    html_file: Path | None,
+    profiles: Sequence[profiling.Profile] = (),
+) -> None:
+    """Print the tables, and write the Markdown and the page to their files."""
+    shown = report.tables(rows, found.samples)
+    for table in shown:
+        print("\n".join(report.text_lines(table)))
+    for line in report.facts(found):
+        print(line)
+    if markdown_file is not None:
+        lines = [*report.facts(found), "", *(line for table in shown for line in report.markdown_lines(table))]
+        markdown_file.write_text("\n".join(lines))
+    if html_file is not None:
+        html_file.write_text(page.page(rows, found, profiles))
 
 
-def _places(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[str, Laboratory | Toolkit]]:
-    yield from _laboratories(wanted, build, logs)
-    yield from ((variant, Toolkit(variant)) for variant in TOOLKIT if variant in wanted)
+class Stage:
+    """The places that stand.
+
+    Args:
+        build: folder for generated files.
+        logs: folder for what programs say.
+        skipped: variants that are not to be had, and why; a peer that does not come up is added.
+    """
+
+    def __init__(self, build: Path, logs: Path, skipped: dict[str, str]) -> None:
+        self._build, self._logs, self._skipped = build, logs, skipped
+        self._places: dict[str, Place] = {}
+
+    def set(self, variants: Sequence[str]) -> dict[str, Place]:
+        """Return the places of these variants, those that are not skipped, all up."""
+        for variant in variants:
+            if variant not in self._places and variant not in self._skipped:
+                self._raise(variant)
+        return {variant: self._places[variant] for variant in variants if variant in self._places}
+
+    def _raise(self, variant: str) -> None:
+        new = place(variant, self._build, self._logs)
+        try:
+            new.start()
+        except LabError as error:
+            new.close()
+            if variant not in PEERS:
+                raise
+            self._skipped[variant] = f"does not come up here: {error.message}"
+            _note(f"{variant}: {error}")
+            return
+        self._places[variant] = new
+        _note(f"{variant}: up")
+
+    def keep(self, wanted: Collection[str]) -> None:
+        """Take down all but these."""
+        for variant in [variant for variant in self._places if variant not in wanted]:
+            self._places.pop(variant).close()
 
 
-def _laboratories(wanted: set[str], build: Path, logs: Path) -> Iterator[tuple[str, Laboratory]]:
-    inventory = load(INVENTORY)
-    cluster = lab_spec(inventory).member(RECEIVER).cluster
-    if PLAIN in wanted:
-        spec = plain_spec(lab_spec(inventory), cluster)
-        yield PLAIN, Laboratory(spec, Files(logs, logs, logs), plain=True)
-    for variant, fleet in FLEETS.items():
-        if variant in wanted:
-            name = f"bench-{variant}"
-            clusters = tuple(_with_gateway(one, fleet.gateway) for one in inventory.clusters)
-            theirs = replace(inventory, name=name, cipher=fleet.cipher, minimum_tier=fleet.tier, clusters=clusters)
-            configured = configure(INVENTORY, theirs, build / name)
-            if variant == CROWD:
-                _add_crowd(configured.folder / "routes.json")
-            files = Files(configured.folder, logs / variant, Path("/run") / name)
-            yield variant, Laboratory(configured.spec, files, client_options=fleet.client_options)
+def _measure(
+    row: Row,
+    places: Mapping[str, Place],
+    asked_for: Asked,
+    groups: Iterator[int],
+    shuffle: random.Random,
+    skipped: dict[str, str],
+) -> Iterator[Sample]:
+    here = tuple(variant for variant in row.variants if variant in places)
+    for repetition in range(1 if row.once else asked_for.repetitions):
+        for neighbours in neighbourhoods(here, row.reference, shuffle):
+            group = next(groups)
+            for variant in neighbours:
+                try:
+                    values = _finite(row.take(places[variant], asked_for.seconds))
+                except ExpectationFailed as error:
+                    if variant not in PEERS:
+                        raise
+                    skipped[f"{row.name} {repetition + 1} {variant}"] = error.message
+                    continue
+                words = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+                _note(f"{row.name} {repetition + 1}  {variant}: {words}")
+                yield Sample(row.name, variant, repetition, group, values)
 
 
-def _with_gateway(cluster: Cluster, gateway: Callable[[Member], Member]) -> Cluster:
-    members = (gateway(member) if member.identity == SENDER else member for member in cluster.members)
-    return replace(cluster, members=tuple(members))
-
-
-def _add_crowd(routes_file: Path) -> None:
-    if allow_descriptors() < CROWD_CLIENTS * 2:
-        raise EnvironmentLacks(f"{CROWD_CLIENTS} clients need more open files", f"ulimit -Hn {CROWD_CLIENTS * 2}")
-    crowd.extend(routes_file, CROWD_CLIENTS)
-
-
-def _measure(asked: Order, places: Mapping[str, Laboratory | Toolkit]) -> Iterator[Sample]:
-    shuffle = random.Random(SEED)
-    groups = count()
-    began = monotonic()
-    for row in asked.rows:
-        for repetition in range(1 if row.once else asked.repetitions):
-            for neighbours in neighbourhoods(row.variants, row.reference, shuffle):
-                group = next(groups)
-                for variant in neighbours:
-                    values = row.take(places[variant], asked.seconds)
-                    words = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-                    _note(f"{monotonic() - began:4.0f} s  {row.name} {repetition + 1}  {variant}: {words}")
-                    yield Sample(row.name, variant, repetition, group, values)
+def _finite(values: Values) -> Values:
+    """Return values that are numbers. Raises ExpectationFailed where no answer came, which is no measurement."""
+    if silent := [metric for metric, value in values.items() if not isfinite(value)]:
+        raise ExpectationFailed(f"no answer came: {', '.join(silent)}")
+    return values
 
 
 def neighbourhoods(variants: tuple[str, ...], reference: str, shuffle: random.Random) -> list[tuple[str, ...]]:
@@ -212,27 +225,11 @@ def neighbourhoods(variants: tuple[str, ...], reference: str, shuffle: random.Ra
     shuffle.shuffle(others)
     if reference not in variants:
         return [(other,) for other in others]
+    if not others:
+        return [(reference,)]
     pairs = [others[start : start + 2] for start in range(0, len(others), 2)]
     return [(pair[0], reference, pair[1]) if len(pair) > 1 else (reference, pair[0]) for pair in pairs]
 
 
 def _note(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
-
-
-def _facts(asked: Order, took: float) -> dict[str, Any]:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = models[0].partition(":")[2].strip() if models else platform.machine()
-    with socket.socket() as stream:
-        congestion = congestion_control(stream)
-    return {
-        "cpu": f"{os.cpu_count()} x {model}",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "congestion": congestion,
-        "date": datetime.now(UTC).date().isoformat(),
-        "seed": SEED,
-        "repetitions": asked.repetitions,
-        "seconds": asked.seconds,
-        "took_s": round(took, 1),
-    }

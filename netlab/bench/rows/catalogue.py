@@ -1,0 +1,14 @@
+"""All rows, in the order in which they are measured: those that leave traces come after those that would see them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from netlab.bench.rows.datagrams import DATAGRAMS
+from netlab.bench.rows.latency import LATENCY
+from netlab.bench.rows.row import Row
+from netlab.bench.rows.server import SERVERS
+from netlab.bench.rows.toolkit import TOOLKIT
+from netlab.bench.rows.transport import TRANSPORT
+
+ROWS: Final[tuple[Row, ...]] = (*TRANSPORT, *LATENCY, *DATAGRAMS, *SERVERS, *TOOLKIT)
