@@ -85,8 +85,9 @@ def _read_opened(file: str, descriptor: int, max_bytes: int) -> bytes:
     if status.st_size > max_bytes:
         raise too_long(file, status.st_size, max_bytes)
     data = bytearray()
+    at_once = min(max(status.st_size + 1, 4096), 1 << 20)  # memory for more costs time where there are many files
     while len(data) <= max_bytes:  # its size may change while it is read
-        part = os.read(descriptor, 1 << 20)
+        part = os.read(descriptor, at_once)
         if not part:
             return bytes(data)
         data += part

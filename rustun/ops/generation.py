@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rustun.errors import ConfigError, Problem
-from rustun.ops.editing.files import InventoryFiles, editing, write_files
 from rustun.ops.ending import PolicyBroken
 from rustun.ops.filenames import SECRETS
 from rustun.ops.fleet import Inventory
@@ -53,6 +52,8 @@ class Prepared:
     def write(self) -> None:
         """Put everything in place. Raises: ConfigError, HostError as `write_plan` does; the same for the lock file."""
         if self.lock:
+            from rustun.ops.editing.files import InventoryFiles, editing, write_files  # slow to load
+
             file = Path(self.lock.name)
             before = {} if self.lock.present is None else {file: self.lock.present.decode()}
             with editing(self.inventory):

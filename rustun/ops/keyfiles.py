@@ -82,6 +82,8 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
             write_key(draft, texts[name])
         os.sync()  # once: a call for each of 10,000 files takes minutes on some disks
         with uninterrupted():
+            for parent in {(folder / name).parent for name in drafts}:
+                _make_folder(parent)
             for name, draft in drafts.items():
                 _link(draft, folder / name)
     finally:
@@ -90,7 +92,6 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
 
 
 def _link(draft: Path, path: Path) -> None:
-    _make_folder(path.parent)
     try:
         os.link(draft, path)
     except FileExistsError:

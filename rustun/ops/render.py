@@ -17,24 +17,26 @@ import difflib
 import fcntl
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from rustun.config.keys import new_private_key
-from rustun.errors import ConfigError, HostError
+from rustun.errors import ConfigError, HostError, Problem
 from rustun.ops.artefacts import artefacts
 from rustun.ops.filenames import SECRETS, STAGING, server_file
 from rustun.ops.fleet import Inventory
+from rustun.ops.halves import in_halves
 from rustun.ops.keyfiles import find_keys, write_key, write_key_files
 from rustun.ops.keyring import Keyring, gather
 from rustun.ops.masking import masked
 from rustun.ops.reading_back import Kind as FileKind
-from rustun.ops.reading_back import Staged, read_back
+from rustun.ops.reading_back import read_back
 from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
+US_PER_BYTE: Final = 0.5  # to write and to read back
 
 Kind = Literal["new", "changed", "same"]
 
@@ -170,33 +172,39 @@ def _replace_files(plan: RenderPlan) -> None:
         (staging / SECRETS).symlink_to(Path("..") / SECRETS)
         for name in plan.keyring.kept_by_owners:  # they are not here: stand-ins, for the parsers alone
             write_key(staging / name, new_private_key())
-        for folder in {(staging / file.name).parent for file in plan.changes}:
-            folder.mkdir(parents=True, exist_ok=True)
-        for file in plan.changes:
-            _write(staging / file.name, file.wished)
-        _judge(staging, plan)
+        folders = {os.path.dirname(file.name) for file in plan.changes}
+        for folder in folders:
+            (staging / folder).mkdir(parents=True, exist_ok=True)
+        _stage(staging, plan)
+        drafts, finals = os.path.join(staging, ""), os.path.join(plan.folder, "")
         with uninterrupted():
+            for folder in folders:
+                (plan.folder / folder).mkdir(parents=True, exist_ok=True)
             for file in plan.changes:
-                (plan.folder / file.name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(staging / file.name, plan.folder / file.name)
+                os.replace(drafts + file.name, finals + file.name)
     finally:
         with uninterrupted():
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _stage(staging: Path, plan: RenderPlan) -> None:
+    """Write what changes, and let the project's parsers judge it; problems name the file's final place."""
+    servers = {server_file(server.name) for server in plan.keyring.inventory.servers}
+
+    def stage(files: Sequence[PlannedFile]) -> list[Problem]:
+        for file in files:
+            _write(staging / file.name, file.wished)
+        kinds = ((file.name, _kind(file.name, servers)) for file in files)
+        return [problem for name, kind in kinds if kind is not None for problem in read_back(staging, name, kind)]
+
+    if problems := in_halves(stage, plan.changes, lambda file: US_PER_BYTE * len(file.wished)):
+        raise ConfigError(tuple(replace(problem, file=str(plan.folder / problem.file)) for problem in problems))
 
 
 def _write(path: Path, data: bytes) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
         os.fchmod(file.fileno(), FILE_MODE)  # whatever the umask
         file.write(data)
-
-
-def _judge(staging: Path, plan: RenderPlan) -> None:
-    """Let the project's parsers judge every staged file; problems name the file's final place."""
-    servers = {server_file(server.name) for server in plan.keyring.inventory.servers}
-    kinds = ((file, _kind(file.name, servers)) for file in plan.changes)
-    staged = [Staged(file.name, kind, len(file.wished)) for file, kind in kinds if kind is not None]
-    if problems := read_back(staging, staged):
-        raise ConfigError(tuple(replace(problem, file=str(plan.folder / problem.file)) for problem in problems))
 
 
 def _kind(name: str, servers: Collection[str]) -> FileKind | None:
