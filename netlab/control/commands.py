@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -90,7 +90,7 @@ def _follow(events: int, folder: RunFolder) -> bool:
 
 def status(name: str, as_json: bool) -> int:
     """Print a laboratory's status document, as a table or as it is; exit code 5 when a process of it has ended."""
-    document = _ask(runfolder.find(name), {"do": "status"})
+    document = ask(runfolder.find(name), {"do": "status"})
     if as_json:
         print(json.dumps(document, indent=2))
     else:
@@ -163,7 +163,7 @@ def down(name: str) -> int:
     began = monotonic()
     left = ["its keeper was dead already"]
     if folder.alive:
-        left = _ask(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
+        left = ask(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
     folder.remove()
     verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
     print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
@@ -203,7 +203,8 @@ def _sweep_groups() -> list[str]:
     return groups.sweep()
 
 
-def _ask(folder: RunFolder, request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+def ask(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Send a request to a laboratory's keeper and return the answer. Raises ExpectationFailed where none comes."""
     with folder.connect() as control:
         control.settimeout(seconds)
         try:

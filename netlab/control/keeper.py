@@ -5,6 +5,7 @@ Control socket: one connection, one line of JSON, one answer.
     {"do": "enter", "node": NAME}  {"flags": [...], "through": [...]} with as many namespace descriptors as flags, in
                                    the order to enter them; `through` are the words that run a command line in the
                                    node from there, none where that is the node itself
+    {"do": "link", ...}            netlab/links/requests.py
     {"do": "down"}                 takes all down, answers {"left": [...]}, ends
 While it starts it writes events as lines of JSON to `lab-up`: {"event": ..., "text": ...}.
 """
@@ -13,18 +14,22 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any, Final, Protocol
 
 from netlab import kernel
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, LabError
 from netlab.lab import Files, Laboratory, phases_text
+from netlab.links import requests
+from netlab.links.links import Links
 from netlab.namespaces import NetworkNamespace, replace_hosts_file
 
 SOCKETS: Final = Path("/run/rustun")
@@ -60,6 +65,7 @@ class Kept:
     status: Callable[[], Request]
     wired: str
     up: Callable[[], str]
+    links: Links | None = None
 
 
 def keep_laboratory(
@@ -70,7 +76,7 @@ def keep_laboratory(
     replace_hosts_file(dict(lab.topology.names))
     entrances = {name: Entrance(namespace) for name, namespace in lab.namespaces.items()}
     wired = f"{len(lab.namespaces)} namespaces"
-    kept = Kept(lab, entrances, partial(status_document, lab), wired, partial(_up, lab))
+    kept = Kept(lab, entrances, partial(status_document, lab), wired, partial(_up, lab), lab.links)
     return keep(kept, control, events, as_user=as_user)
 
 
@@ -108,6 +114,7 @@ def _tell(events: IO[str], event: str, text: str) -> None:
 
 def _serve(kept: Kept, control: socket.socket, as_user: bool) -> None:
     while True:
+        _expire_links(kept.links, control)
         connection, _ = control.accept()
         with connection:
             connection.settimeout(REQUEST_SECONDS)
@@ -125,11 +132,24 @@ def _serve(kept: Kept, control: socket.socket, as_user: bool) -> None:
                 return
 
 
+def _expire_links(links: Links | None, control: socket.socket) -> None:
+    """Wait for a request, and meanwhile give back what lasts to links whose settings were for a time."""
+    while links is not None and (deadline := links.deadline()) is not None:
+        if select.select((control,), (), (), max(0.0, deadline - monotonic()))[0]:
+            return
+        try:
+            links.expire(monotonic())
+        except LabError as error:
+            print(error, flush=True)
+
+
 def _answer(kept: Kept, connection: socket.socket, request: Request, as_user: bool) -> None:
     if request.get("do") == "status":
         connection.sendall(json.dumps(kept.status()).encode())
     elif request.get("do") == "enter" and request.get("node") in kept.entrances:
         _send_namespaces(connection, kept.entrances[request["node"]], as_user)
+    elif request.get("do") == "link":
+        connection.sendall(json.dumps(requests.answer(kept.links, request, monotonic())).encode())
     else:
         connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(kept.entrances)}"}).encode())
 

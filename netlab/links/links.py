@@ -27,6 +27,7 @@ from netlab.namespaces import NetworkNamespace
 from netlab.topology import Port, Topology
 
 ARROW: Final = "->"
+ALL: Final = "all"
 
 
 @dataclass(slots=True)
@@ -68,11 +69,17 @@ class Links:
         return list(self._cables)
 
     def find(self, name: str) -> list[Direction]:
-        """Return the directions that a name means: "A-B" (either order) both, "A->B" one, "A" those of its only cable.
+        """Return the directions that a name means: "A-B" (either order) both, "A->B" one, "A" both to A's outside.
+
+        Args:
+            name: such a name, or "all".
 
         Raises:
-            BadInput: no such link, or a node with several.
+            BadInput: no such link, or it is the server's, which has several.
         """
+        if name == ALL:
+            cables = list(self._cables.values())
+            return [self._direction(*ends) for near, far in cables for ends in ((near, far), (far, near))]
         arrow = ARROW in name
         first, _, second = name.partition(ARROW)
         for cable, (near, far) in self._cables.items():
@@ -81,10 +88,10 @@ class Links:
                 return [self._direction(near, far) if first == near.node else self._direction(far, near)]
             if not arrow and name in (cable, f"{far.node}-{near.node}"):
                 return [self._direction(near, far), self._direction(far, near)]
-        at = [ends for ends in self._cables.values() if name in (ends[0].node, ends[1].node)]
-        if len(at) == 1:
-            near, far = at[0]
-            return [self._direction(near, far), self._direction(far, near)]
+        for near, far in self._cables.values():
+            if far.node == name:
+                return [self._direction(near, far), self._direction(far, near)]
+        at = [(near, far) for near, far in self._cables.values() if near.node == name]
         known = [f"{near.node}-{far.node}" for near, far in at] or self.names()
         close = get_close_matches(name.replace(ARROW, "-"), known, n=1)
         remedy = f"did you mean {close[0]}? " if close and not at else ""
@@ -104,8 +111,7 @@ class Links:
         for name, link in self._planned.items():
             planned += zip(self.find(name), (link.forth, link.back), strict=True)
         wanted = [(direction, impairment) for direction, impairment in planned if impairment != PLAIN]
-        if wanted:
-            self.set(wanted)
+        self.set(wanted)
         return bool(wanted)
 
     def set(self, wanted: Sequence[tuple[Direction, Impairment]], until: float | None = None) -> None:
@@ -122,6 +128,8 @@ class Links:
         problems = [f"{direction.name}: {problem}" for direction, one in wanted for problem in judge(one)]
         if problems:
             raise BadInput("; ".join(problems), "nothing was changed")
+        if not wanted:
+            return
         before = [(direction, direction.impairment, direction.way, direction.findings) for direction, _ in wanted]
         try:
             self._do(wanted)
@@ -136,10 +144,20 @@ class Links:
                 direction.lasting = impairment
 
     def expire(self, now: float) -> list[Direction]:
-        """Give back what lasts to all directions whose time is over, and return them. Raises as `set` does."""
+        """Give back what lasts to all directions whose time is over, and return them.
+
+        Raises:
+            ExpectationFailed: what lasts does not show in probes now; it is in force all the same.
+        """
         over = [one for one in self._directions.values() if one.until is not None and one.until <= now]
-        if over:
+        for direction in over:
+            direction.until = None
+        try:
             self.set([(direction, direction.lasting) for direction in over])
+        except LabError:
+            for direction in over:
+                self._install(direction, direction.lasting, shaping.ways(direction.lasting)[-1])
+            raise
         return over
 
     def deadline(self) -> float | None:
