@@ -3,14 +3,14 @@
 Rules of this module
   1. Each function takes the files and returns them changed; nothing is written here.
   2. A member stands in one table of one file. A new one goes where its cluster's last member stands.
-  3. Who is renamed keeps addresses and keys, and whoever names it (`exit_node`, `behind`) is told the new name.
+  3. Who is renamed keeps addresses and keys, and whoever names it (`exit_node`, `[lab]`) is told the new name.
 """
 
 from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from rustun.config.lines import TomlLines
 from rustun.errors import Problem
 from rustun.ops.editing.changes import Change, Drop, EditError, Put, Rename
 from rustun.ops.editing.files import InventoryFiles
+from rustun.ops.lab import naming
 from rustun.ops.recorded import lock_file
 from rustun.printable import quoted
 
@@ -105,18 +106,31 @@ def rename_member(files: InventoryFiles, identity: str, name: str) -> InventoryF
         if identity in given:
             addresses = Put(("given", cluster, name), given[identity])
             files = files.changed(lock, [Drop(("given", cluster, identity)), addresses])
+    nodes = naming.nodes(map(files.values, files.tables()))
     files = files.changed(file, [Rename(path, name)])
     for one in files.tables():
-        if changes := [Put(place, name) for place in _references(files.values(one), identity)]:
+        values = files.values(one)
+        if changes := [_told(values, place, identity, name) for place in _references(values, identity, nodes)]:
             files = files.changed(one, changes)
     return files
 
 
+def _told(values: Mapping[str, Any], place: tuple[str, ...], identity: str, name: str) -> Change:
+    """Return the change by which what names a member names it by its new name."""
+    present = _at(values, place)
+    if isinstance(present, dict):
+        return Rename(place, naming.renamed(place[-1], identity, name))
+    if isinstance(present, list):
+        return Put(place, [name if one == identity else one for one in present])
+    return Put(place, name)
+
+
 def references(files: InventoryFiles, identity: str) -> Iterator[Problem]:
     """Yield every place of the inventory that names a member, its own table apart, and the edit that ends it."""
+    nodes = naming.nodes(map(files.values, files.tables()))
     for file in files.tables():
         values, lines = files.values(file), TomlLines(files.text(file))
-        for path in _references(values, identity):
+        for path in _references(values, identity, nodes):
             if path[2:4] != ("member", identity):
                 remedy = _freed(path, _at(values, path[:-1]))
                 yield Problem(str(file), lines.line(path, identity), ".".join(path), f"is {quoted(identity)}", remedy)
@@ -125,18 +139,16 @@ def references(files: InventoryFiles, identity: str) -> Iterator[Problem]:
 def _freed(path: tuple[str, ...], table: Mapping[str, Any]) -> str:
     """Return what to do with a key that names a member, so that it does so no more."""
     if path[0] == "lab":
-        return "put it behind another member, or take its table out"
+        return naming.freed(path)
     if "member" not in path[2:3]:
         return "name another exit node, or take the line out"
     with_it = " --unset kill_switch" if table.get("kill_switch") else ""
     return f"./invoke edit-member {shlex.quote(path[3])} --unset exit_node{with_it}, or --set exit_node=ANOTHER"
 
 
-def _references(values: Mapping[str, Any], identity: str) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of keys that name a member."""
-    for host, table in values.get("lab", {}).get("host", {}).items():
-        if table.get("behind") == identity:
-            yield "lab", "host", host, "behind"
+def _references(values: Mapping[str, Any], identity: str, nodes: Container[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of keys that name a member; `nodes` are those that a laboratory makes of all files."""
+    yield from naming.references(values, identity, nodes)
     levels: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [(("fleet",), values.get("fleet", {}))]
     levels += [(("tag", tag), table) for tag, table in values.get("tag", {}).items()]
     for cluster, table in values.get("cluster", {}).items():
@@ -163,7 +175,7 @@ def find_member(files: InventoryFiles, identity: str) -> tuple[Path, tuple[str, 
     return found
 
 
-def _at(values: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+def _at(values: Mapping[str, Any], path: Sequence[str]) -> Any:
     for name in path:
         values = values[name]
     return values

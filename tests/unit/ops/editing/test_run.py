@@ -43,6 +43,12 @@ exit_node = "alice"
 [lab.host.printer]
 behind = "alice"
 address = "192.168.1.7"
+
+[lab.nat.home]
+before = ["alice"]           # and whoever moves in
+
+[lab.link.printer-alice]
+delay = "1ms"
 """
 
 
@@ -156,9 +162,13 @@ def test_everything_that_names_a_member_is_told_at_once(order: Order, capsys: py
         "  ./invoke edit-member bob --unset exit_node --unset kill_switch, or --set exit_node=ANOTHER\n"
         f'{order.inventory}:20: lab.host.printer.behind: is "alice"\n'
         "  put it behind another member, or take its table out\n"
+        f'{order.inventory}:24: lab.nat.home.before: is "alice"\n'
+        "  take it out of the list, or the router where that leads to nobody else\n"
+        f'{order.inventory}:26: lab.link.printer-alice: is "alice"\n'
+        "  take the link's table out\n"
         f'{policy}:1: there is no member or cluster "alice"\n'
         "  known here: bob, red\n"
-        "remove-member: 4 problems; nothing was written\n"
+        "remove-member: 6 problems; nothing was written\n"
     )
     assert order.inventory.read_bytes() == before
     assert run.edit_member(order, "bob", [], unset=["exit_node", "kill_switch"]) == exit_codes.OK, "what it says works"
@@ -198,7 +208,12 @@ def test_a_new_name_is_told_to_everybody_and_keeps_address_and_key(order: Order)
     assert run.rename_member(order, "alice", "al") == exit_codes.OK
     assert (keys / "al.key").samefile(keys / "alice.key")
     found = values(order)
-    assert found["lab"]["host"]["printer"]["behind"] == "al"
+    assert found["lab"] == {
+        "host": {"printer": {"behind": "al", "address": "192.168.1.7"}},
+        "nat": {"home": {"before": ["al"]}},
+        "link": {"printer-al": {"delay": "1ms"}},
+    }
+    assert "# and whoever moves in" in order.inventory.read_text()
     assert found["cluster"]["red"]["member"] == {
         "al": {"address": "10.0.1.2", "ciders": ["192.168.1.0/24"]},
         "bob": {"exit_node": "al"},
