@@ -239,7 +239,7 @@ def _write_keys(source: Source, folder: Path) -> None:
         write_key_files(folder, missing)
 
 
-def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: Path) -> int:
+def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: Path, *, dry: bool = False) -> int:
     """Import a deployment; return the exit code.
 
     Args:
@@ -248,12 +248,18 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
         address: where clients find the server.
         out: the inventory to write; its name without the suffix is the fleet's.
         build: folder in which each fleet has its folder of generated files; shared and pre-shared keys go there.
+        dry: print the inventory, and write nothing.
     """
 
     def work() -> int:
         server = load_server_config(server_toml) if server_toml is not None else None
         source = Source(out.stem, address, read_routes(routes).members, server)
-        _write(source, out, build / out.stem)
+        text = _judged_text(source, out)
+        if dry:
+            print(text, end="")
+            print("inventory-import: nothing was written; leave --dry-run out to do it", file=sys.stderr)
+            return OK
+        _write(source, text, out, build / out.stem)
         _tell(source, out, build / out.stem)
         return OK
 
@@ -274,7 +280,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _write(source: Source, out: Path, folder: Path) -> None:
+def _judged_text(source: Source, out: Path) -> str:
     if out.exists():
         raise ImportRefused(f"{out} is there already", "name another file: nothing is overwritten")
     text = inventory_text(source)
@@ -290,6 +296,10 @@ def _write(source: Source, out: Path, folder: Path) -> None:
             raise ImportRefused(reason, remedy) from None
         if found:
             raise ImportRefused(f"the inventory would not generate the same: {found[0]}", "nothing was written")
+    return text
+
+
+def _write(source: Source, text: str, out: Path, folder: Path) -> None:
     _write_keys(source, folder)
     try:
         with uninterrupted():

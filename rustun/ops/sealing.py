@@ -147,9 +147,11 @@ def _identity(path: Path) -> Any:
         raise SealError(f"{path} is no identity that can be used: {error}", remedy) from error
 
 
-def restore(folder: Path, keys: Mapping[str, Secret]) -> list[str]:
+def restore(folder: Path, keys: Mapping[str, Secret], *, dry: bool = False) -> list[str]:
     """Write the keys that are missing below a folder; return their names.
 
+    Args:
+        dry: write nothing.
     Raises:
         SealError: a key that is there differs; nothing was written.
         OSError: no room, or no right.
@@ -160,9 +162,9 @@ def restore(folder: Path, keys: Mapping[str, Secret]) -> list[str]:
         reason = f"{len(differing)} keys are there and differ from the sealed ones, such as {folder / differing[0]}"
         raise SealError(reason, "nothing is ever overwritten: move away those that should be replaced")
     missing = {name: key for name, key in keys.items() if name not in present}
-    if missing:
+    if missing and not dry:
         folder.mkdir(parents=True, exist_ok=True)
-    write_key_files(folder, missing)
+        write_key_files(folder, missing)
     return list(missing)
 
 
@@ -195,38 +197,56 @@ def ask_passphrase(file: Path | None, *, twice: bool) -> Secret:
     return Secret(text)
 
 
-def run_seal(inventory: Path, build: Path, passphrase_file: Path | None, out: Path | None = None) -> int:
+def run_seal(
+    inventory: Path, build: Path, passphrase_file: Path | None, out: Path | None = None, *, dry: bool = False
+) -> int:
     """Seal the keys of an inventory; return the exit code.
 
     Args:
         build: folder in which each fleet has its folder of generated files.
         out: folder of this one's; None for the usual one.
         passphrase_file: its first line is the passphrase; None: ask, where there are no recipients.
+        dry: say which keys and for whom, and ask and write nothing.
     """
 
     def seal_all(where: Places) -> str:
         keys = read_keys(where.folder)
         if not keys:
             raise SealError(f"{where.folder / SECRETS} holds no keys", "run ./invoke gen-config, which makes them")
+        who = f"for {where.recipients}" if where.recipients.exists() else "by a passphrase"
+        if dry:
+            return f"{', '.join(sorted(keys))}: would be sealed {who} into {where.sealed}"
         asked = None if where.recipients.exists() else ask_passphrase(passphrase_file, twice=True)
         with editing(inventory):
             write_sealed(where.sealed, seal(keys, where.recipients, asked))
-        who = f"for {where.recipients}" if asked is None else "by a passphrase"
         return f"{len(keys)} keys sealed {who} into {where.sealed}; it may go under version control"
 
     return guarded("secrets-seal", lambda: _do("secrets-seal", inventory, build, out, seal_all))
 
 
 def run_open(
-    inventory: Path, build: Path, identity: Path | None, passphrase_file: Path | None, out: Path | None = None
+    inventory: Path,
+    build: Path,
+    identity: Path | None,
+    passphrase_file: Path | None,
+    out: Path | None = None,
+    *,
+    dry: bool = False,
 ) -> int:
-    """Write the keys that are missing from the sealed file of an inventory; return the exit code."""
+    """Write the keys that are missing from the sealed file of an inventory; return the exit code.
+
+    Args:
+        dry: open it, say which keys are missing, and write nothing.
+    """
 
     def open_all(where: Places) -> str:
         data = read_bytes(where.sealed, MAX_SEALED_BYTES)
         asked = None if identity is not None else ask_passphrase(passphrase_file, twice=False)
         keys = unseal(data, identity, asked)
-        written = restore(where.folder, keys)
+        written = restore(where.folder, keys, dry=dry)
+        if dry:
+            missing = ", ".join(sorted(written)) or "none"
+            return f"{len(keys)} keys, and they can be opened; missing in {where.folder / SECRETS}: {missing}"
         return f"{len(written)} of {len(keys)} keys written into {where.folder / SECRETS}, the others were there"
 
     return guarded("secrets-open", lambda: _do("secrets-open", inventory, build, out, open_all))

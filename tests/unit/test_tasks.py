@@ -36,6 +36,15 @@ def test_every_task_has_examples_and_explains_its_options(name: str) -> None:
     assert unexplained == []
 
 
+def test_every_task_that_changes_a_fleet_can_be_tried() -> None:
+    """An operator would find out what a task does by having it done."""
+    toolkit = [name for name, task in ALL.items() if task.body.__module__.startswith("rustun.ops.tasks.")]
+    options = {name: {argument.name for argument in ARGUMENTS[name]} for name in toolkit}
+    without = {name for name, known in options.items() if not known & {"dry_run", "dry-run", "check"}}
+    looking = {"plan", "status", "policy-test", "lint", "test", "style"}  # lint writes with --accept alone
+    assert without - looking == {"deploy", "lock", "soak"}, "plan shows it; files of this project alone"
+
+
 def test_starting_imports_nothing_heavy() -> None:
     """Every task, and shell completion, would wait for jinja2, cryptography or scapy."""
     code = "import sys, json, tasks; print(json.dumps(sorted(sys.modules)))"

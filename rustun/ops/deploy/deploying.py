@@ -34,11 +34,13 @@ class Manner:
         as_json: the report is JSON; then `yes` is needed.
         yes: nobody is asked.
         max_failures: so many hosts may fail before nobody new is begun.
+        dry: the plan is shown, and nothing done.
     """
 
     as_json: bool = False
     yes: bool = False
     max_failures: int = 1
+    dry: bool = False
 
 
 def deploy(target: Target, manner: Manner) -> int:
@@ -101,8 +103,11 @@ def _carry_out(
     target: Target, found: Survey, document: Json, manner: Manner, what: str, before: Callable[[], None]
 ) -> int:
     """Show a plan, ask, and do it; return the exit code. `before` is done before the first host is touched."""
-    if not manner.as_json:
-        show_plan(document, hint=False)
+    if manner.dry or not manner.as_json:
+        show(document, manner.as_json, lambda plan: show_plan(plan, hint=False))
+    if manner.dry:
+        note(f"{what}: nothing was done; leave --dry-run out to do it")
+        return FAILED if found.unreachable else OK
     if not found.visits:
         before()
         show(_report(what, (), found, 0.0), manner.as_json, _show_report)

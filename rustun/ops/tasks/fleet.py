@@ -68,9 +68,12 @@ def lint(
         "inventory": INVENTORY_HELP,
         "out": OUT_HELP,
         "passphrase_file": "file whose first line is the passphrase (default: ask)",
+        "dry_run": "say which keys and for whom; ask and write nothing",
     }
 )
-def secrets_seal(_context: Context, inventory: str = INVENTORY, out: str = "", passphrase_file: str = "") -> None:
+def secrets_seal(
+    _context: Context, inventory: str = INVENTORY, out: str = "", passphrase_file: str = "", dry_run: bool = False
+) -> None:
     """Put the fleet's keys into one encrypted file (age) that may go under version control.
 
     Where a file of recipients stands beside the inventory, each of them can open it; else who has the passphrase.
@@ -82,7 +85,7 @@ def secrets_seal(_context: Context, inventory: str = INVENTORY, out: str = "", p
     from rustun.ops import sealing
 
     files = [Path(file) if file else None for file in (passphrase_file, out)]
-    end(sealing.run_seal(Path(inventory), ROOT / "build", *files))
+    end(sealing.run_seal(Path(inventory), ROOT / "build", *files, dry=dry_run))
 
 
 @task(
@@ -91,10 +94,16 @@ def secrets_seal(_context: Context, inventory: str = INVENTORY, out: str = "", p
         "out": OUT_HELP,
         "identity": "file with the private key of a recipient: of age, or OpenSSH's",
         "passphrase_file": "file whose first line is the passphrase (default: ask)",
+        "dry_run": "open it and say which keys are missing; write nothing",
     }
 )
 def secrets_open(
-    _context: Context, inventory: str = INVENTORY, out: str = "", identity: str = "", passphrase_file: str = ""
+    _context: Context,
+    inventory: str = INVENTORY,
+    out: str = "",
+    identity: str = "",
+    passphrase_file: str = "",
+    dry_run: bool = False,
 ) -> None:
     """Write the fleet's keys that are missing here from the encrypted file; what is there stays.
 
@@ -102,11 +111,12 @@ def secrets_open(
         ./invoke secrets-open
         ./invoke secrets-open --out /mnt/stick/acme
         ./invoke secrets-open --identity ~/.ssh/id_ed25519
+        ./invoke secrets-open --dry-run
     """
     from rustun.ops import sealing
 
     files = [Path(file) if file else None for file in (identity, passphrase_file, out)]
-    end(sealing.run_open(Path(inventory), ROOT / "build", *files))
+    end(sealing.run_open(Path(inventory), ROOT / "build", *files, dry=dry_run))
 
 
 @task(
@@ -116,9 +126,12 @@ def secrets_open(
         "address": "where clients find its server, HOST:PORT",
         "server_toml": "its server.toml: for the shared key, the cipher and the addresses it listens on",
         "out": "inventory to write (default: inventory/imported.toml); its name becomes the fleet's",
+        "dry_run": "print the inventory, and write nothing",
     },
 )
-def inventory_import(_context: Context, routes: str, address: str = "", server_toml: str = "", out: str = "") -> None:
+def inventory_import(
+    _context: Context, routes: str, address: str = "", server_toml: str = "", out: str = "", dry_run: bool = False
+) -> None:
     """Turn an existing deployment, the seed's too, into an inventory that generates an equal routes.json.
 
     Examples:
@@ -131,4 +144,5 @@ def inventory_import(_context: Context, routes: str, address: str = "", server_t
     from rustun.ops import importing
 
     target = Path(out) if out else ROOT / "inventory" / "imported.toml"
-    end(importing.run(Path(routes), Path(server_toml) if server_toml else None, address, target, ROOT / "build"))
+    server = Path(server_toml) if server_toml else None
+    end(importing.run(Path(routes), server, address, target, ROOT / "build", dry=dry_run))

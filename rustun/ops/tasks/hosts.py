@@ -103,11 +103,12 @@ def deploy(
         "inventory": INVENTORY_HELP,
         "out": OUT_HELP,
         "to": "number of the deployment to go back to (default: the one before the last)",
+        "dry_run": "show what would change, and do nothing",
         "limit": LIMIT_HELP,
         "ssh_config": SSH_HELP,
         "yes": "do not ask",
         "max_failures": FAILURES_HELP,
-        "json": f"{JSON_HELP}; needs --yes",
+        "json": f"{JSON_HELP}; needs --yes or --dry-run",
     }
 )
 def rollback(
@@ -119,11 +120,13 @@ def rollback(
     ssh_config: str = "",
     yes: bool = False,
     max_failures: str = "1",
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Bring the hosts back to what they were after an earlier deployment.
 
     Examples:
+        ./invoke rollback --dry-run
         ./invoke rollback
         ./invoke rollback --to 7 --limit server
     """
@@ -132,7 +135,7 @@ def rollback(
 
     from rustun.ops.deploy import deploying
 
-    manner = deploying.Manner(as_json=json, yes=yes, max_failures=most)
+    manner = deploying.Manner(as_json=json, yes=yes, max_failures=most, dry=dry_run)
     end(deploying.rollback(_target(inventory, out, limit, ssh_config), manner, earlier))
 
 

@@ -109,6 +109,17 @@ def test_the_servers_own_keys_move_and_are_not_shown(
     assert not any(key.reveal() in said.out + said.err + out.read_text() for key in private)
 
 
+def test_a_dry_run_shows_the_inventory_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who only wanted to look would have an inventory, and keys in secrets/."""
+    (tmp_path / "routes.json").write_text(json.dumps([OURS]))
+    out, build = tmp_path / "acme.toml", tmp_path / "build"
+    assert importing.run(tmp_path / "routes.json", None, "vpn.example:8080", out, build, dry=True) == exit_codes.OK
+    shown = capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["routes.json"]
+    assert importing.run(tmp_path / "routes.json", None, "vpn.example:8080", out, build) == exit_codes.OK
+    assert out.read_text() == shown
+
+
 def test_a_servers_key_that_stays_behind_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """gen-config would make a new one, and nobody would know why all members are out."""
     assert imported(tmp_path, [OURS])[0] == exit_codes.OK

@@ -161,6 +161,24 @@ def test_a_folder_of_ones_own_choice_is_sealed_and_opened(
     assert f"written into {back}/secrets" in capsys.readouterr().out
 
 
+def test_a_dry_run_says_what_is_there_and_writes_nothing(
+    tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether a backup can be opened, and is whole, would be found out when it is needed."""
+    inventory, build = tmp_path / "acme.toml", tmp_path / "build"
+    inventory.write_text(FLEET)
+    (build / "acme").mkdir(parents=True)
+    write_key_files(build / "acme", keys)
+    assert sealing.run_seal(inventory, build, None, dry=True) == exit_codes.OK
+    assert not (tmp_path / "acme.keys.age").exists()
+    assert f"{', '.join(sorted(NAMES))}: would be sealed for {tmp_path}" in capsys.readouterr().out
+    assert sealing.run_seal(inventory, build, None) == exit_codes.OK
+    (build / "acme" / NAMES[0]).unlink()
+    assert sealing.run_open(inventory, build, identity, None, dry=True) == exit_codes.OK
+    assert f"missing in {build}/acme/secrets: {NAMES[0]}\n" in capsys.readouterr().out
+    assert not (build / "acme" / NAMES[0]).exists()
+
+
 def test_two_who_seal_at_once_do_not_mix(
     tmp_path: Path, keys: dict[str, Secret], identity: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

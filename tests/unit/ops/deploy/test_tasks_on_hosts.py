@@ -208,6 +208,19 @@ def test_going_back(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     assert look_at(fleet, check=True) == 3  # the inventory says otherwise
 
 
+def test_a_dry_run_of_going_back_touches_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who only wanted to see what a rollback means would be rolled back, or have to trust it."""
+    fleet.members["bj-b"] = "mtu = 1400"
+    assert deploying.deploy(target(fleet), YES) == 0
+    before = {name: dict(host.files()) for name, host in fleet.hosts.items()}
+    capsys.readouterr()
+    assert deploying.rollback(target(fleet), Manner(dry=True), None) == 0
+    assert "~ host  bj-b  client-bj-b.toml" in capsys.readouterr().out
+    assert deploying.rollback(target(fleet), Manner(as_json=True, dry=True), 1) == 0
+    assert [host["names"] for host in told(capsys)["hosts"] if host["visits"]] == [["bj-b"]]
+    assert {name: dict(host.files()) for name, host in fleet.hosts.items()} == before
+
+
 def test_going_back_tells_who_is_stopped(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """A rollback that switches a member off would be told as one that nobody notices."""
     fleet.members["bj-b"] = "enabled = false"
