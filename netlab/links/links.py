@@ -157,6 +157,7 @@ class Links:
         except LabError:
             for direction in over:
                 self._install(direction, direction.lasting, shaping.ways(direction.lasting)[-1])
+                direction.findings = ()
             raise
         return over
 
