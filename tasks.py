@@ -15,6 +15,7 @@ import gc
 from invoke import Collection, Task
 
 import netlab.bench.tasks
+import netlab.links.tasks
 import netlab.tasks
 import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
@@ -30,6 +31,7 @@ for module in (
     rustun.ops.tasks.editing,
     rustun.ops.tasks.hosts,
     netlab.tasks,
+    netlab.links.tasks,
     netlab.bench.tasks,
     rustun.ops.tasks.project,
 ):
