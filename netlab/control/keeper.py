@@ -29,6 +29,7 @@ from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, LabError
 from netlab.lab import Files, Laboratory, phases_text
 from netlab.links import requests
+from netlab.links.impairment import settings
 from netlab.links.links import Links
 from netlab.namespaces import NetworkNamespace, replace_hosts_file
 
@@ -169,6 +170,7 @@ def _send_namespaces(connection: socket.socket, entrance: Entrance, as_user: boo
 def status_document(lab: Laboratory) -> dict[str, Any]:
     """Return what `lab-status --json` prints: every node with its addresses and its rustun process's own words."""
     nodes = []
+    clusters = {member.identity: member.cluster for member in lab.spec.members}
     for node in lab.topology.nodes:
         process = lab.processes.get(node.name)
         addresses = [str(a) for port in (*node.bridges, *lab.topology.ports(node.name)) for a in port.addresses]
@@ -176,6 +178,7 @@ def status_document(lab: Laboratory) -> dict[str, Any]:
             {
                 "node": node.name,
                 "role": node.role,
+                "cluster": clusters.get(node.name, ""),
                 "addresses": list(dict.fromkeys(addresses)),
                 "pid": process.pid if process else None,
                 "ended": process.ended() if process else None,
@@ -183,4 +186,17 @@ def status_document(lab: Laboratory) -> dict[str, Any]:
             }
         )
     phases = {phase: round(seconds, 3) for phase, seconds in lab.phases.items()}
-    return {"schema": 1, "name": lab.spec.name, "phases": phases, "nodes": nodes}
+    return {"schema": 1, "name": lab.spec.name, "phases": phases, "nodes": nodes, "cables": _cables(lab)}
+
+
+def _cables(lab: Laboratory) -> list[dict[str, Any]]:
+    """Return each cable's two ends, and what its directions do that is not plain."""
+    impaired = {direction.name: settings(direction.impairment) for direction in lab.links.impaired()}
+    return [
+        {
+            "ends": [f"{near.node}:{near.name}", f"{far.node}:{far.name}"],
+            "forth": impaired.get(f"{near.node}->{far.node}", {}),
+            "back": impaired.get(f"{far.node}->{near.node}", {}),
+        }
+        for near, far in lab.topology.cables
+    ]
