@@ -82,10 +82,7 @@ def _be_process_one(run: Callable[[], int], parent_lives: int) -> None:
     """Finish the child's own world and end with the exit code of `run`; never returns."""
     code = EnvironmentLacks.exit_code
     try:
-        kernel.die_with_parent(signal.SIGKILL)
-        if select.select((parent_lives,), (), (), 0)[0]:  # the pipe's end: it had died before this was arranged
-            os._exit(code)
-        os.close(parent_lives)
+        _die_with_parent(parent_lives)
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
         _own_mounts()
@@ -94,6 +91,14 @@ def _be_process_one(run: Callable[[], int], parent_lives: int) -> None:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _die_with_parent(parent_lives: int) -> None:
+    """Arrange to be killed when the parent dies, which holds the other end of this pipe until then."""
+    kernel.die_with_parent(signal.SIGKILL)
+    if select.select((parent_lives,), (), (), 0)[0]:  # the pipe has ended: the parent died before this was arranged
+        os._exit(EnvironmentLacks.exit_code)
+    os.close(parent_lives)
 
 
 def _own_mounts() -> None:

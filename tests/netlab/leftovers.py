@@ -8,17 +8,16 @@ Rules of this module
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic
 
 from netlab.namespaces import NetworkNamespace
+from tests.netlab.counted_world import descriptors, processes
 from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.keyed_lab import KeyedLab
 
@@ -30,9 +29,9 @@ MARK = "trace"
 @contextmanager
 def nothing_left() -> Iterator[None]:
     """Compare processes and descriptors before and after, and wait until namespaces that were traced are gone."""
-    before = _processes(), _descriptors()
+    before = processes(), descriptors()
     yield
-    assert (_processes(), _descriptors()) == before
+    assert (processes(), descriptors()) == before
     _until_no_trace()
 
 
@@ -51,21 +50,6 @@ def hosts_as_before(site: KeyedLab, names: Sequence[str]) -> Iterator[None]:
     for name, space, picture in zip(names, spaces, before, strict=True):
         space.run(settle)
         assert_same(picture, space.run(host_picture), name)
-
-
-def _processes() -> list[int]:
-    return sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
-
-
-def _descriptors() -> list[str]:
-    """Return what this process has open; the folder that is being read is not counted."""
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{number}"))
-        except FileNotFoundError:
-            continue
-    return sorted(found)
 
 
 def _trace(space: NetworkNamespace, number: int) -> None:

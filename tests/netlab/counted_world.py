@@ -1,0 +1,155 @@
+"""A world of its own in which everything is counted that a laboratory could leave; tests run a function inside.
+
+Rules of this module
+  1. The world has a user namespace of its own, for root as well: the kernel counts the namespaces that are made in one
+     and refuses those over a limit (namespaces(7), /proc/sys/user). So each that still exists is seen, also one that no
+     process and no name refers to.
+  2. The function's process is number 1: every process that is left is one of ours, and its child in the end.
+  3. What is to be gone is waited for, since the kernel takes namespaces away when it finds the time; not for ever.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from netlab import kernel
+from netlab.namespaces import enter_own_world
+from tests.netlab.child import load_case, run_in_child
+from tests.netlab.private_namespace import hide_journals
+
+LIMIT_S: Final = 600  # only reached where something hangs
+PATIENCE_S: Final = 20.0
+STEP_S: Final = 0.02
+KINDS: Final = {
+    "net": kernel.CLONE_NEWNET,
+    "mnt": kernel.CLONE_NEWNS,
+    "pid": kernel.CLONE_NEWPID,
+    "user": kernel.CLONE_NEWUSER,
+}
+MANY: Final = 10_000  # namespaces: no limit
+FOLDERS: Final = tuple(map(Path, ("/run", "/dev/shm", "/var/lib/rustun")))
+
+
+def in_counted_world(function: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Make a test, which takes its folder, run in such a world; it fails with what was written there."""
+
+    @functools.wraps(function)
+    def run(tmp_path: Path) -> None:
+        run_in_child("tests.netlab.counted_world", function, str(tmp_path), limit_s=LIMIT_S)
+
+    return run
+
+
+def picture(*folders: Path) -> dict[str, list[str]]:
+    """Return all that there is in this world but namespaces, and the files in further folders."""
+    nft = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    files = (path for folder in (*FOLDERS, *folders) for path in folder.rglob("*"))
+    return {
+        "processes": [f"{pid} {_command(pid)}" for pid in processes()],
+        "links": sorted(name for _, name in socket.if_nameindex()),
+        "rules": nft.stdout.splitlines(),
+        "mounts": Path("/proc/self/mountinfo").read_text().splitlines(),
+        "files": sorted(map(str, files)),
+        "descriptors": descriptors(),
+    }
+
+
+def processes() -> list[int]:
+    """Return the process ids of this world, with those of the worlds inside."""
+    return sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
+
+
+def descriptors() -> list[str]:
+    """Return what this process has open; the folder that is being read is not counted."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+        except FileNotFoundError:
+            continue
+    return sorted(found)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "(gone)"
+
+
+def reap_all() -> None:
+    """Wait until this process is the only one; fail with the others' names where they stay."""
+
+    def late(_number: int, _frame: object) -> None:
+        raise AssertionError(f"processes are left: {picture()['processes']}")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        assert processes() == [os.getpid()]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def namespaces() -> dict[str, int]:
+    """Return how many namespaces of each kind exist in this world: the smallest limit that refuses another one."""
+    return {kind: _count(kind) for kind in KINDS}
+
+
+def until_namespaces(expected: dict[str, int]) -> None:
+    """Wait until no more namespaces exist than these."""
+    deadline = monotonic() + PATIENCE_S
+    while (found := namespaces()) != expected:
+        assert monotonic() < deadline, f"namespaces: {found}, before: {expected}"
+        select.select((), (), (), STEP_S)
+
+
+def _count(kind: str) -> int:
+    limit = Path(f"/proc/sys/user/max_{kind}_namespaces")
+    try:
+        for number in range(1, MANY):
+            limit.write_text(str(number))
+            if _makes_one(KINDS[kind]):
+                return number - 1
+    finally:
+        limit.write_text(str(MANY))
+    raise AssertionError(f"{kind}: more than {MANY} namespaces, or none to be had")
+
+
+def _makes_one(flag: int) -> bool:
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.unshare(flag)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def main(file: str, name: str, folder: str) -> int:
+    """Run one function of one test file here and now."""
+    hide_journals()
+    load_case(file, name)(Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    if os.geteuid() == 0:
+        kernel.unshare(kernel.CLONE_NEWUSER)
+        for map_name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+            Path("/proc/self", map_name).write_text(text)
+    sys.exit(enter_own_world(functools.partial(main, *sys.argv[1:])))
