@@ -44,7 +44,7 @@ class Verdict:
         probes: how many were sent.
         cells: yes, no, "?" (unproven) or "!" (not as expected).
         expected: whether something has to get through.
-        red, doubtful: why a cell is "!" or "?".
+        red, doubtful: why a cell is "!" or "?"; of each doubt the first probe that it concerns.
         counted: members alone in their clusters, whose denials are proven by counters.
     """
 
@@ -94,8 +94,11 @@ def judge(expectation: Expectation, tried: Sequence[Tried]) -> Verdict:
         disagreement = books[id(one.observed)]
         if disagreement and one.by_itself:
             found.append(Finding(one.cell, disagreement))
-        proof = _Proof(expectation, one.observed, controls, disagreement)
-        open_ = [Finding(one.cell, text, t.probe) for t in traces if not t.probe.receiver and (text := proof.lacks(t))]
+        open_: list[Finding] = []
+        if not found:
+            proof = _Proof(expectation, one.observed, controls, disagreement)
+            lacks = {text: t.probe for t in reversed(traces) if not t.probe.receiver and (text := proof.lacks(t))}
+            open_ = [Finding(one.cell, text, probe) for text, probe in lacks.items()]
         red += found
         doubtful += open_
         expected[one.cell] = any(trace.probe.receiver == one.cell[1] for trace in traces)

@@ -4,10 +4,10 @@ Rules of this module
   1. At each tap one packet socket sends and another one watches, both made inside the namespace. They work below the
      routing table: a forged source or a broadcast leaves as it was written, what that kernel would ignore is seen when
      it comes in, and what goes into a tunnel is seen when it leaves.
-  2. A batch is over when everything that has to arrive has arrived, then a marker at each target, and when every packet
-     that went into a tunnel has been counted by its client and by the relay. Nothing is waited for but events; what
-     does not come costs LATE_SECONDS once the markers are in, and a marker that did not come once is not waited for
-     again.
+  2. A batch is over when everything that has to arrive has arrived, every packet that went into a tunnel has been
+     counted by its client and by the relay, and markers have come from the sender and to each target. Nothing is waited
+     for but events. What is lost costs QUIET_SECONDS in which nothing moves; a marker that did not come once is not
+     waited for again.
   3. What comes in is compared with what was sent, byte for byte behind the IP header.
 """
 
@@ -16,12 +16,13 @@ from __future__ import annotations
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from itertools import count
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Final
@@ -32,20 +33,25 @@ from netlab.isolation.packets import ECHO_PORT, Seen, craft, recognise, whole
 from netlab.isolation.plan import Batch, Probe
 from netlab.isolation.taps import Tap, inner_taps
 from netlab.lab import Laboratory
+from netlab.namespaces import NetworkNamespace
 from netlab.statuses import read_statuses
 from netlab.topology import SERVER
 
 MARKER_SECONDS: Final = 2.0
-LATE_SECONDS: Final = 0.25
-SETTLE_SECONDS: Final = 0.5
+QUIET_SECONDS: Final = 0.25  # beside what the slowest links need
 SETTLE_STEP_SECONDS: Final = 0.002  # between two looks at the counters, unless a packet comes
+QUIET_DELAYS: Final = 4  # links on the longest way: sender, relay, receiver, its LAN host
 SENT_AT_ONCE: Final = 8  # probes between two looks at what has come
 PACKET_BYTES: Final = 1 << 16
 PACKET_RECV_BYTES: Final = 4 << 20
 ETH_P_ALL: Final = 3
 PROTOCOLS: Final = {4: 0x0800, 6: 0x86DD}
 SOL_PACKET: Final = 263
+SYNACK_RETRIES: Final = Path("/proc/sys/net/ipv4/tcp_synack_retries")
 PACKET_STATISTICS: Final = 6  # struct tpacket_stats: packets, drops; reading sets them to 0
+
+
+Sighted = tuple[int, str, bool]  # a probe's number, the node where it came in, and whether it was the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +121,14 @@ class Prober:
         self._echoes: dict[int, socket.socket] = {}
         self._senders: dict[str, tuple[socket.socket, Tap]] = {}
         self._probes: dict[int, _Sent] = {}
-        self._sighted: set[tuple[int, str, bool]] = set()  # number, node, whether it was the answer
+        self._sighted: set[Sighted] = set()
         self._outgoing: dict[str, Counter[tuple[bytes, bytes]]] = {}
         self._dead: set[tuple[str, str]] = set()
         self._counts: dict[str, Counts] = {}
-        self._inner = inner_taps(lab)
+        self._quiet_seconds = QUIET_SECONDS + QUIET_DELAYS * _slowest(lab)
         try:
-            self._open_all((*self._inner, *more_taps))
-            self._settle(baseline=True)
+            self._open_all((*inner_taps(lab), *more_taps))
+            self._begin()
         except BaseException:
             self._open.close()
             raise
@@ -145,6 +151,7 @@ class Prober:
                 sending = self._open.enter_context(spaces[tap.node].run(partial(_packet_socket, tap, 0)))
                 self._senders[tap.node] = (sending, tap)
         for site in self._expectation.sites:
+            self._open.enter_context(_impatient(spaces[site.node]))
             for echo in spaces[site.node].run(partial(_responders, [str(address) for address in site.addresses])):
                 self._open.enter_context(echo)
                 if echo.type == socket.SOCK_DGRAM:
@@ -157,23 +164,27 @@ class Prober:
         """Send a batch, wait until it is over (rule 2), and return what was seen and counted."""
         self._probes.clear()
         self._sighted.clear()
-        for flows in self._outgoing.values():
-            flows.clear()
+        self._forget_outgoing()
         numbers = [self._send(probe) for probe in batch.probes]
-        wanted = {found for number in numbers for found in self._probes[number].wanted}
-        from_senders = {self._send(marker): marker for marker in batch.from_senders}
-        self._await(wanted, from_senders)
-        to_targets = {self._send(marker): marker for marker in batch.to_targets}
-        self._await(set(), to_targets)
-        counts = self._settle()
+        counts = self._settle({found for number in numbers for found in self._probes[number].wanted})
+        outgoing = {member: _addresses(flows) for member, flows in self._outgoing.items()}
+        traces = tuple(self._trace(number) for number in numbers)
+        self._forget_outgoing()
+        from_senders = self._mark(batch.from_senders)
+        to_targets = self._mark(batch.to_targets)
+        self._settle(set())
         return Observed(
-            tuple(self._trace(number) for number in numbers),
-            frozenset((m.sender, m.source.version) for n, m in from_senders.items() if self._came(n, m)),
-            frozenset((m.target, m.source.version) for n, m in to_targets.items() if self._came(n, m)),
-            {member: _addresses(flows) for member, flows in self._outgoing.items()},
+            traces,
+            frozenset((marker.sender, marker.source.version) for marker in from_senders),
+            frozenset((marker.target, marker.source.version) for marker in to_targets),
+            outgoing,
             counts,
             sum(_lost(sock) for sock, _ in self._watched.values()),
         )
+
+    def _forget_outgoing(self) -> None:
+        for flows in self._outgoing.values():
+            flows.clear()
 
     def _send(self, probe: Probe) -> int:
         number = next(self._numbers)
@@ -185,23 +196,17 @@ class Prober:
             self._listen(0.0)
         return number
 
-    def _came(self, number: int, marker: Probe) -> bool:
-        return (number, marker.receiver, False) in self._sighted
-
-    def _await(self, wanted: set[tuple[int, str, bool]], markers: Mapping[int, Probe]) -> None:
-        began = monotonic()
-        deadline = began + MARKER_SECONDS
-        awaited = {n: marker for n, marker in markers.items() if (marker.sender, marker.target) not in self._dead}
-        late = False
-        while True:
-            if not late and all(self._came(number, marker) for number, marker in awaited.items()):
-                late = True
-                deadline = monotonic() + max(LATE_SECONDS, 4 * (monotonic() - began))  # a slow link's answers are slow
-            left = deadline - monotonic()
-            if (late and wanted <= self._sighted) or left <= 0:
-                break
+    def _mark(self, markers: Sequence[Probe]) -> list[Probe]:
+        """Send markers and return those that came through."""
+        sent = {self._send(marker): marker for marker in markers}
+        awaited = {number for number, marker in sent.items() if (marker.sender, marker.target) not in self._dead}
+        came: set[int] = set()
+        deadline = monotonic() + MARKER_SECONDS
+        while not awaited <= came and (left := deadline - monotonic()) > 0:
             self._listen(left)
-        self._dead.update((m.sender, m.target) for number, m in awaited.items() if not self._came(number, m))
+            came = {number for number, marker in sent.items() if (number, marker.receiver, False) in self._sighted}
+        self._dead.update((sent[number].sender, sent[number].target) for number in awaited - came)
+        return [sent[number] for number in sorted(came)]
 
     def _trace(self, number: int) -> Trace:
         sent = self._probes[number]
@@ -211,27 +216,39 @@ class Prober:
 
     # --- counters ----------------------------------------------------------------------------------------------------
 
-    def _settle(self, *, baseline: bool = False) -> dict[str, Counts]:
-        """Read counters until they agree with each other and with the taps, or time is up; return how far they rose.
+    def _settle(self, wanted: set[Sighted]) -> dict[str, Counts]:
+        """Wait until nothing is on its way any more, and what is wanted has come; return how far the counters rose.
 
-        At the baseline they agree when two looks are equal and no packet went by in between.
+        Nothing is on its way when what taps saw going into a tunnel has been read by its client, dealt with by the
+        relay, and handed over or dropped by a client. What was lost on the way shows by nothing moving any more.
         """
-        deadline = monotonic() + SETTLE_SECONDS
+        moved_at = monotonic()
+        before: object = None
         while True:
             self._listen(0.0)
-            before = self._sent_by_tap()
+            sent = self._sent_by_tap()
             now = self._read_counts()
             self._listen(0.0)
             risen = {name: rise(one, self._counts[name]) for name, one in now.items() if name in self._counts}
-            calm = before == self._sent_by_tap()
-            if baseline:
-                calm = calm and now == self._counts
-                self._counts = now
-            agreed = all(one.settled and one.read == before.get(name, 0) for name, one in risen.items())
-            if (calm and agreed) or monotonic() > deadline:
-                self._counts = now
-                return risen
+            agreed = all(one.settled and one.read == sent.get(name, 0) for name, one in risen.items())
+            if agreed and sent == self._sent_by_tap() and wanted <= self._sighted:
+                break
+            if before != (now, sent, len(self._sighted)):
+                before, moved_at = (now, sent, len(self._sighted)), monotonic()
+            elif monotonic() - moved_at > self._quiet_seconds:
+                break
             self._listen(SETTLE_STEP_SECONDS)
+        self._counts = now
+        return risen
+
+    def _begin(self) -> None:
+        """Take the counters at a moment when no packet goes by."""
+        while True:
+            self._forget_outgoing()
+            self._counts = self._read_counts()
+            self._listen(0.0)
+            if not any(self._sent_by_tap().values()) and self._counts == self._read_counts():
+                return
 
     def _sent_by_tap(self) -> dict[str, int]:
         return {member: flows.total() for member, flows in self._outgoing.items()}
@@ -321,6 +338,23 @@ def _packet_socket(tap: Tap, protocol: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACKET_RECV_BYTES)
     sock.bind((tap.interface, protocol))
     return sock
+
+
+@contextmanager
+def _impatient(namespace: NetworkNamespace) -> Iterator[None]:
+    """Let a kernel answer a connection attempt once: what is sent again seconds later belongs to another batch."""
+    before = namespace.run(SYNACK_RETRIES.read_text)
+    namespace.run(partial(SYNACK_RETRIES.write_text, "0"))
+    try:
+        yield
+    finally:
+        namespace.run(partial(SYNACK_RETRIES.write_text, before))
+
+
+def _slowest(lab: Laboratory) -> float:
+    """Return the longest delay of any link, in seconds."""
+    ways = (way for link in lab.topology.links.values() for way in (link.forth, link.back))
+    return max((way.delay_s + way.jitter_s for way in ways), default=0.0)
 
 
 def _lost(sock: socket.socket) -> int:

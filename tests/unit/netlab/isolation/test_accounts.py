@@ -96,5 +96,7 @@ def test_documents_are_read_and_subtracted() -> None:
     assert now.settled
     assert not replace(now, read=11).settled
     assert not replace(now, written=3).settled
+    assert replace(now, taken=6, refused={"no-route": 3, "offline": 2}).settled  # handed on, then found offline
+    assert not replace(now, taken=7, refused={"no-route": 3, "offline": 2}).settled
     assert rise(now, now) == Counts(refused={}, dropped={})
     assert rise(now, Counts()) == now
