@@ -20,7 +20,8 @@ TABLES: list[type[BaseModel]] = [
     model.FleetTable, model.ServerTable, model.ClusterTable, model.TagTable, model.MemberTable,
     lab.LabTable, lab.LabHostTable, lab.LabNatTable, lab.LabLinkTable, lab.LabMatrixTable,
 ]  # fmt: skip
-KEYS = [(table, key) for table in TABLES for key in table.model_fields if key not in {"member", "host", "nat", "link", "matrix"}]
+NESTED = {"member", "host", "nat", "link", "matrix"}  # tables of their own
+KEYS = [(table, key) for table in TABLES for key in table.model_fields if key not in NESTED]
 TYPES: dict[str, Any] = {
     "string": str, "boolean": bool, "integer": int, "number": int | float, "array": list, "object": dict,
 }  # fmt: skip
