@@ -243,7 +243,8 @@ def run_open(
         data = read_bytes(where.sealed, MAX_SEALED_BYTES)
         asked = None if identity is not None else ask_passphrase(passphrase_file, twice=False)
         keys = unseal(data, identity, asked)
-        written = restore(where.folder, keys, dry=dry)
+        with editing(inventory):
+            written = restore(where.folder, keys, dry=dry)
         if dry:
             missing = ", ".join(sorted(written)) or "none"
             return f"{len(keys)} keys, and they can be opened; missing in {where.folder / SECRETS}: {missing}"
