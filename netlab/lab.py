@@ -59,6 +59,9 @@ class Laboratory:
         files: where its processes find and leave things; folders are made.
         plain: no rustun, the server's kernel routes.
         client_options: further options for each `rustun connect`.
+    Raises:
+        BadInput: what `layout.plan` says.
+        LabError: the kernel refused a step of the wiring; nothing is left.
     Attributes:
         phases: what is done already, to the seconds from the beginning until then, without pauses between calls.
     """
@@ -73,9 +76,14 @@ class Laboratory:
         self.processes: dict[str, NodeProcess] = {}
         self._client_options = tuple(client_options)
         self.namespaces = new_namespaces(node.name for node in self.topology.nodes)
-        wiring.build(self.topology, self.namespaces)
-        nat.set_up(self.topology, self.namespaces)
-        self.links = Links(self.topology, self.namespaces)
+        try:
+            wiring.build(self.topology, self.namespaces)
+            nat.set_up(self.topology, self.namespaces)
+            self.links = Links(self.topology, self.namespaces)
+        except BaseException:
+            for namespace in self.namespaces.values():
+                namespace.close()
+            raise
         self._reached("wired")
 
     def start(self) -> None:
