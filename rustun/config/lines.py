@@ -47,14 +47,16 @@ class TomlLines:
         return path in self._first
 
     def line(self, path: Path, value: object = None) -> int:
-        """Return the line, from 1, of the key at `path`; 0 when neither it nor a table around it is there.
+        """Return the line, from 1, of the key at `path`; 0 when neither it nor a table around or in it is there.
 
         Args:
             path: names from the outermost table to the key.
             value: what is wrong there; a text is looked for behind the key, since a list may span lines.
         """
         depth = next((depth for depth in range(len(path), 0, -1) if path[:depth] in self._first), 0)
-        return self._refine(self._first[path[:depth]], path[depth:][-1:], value) if depth else 0
+        if not depth:  # nothing but a table in it is written: [a.b] makes a as well
+            return next((line for known, line in self._first.items() if known[: len(path)] == path), 0)
+        return self._refine(self._first[path[:depth]], path[depth:][-1:], value)
 
     def _refine(self, first: int, wanted: Path, value: object) -> int:
         spellings = [json.dumps(value, ensure_ascii=False), f"'{value}'"] if isinstance(value, str) else []

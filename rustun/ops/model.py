@@ -22,7 +22,7 @@ from rustun.backends.base import Endpoint, Prefix
 from rustun.config.addresses import parse_endpoint, parse_ipv4, parse_listen, parse_prefix
 from rustun.config.client import MAX_MTU, MIN_MTU
 from rustun.config.consent import NAME_CHOICES
-from rustun.config.findings import Complaint, describe
+from rustun.config.findings import Complaint, describe, nearest
 from rustun.config.keys import parse_public_key
 from rustun.config.member import MAX_PUBLIC_KEYS
 from rustun.config.names import parse_label, parse_name
@@ -125,7 +125,9 @@ def one_of(options: tuple[T, ...]) -> PlainValidator:
         for option in options:
             if value == option:
                 return option
-        raise refused(f"is {describe(value)}", f"one of {', '.join(map(str, options))}")
+        close = nearest(value, map(str, options)) if isinstance(value, str) else None
+        meant = f"did you mean {close}? " if close else ""
+        raise refused(f"is {describe(value)}", f"{meant}one of {', '.join(map(str, options))}")
 
     return PlainValidator(read)
 

@@ -135,8 +135,10 @@ def _tables(root: Table) -> Iterator[tuple[TablePath, Table]]:
 
 def _lab_tables(lab: Table) -> Iterator[tuple[TablePath, Table]]:
     for kind in ("host", "nat", "link"):
-        for name, table in _children(lab.table(kind)):
-            yield ("lab", kind, name), table
+        named = lab.table(kind)
+        for name, table in _children(named):
+            if isinstance(named.values[name], dict):
+                yield ("lab", kind, name), table
     if "matrix" in lab:
         yield ("lab", "matrix"), lab.table("matrix")
     if lab.values.keys() - LAB_TABLES:

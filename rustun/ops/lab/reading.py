@@ -31,6 +31,11 @@ from rustun.ops.validation import read_table
 from rustun.printable import quoted
 
 MAX_COMBINATIONS: Final = 64  # of a matrix: an hour of laboratories
+REMEDIES: Final = {  # of what does not fit together, by its first word
+    "jitter": 'as in delay = "20ms" and jitter = "5ms"',
+    "reorder": 'add a delay, as in delay = "20ms"',
+    "burst": 'as in loss = "1%" and burst = 3',
+}
 NO_TABLE: Final = LabTable()
 
 
@@ -71,9 +76,8 @@ def _report_names(sources: Sources, nodes: _Nodes) -> None:
     for name, entry in nodes.wished:
         other = owners.setdefault(name, entry)
         if name == SERVER_NODE:
-            entry.table.report(
-                "", f"{quoted(name)} is what the lab calls the relay", f"give the {entry.path[1]} another"
-            )
+            what = f"{quoted(name)} is what the lab calls the relay"
+            entry.table.report("", what, f"give the {entry.path[1]} another name")
         elif other is not entry:
             what = f"{quoted(name)} is the name of {nodes.kinds[name]} as well, at {other.place}"
             entry.table.report("", what, f"give the {entry.path[1]} another name")
@@ -197,7 +201,7 @@ def _report_link(entry: Entry, link: LabLink, preset: str) -> None:
     """Report settings that do not fit together, once where it is so both ways."""
     whole = made(link, preset)
     for problem in dict.fromkeys((*judge(whole.forth), *judge(whole.back))):
-        entry.table.report("", problem, "change one of the two, or take one out")
+        entry.table.report("", problem, REMEDIES[problem.split()[0]])
 
 
 def _matrix(sources: Sources) -> Iterator[tuple[str, tuple[object, ...]]]:
@@ -209,7 +213,7 @@ def _matrix(sources: Sources) -> Iterator[tuple[str, tuple[object, ...]]]:
     for axis in (key for key in entry.table.values if key in table.model_fields_set):
         values: tuple[object, ...] = getattr(table, axis)
         combinations *= len(values)
-        if not values:
+        if entry.table.values[axis] == []:
             entry.table.report(axis, "is empty", "list what to try, or take it out")
         if repeated := [value for place, value in enumerate(values) if value in values[:place]]:
             entry.table.report(axis, f"names {describe(repeated[0])} twice", "keep one of them")

@@ -55,7 +55,7 @@ def _number(low: int, high: int) -> WithJsonSchema:
 
 
 def _timeout(value: str | float) -> int:
-    wanted = 'expected whole seconds such as "30s", or "5m", at most "720h"'
+    wanted = f'expected whole seconds such as "30s", or "5m", at most "{MAX_TIMEOUT_S // 60}m"'
     try:
         seconds = parse_duration(value)
     except ValueError:
