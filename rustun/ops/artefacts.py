@@ -55,7 +55,7 @@ def _artefacts(keyring: Keyring) -> Iterator[Artefact]:
     servers = {keyed: "\n".join(_server_lines(fleet, keyed=keyed)) for keyed in (True, False)}
     members = fleet.members
     for member in members:
-        yield Artefact(client_file(member.identity), partial(_client, keyring, servers, member), 25 / len(members))
+        yield Artefact(client_file(member.identity), partial(_client, keyring, servers, member), 15 / len(members))
     for name, unit in units(keyring).items():
         yield Artefact(f"{UNITS}/{name}", unit.encode)
     for cluster in fleet.clusters:

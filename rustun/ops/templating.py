@@ -30,12 +30,19 @@ TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates"
 
 def render(template: str, **values: object) -> str:
     """Return what a template of templates/ makes of some values; its name there is `template` and .j2."""
-    return _environment().get_template(f"{template}.j2").render(values)
+    compiled = _compiled(f"{template}.j2")
+    context = compiled.new_context(values, shared=True)  # without jinja2's globals: copying them takes time
+    return "".join(compiled.root_render_func(context))
 
 
 def render_routes(inventory: Inventory) -> bytes:
     """Return the fleet's routes.json; public keys stand in it where the inventory has them."""
     return render("routes.json", fleet=inventory, psk_file=psk_file).encode()
+
+
+@functools.cache
+def _compiled(name: str) -> jinja2.Template:
+    return _environment().get_template(name)
 
 
 @functools.cache
