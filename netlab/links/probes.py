@@ -38,6 +38,7 @@ _TIMESPEC: Final = struct.Struct("@qq")
 _BUFFER_BYTES: Final = 16 << 20
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
+_AT_ONCE: Final = 32  # then those that came are taken: an ordinary user's buffers hold not much more
 _STEP_S: Final = 0.001  # probes of a train that are due within it leave together
 _TEST_NET_1: Final = bytes((192, 0, 2, 1))  # RFC 5737
 _TEST_NET_2: Final = bytes((198, 51, 100, 1))
@@ -173,6 +174,7 @@ def run(trains: Sequence[tuple[Gauge, Train]], patience_s: float, icmp_errors: i
         now = monotonic()
         for place, (gauge, train) in enumerate(trains):
             due = train.count if not train.spacing_s else min(train.count, int((now - began) / train.spacing_s) + 1)
+            due = min(due, sent[place] + _AT_ONCE)
             for number in range(sent[place], due):
                 gauge.send(number, train.size)
             sent[place] = due

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil, sqrt
 from statistics import median
 from typing import Final
@@ -66,7 +67,7 @@ def judge_shares(impairment: Impairment, train: Train, arrivals: Sequence[Arriva
     """Return findings on delay, loss, duplicates and order from the arrivals of `shares_train`."""
     numbers = [arrival.number for arrival in arrivals]
     came = len(set(numbers))
-    findings = [_loss(impairment, train.count - came, train.count)]
+    findings = [judge_loss(impairment, train.count - came, train.count)]
     findings.append(_share("duplicate", impairment.duplicate, len(numbers) - came, came))
     delays = sorted(arrival.arrived - arrival.sent for arrival in arrivals)
     early = 0
@@ -74,14 +75,15 @@ def judge_shares(impairment: Impairment, train: Train, arrivals: Sequence[Arriva
         early = sum(delay < (impairment.delay_s - impairment.jitter_s) / 2 for delay in delays)
         findings.append(_share("reorder", impairment.reorder, early, len(numbers)))
     else:
-        steps = sum(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+        steps = sum(later < earlier for earlier, later in pairwise(numbers))
         findings.append(Finding("reorder", "0%", f"{steps} of {len(numbers)} packets came late", steps == 0))
     if len(delays) > early:
         findings += _delay(impairment, train.size, delays[early:])
     return findings
 
 
-def _loss(impairment: Impairment, found: int, of: int) -> Finding:
+def judge_loss(impairment: Impairment, found: int, of: int) -> Finding:
+    """Return the finding on lost packets."""
     finding = _share("loss", impairment.loss, found, of, impairment.burst)
     queued = impairment.rate_bit_s and found > of * impairment.loss
     return replace(finding, holds=True) if queued else finding
@@ -111,13 +113,24 @@ def _delay(impairment: Impairment, size: int, delays: Sequence[float]) -> list[F
 
 
 def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> Finding:
-    """Return the finding on the rate from the arrivals of `rate_train`."""
-    times = sorted(arrival.arrived for arrival in arrivals)[SKIPPED_ARRIVALS:]
-    seconds = times[-1] - times[0] if len(times) > 1 else 0.0
-    found = (len(times) - 1) * train.size * 8 / seconds if seconds else 0.0
+    """Return the finding on the rate from the arrivals of `rate_train`.
+
+    It is taken from probes that had to wait for the one before them: where the sender paused, the link was idle and has
+    nothing to show.
+    """
+    came = sorted(arrivals, key=lambda one: one.arrived)[SKIPPED_ARRIVALS:]
+    pairs = [
+        (before, after) for before, after in zip(came, came[1:], strict=False) if _waited(impairment, before, after)
+    ]
+    seconds = sum(after.arrived - before.arrived for before, after in pairs)
+    found = len(pairs) * train.size * 8 / seconds if seconds else 0.0
     slack = RATE_ERROR + 2 * impairment.jitter_s / RATE_TRAIN_S
-    holds = abs(found - impairment.rate_bit_s) <= slack * impairment.rate_bit_s
+    holds = abs(found - impairment.rate_bit_s) <= slack * impairment.rate_bit_s and len(pairs) > len(came) / 2
     return Finding("rate", show_rate(impairment.rate_bit_s), f"{found / 1e6:.4g} Mbit/s", holds)
+
+
+def _waited(impairment: Impairment, before: Arrival, after: Arrival) -> bool:
+    return after.sent + impairment.delay_s - impairment.jitter_s < before.arrived
 
 
 def judge_size(mtu: int, fits: bool, larger_refused: bool) -> Finding:

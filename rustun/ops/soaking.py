@@ -63,6 +63,7 @@ RUNS: Final = (
         "host", "each step of a client on its host as its last", _tests("tests/netlab/test_host_crash.py"), "soak", 10
     ),
     LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, "soak", 20),
+    LongRun("links", "how exact impaired links are", ("-m", "netlab.links.figures"), "soak", 10),
     LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
     LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )

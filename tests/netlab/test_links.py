@@ -12,18 +12,18 @@ from time import monotonic
 
 from netlab.errors import BadInput, ExpectationFailed
 from netlab.links import shaping
+from netlab.links.figures import two_nodes
 from netlab.links.impairment import Impairment, from_settings
 from netlab.links.links import Links
 from netlab.links.shaping import Command, Way
 from netlab.namespaces import NetworkNamespace
 from tests.netlab.own_world import in_own_world
-from tests.netlab.two_nodes import wired
 
 
 @contextmanager
-def two_nodes() -> Iterator[tuple[Links, dict[str, NetworkNamespace]]]:
+def linked() -> Iterator[tuple[Links, dict[str, NetworkNamespace]]]:
     """Wire two nodes and let them go at the end."""
-    topology, namespaces = wired()
+    topology, namespaces = two_nodes()
     links = Links(topology, namespaces)
     yield links, namespaces
     links.close()
@@ -92,7 +92,7 @@ def stream(namespaces: dict[str, NetworkNamespace], size: int) -> float:
 @in_own_world
 def test_a_delayed_link_delays_every_kind_of_traffic(tmp_path: Path) -> None:
     """A part of the traffic would escape the impairment, or large frames would not survive it."""
-    with two_nodes() as (links, namespaces):
+    with linked() as (links, namespaces):
         before = {node: tables(namespace) for node, namespace in namespaces.items()}
         assert do(links, "left-right", delay="20ms") in (["wire", "wire"], ["netem", "netem"])
         assert 0.040 <= round_trip(namespaces) < 0.060
@@ -109,7 +109,7 @@ def test_a_delayed_link_delays_every_kind_of_traffic(tmp_path: Path) -> None:
 @in_own_world
 def test_each_knob_takes(tmp_path: Path) -> None:
     """A knob would be accepted and do nothing: what the probes find is what each `set` judges."""
-    with two_nodes() as (links, namespaces):
+    with linked() as (links, namespaces):
         assert do(links, "left-right", loss="20%", burst="3", seed="1") == ["wire", "wire"]
         counts = links.counts()["left->right"]
         assert 0 < counts["lost"] < counts["offered"]
@@ -128,7 +128,7 @@ def test_each_knob_takes(tmp_path: Path) -> None:
 @in_own_world
 def test_a_flapping_link_is_down_by_the_clock(tmp_path: Path) -> None:
     """A cable that is unplugged would go on carrying packets."""
-    with two_nodes() as (links, namespaces):
+    with linked() as (links, namespaces):
         do(links, "left->right", flap="150ms/100ms")
         left, right = (
             namespaces[node].run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) for node in ("left", "right")
@@ -150,7 +150,7 @@ def test_a_flapping_link_is_down_by_the_clock(tmp_path: Path) -> None:
 @in_own_world
 def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
     """A kernel that ignores a setting would give a lab without the impairment, and nobody would know."""
-    with two_nodes() as (links, _):
+    with linked() as (links, _):
         honest = shaping.shape
 
         def deaf(device: str, impairment: Impairment, way: Way) -> tuple[Command, ...]:
@@ -172,7 +172,7 @@ def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
 @in_own_world
 def test_a_setting_for_a_time_gives_back_what_was(tmp_path: Path) -> None:
     """A rehearsed outage would stay for ever, or take the lasting settings with it."""
-    with two_nodes() as (links, namespaces):
+    with linked() as (links, namespaces):
         do(links, "left-right", delay="5ms")
         (direction,) = links.find("right->left")
         links.set([(direction, from_settings({"loss": "100%"}))], until=100.0)
@@ -188,7 +188,7 @@ def test_a_setting_for_a_time_gives_back_what_was(tmp_path: Path) -> None:
 @in_own_world
 def test_names_and_nonsense_are_told_before_anything_changes(tmp_path: Path) -> None:
     """A slip of the pen would change the wrong link, or half of it."""
-    with two_nodes() as (links, _):
+    with linked() as (links, _):
         assert [direction.name for direction in links.find("right")] == ["left->right", "right->left"]
         for wrong, message, remedy in (
             ("left-rihgt", 'no link "left-rihgt"', "did you mean left-right? links: left-right"),
