@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rustun.config.findings import nearest
 from rustun.ops import ending
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.ssh import Far, connect
@@ -46,16 +47,18 @@ class Target:
         """Return what the inventory generates; nothing is written. Raises: RustunError."""
         prepared = prepare(self.inventory, self.out, self.checkout)
         if not self.is_in(prepared) and not self.limit_may_have_left():
-            raise self.nobody()
+            raise self.nobody(prepared)
         return prepared
 
     def is_in(self, prepared: Prepared) -> bool:
         """Return whether the limit names somebody who is in the inventory."""
         return any(is_named([name], self.limit) for _, name, _ in everybody(prepared))
 
-    def nobody(self) -> InputError:
+    def nobody(self, prepared: Prepared) -> InputError:
         """Return the error of a limit that names nobody."""
-        return InputError(f'--limit: nobody is called "{self.limit}"', f"names are those of {self.inventory}")
+        close = nearest(self.limit, [name for _, name, _ in everybody(prepared)])
+        remedy = f"did you mean {close}?" if close else f"names are those of {self.inventory}"
+        return InputError(f'--limit: nobody is called "{self.limit}"', remedy)
 
     def limit_may_have_left(self) -> bool:
         """Return whether the limit may name members that are no more in the inventory: where it has no pattern."""
@@ -82,7 +85,7 @@ def look(target: Target, prepared: Prepared, connecting: Callable[[str], Far], w
     found = survey(wish_hosts(prepared.plan, now), target.limit, connecting, wheels, now, target.forget)
     if not (target.is_in(prepared) or found.hosts or found.unreachable):
         found.close()
-        raise target.nobody()
+        raise target.nobody(prepared)
     return found
 
 

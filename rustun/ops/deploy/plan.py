@@ -33,6 +33,8 @@ def run(target: Target, *, as_json: bool, diff: bool, offline: bool, check: bool
 
     def work() -> int:
         prepared = target.prepare()
+        if offline and not target.is_in(prepared):  # no server is asked whether somebody has just left
+            raise target.nobody(prepared)
         if offline:
             document = plan_document(prepared, None, diff=diff)
         else:

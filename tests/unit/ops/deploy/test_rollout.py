@@ -176,6 +176,18 @@ def test_a_limit_names_hosts(fleet: Fleet) -> None:
     assert fleet.deploy("bj-*") == {"bj-a": ["done"]}
 
 
+def test_one_host_cannot_carry_the_number_off(fleet: Fleet) -> None:
+    """Whoever is root on a member could end all deployments, for ever."""
+    kept = Path(fleet.host("bj-a").at("/var/lib/rustun/deploy"))
+    (kept / "1").rename(kept / "999999")
+    found = fleet.look()
+    found.close()
+    assert found.unreachable["root@bj-a"].reason == "it tells of deployment 999999, all others of 1 at most"
+    fleet.members["bj-b"] = "mtu = 1400"
+    assert fleet.deploy()["bj-b"] == ["done"]
+    assert Path(fleet.host("bj-b").at("/var/lib/rustun/deploy/2")).exists()
+
+
 def test_generations_have_one_number_in_the_whole_fleet(fleet: Fleet) -> None:
     """Going back to a deployment would mean another state on each host."""
     fleet.members["bj-b"] = "mtu = 1400"

@@ -331,7 +331,9 @@ def test_a_limit_that_names_nobody(fleet: Fleet, capsys: pytest.CaptureFixture[s
     assert look_at(fleet, limit="sh-*") == 2
     assert 'nobody is called "sh-*"' in capsys.readouterr().err
     assert look_at(fleet, limit="bj-c") == 2  # no server knows it, so it has not just left
-    assert 'nobody is called "bj-c"' in capsys.readouterr().err
+    assert 'nobody is called "bj-c"\n  did you mean bj-' in capsys.readouterr().err
+    assert look_at(fleet, limit="srver", offline=True) == 2
+    assert 'nobody is called "srver"\n  did you mean server?\n' in capsys.readouterr().err
 
 
 def test_who_is_switched_off_is_told_in_words(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
