@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from netlab.bench.rows.datagrams import DATAGRAMS
+from netlab.bench.rows.laboratory import LABORATORIES
 from netlab.bench.rows.latency import LATENCY
 from netlab.bench.rows.row import Row
 from netlab.bench.rows.server import SERVERS
 from netlab.bench.rows.toolkit import TOOLKIT
 from netlab.bench.rows.transport import TRANSPORT
 
-ROWS: Final[tuple[Row, ...]] = (*TRANSPORT, *LATENCY, *DATAGRAMS, *SERVERS, *TOOLKIT)
+ROWS: Final[tuple[Row, ...]] = (*TRANSPORT, *LATENCY, *DATAGRAMS, *SERVERS, *LABORATORIES, *TOOLKIT)

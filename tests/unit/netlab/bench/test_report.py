@@ -54,6 +54,9 @@ PROMISED = {
     ("start", "lint of the demo", "s", False, 0.4, ""),
     ("reload", "serve", "applied s", False, 2.0, ""),
     ("reload", "serve", "longest step, CPU ms", False, 10.0, ""),
+    ("lab", "reference lab", "wired after s", False, 0.5, ""),
+    ("lab", "reference lab", "echoes after s", False, 4.0, ""),
+    ("lab", "reference lab", "down after s", False, 0.5, ""),
 }
 
 
