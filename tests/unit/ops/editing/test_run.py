@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -311,29 +310,6 @@ def test_a_slip_is_named_and_nothing_is_written(
     """A typing error would end in a traceback, or in an inventory that says something else."""
     assert edit(order) == exit_codes.BAD_INPUT
     assert said in capsys.readouterr().err
-    assert order.inventory.read_text() == FLEET
-
-
-@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n" + FLEET, FLEET.replace('"10.0.1.2"', '"10.0.1.2')])
-def test_a_half_edited_inventory_is_mended_by_hand_first(
-    order: Order, text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The tool would write on top of somebody's unfinished merge."""
-    order.inventory.write_text(text)
-    assert run.add_member(order, "red", "carol", []) == exit_codes.BAD_INPUT
-    assert order.inventory.read_text() == text
-    assert capsys.readouterr().err.startswith(f"{order.inventory}:")
-
-
-def test_two_editors_at_once_do_not_lose_each_others_work(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second to write would take back what the first wrote."""
-    descriptor = os.open(order.inventory.parent, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        assert run.remove_member(order, "bob", yes=True) == exit_codes.ENVIRONMENT
-    finally:
-        os.close(descriptor)
-    assert "somebody else is editing here\n  run it again when they are done" in capsys.readouterr().err
     assert order.inventory.read_text() == FLEET
 
 
