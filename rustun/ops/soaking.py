@@ -64,6 +64,15 @@ RUNS: Final = (
     ),
     LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, "soak", 20),
     LongRun("links", "how exact impaired links are", ("-m", "netlab.links.figures"), "soak", 10),
+    LongRun("lab-crash", "50 labs killed at random moments", _tests("tests/netlab/test_lab_crash.py"), "soak", 30),
+    LongRun(
+        "lab-parallel",
+        "25 rounds of eight labs at once; a lab up and down 200 times",
+        _tests("tests/netlab/test_lab_parallel.py"),
+        "soak",
+        40,
+    ),
+    LongRun("ordinary-user", "all namespace tests without root", ("-m", "tests.netlab.ordinary_suite"), "house", 30),
     LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
     LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
 )

@@ -27,7 +27,7 @@ from netlab.namespaces import enter_own_world
 from tests.netlab.child import load_case, run_in_child
 from tests.netlab.private_namespace import hide_journals
 
-LIMIT_S: Final = 600  # only reached where something hangs
+LIMIT_S: Final = 2400  # only reached where something hangs; a soak takes half of it
 PATIENCE_S: Final = 20.0
 STEP_S: Final = 0.02
 KINDS: Final = {

@@ -1,0 +1,45 @@
+"""All of tests/netlab as an ordinary user, in a copy of the checkout: `python -m tests.netlab.ordinary_suite`.
+
+Rules of this module
+  1. Root copies the checkout, gives the copy to a user that nobody is, and becomes that user for good; who is an
+     ordinary user already runs the tests where they stand.
+  2. Nothing is left out. A test that skips fails the run, here as everywhere (tests/conftest.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tests.netlab.ordinary_user import ROOT, USER
+
+LEFT: Final = shutil.ignore_patterns("__pycache__", ".*", "build", "secrets")  # what no test reads
+WORKERS: Final = "2"
+
+
+def main() -> int:
+    """Run the tests; return pytest's exit code."""
+    if os.geteuid() != 0:
+        return subprocess.call(_pytest(ROOT), cwd=ROOT)
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "checkout")
+        shutil.copytree(ROOT, copy, ignore=LEFT)
+        for path in (Path(folder), copy, *copy.rglob("*")):
+            os.chown(path, USER, USER)
+        become = [sys.executable, "-m", "tests.netlab.ordinary_user", str(copy), "0666", "allowed"]
+        environment = {**os.environ, "HOME": folder, "TMPDIR": folder}
+        return subprocess.call([*become, *_pytest(Path(folder))], cwd=ROOT, env=environment)
+
+
+def _pytest(folder: Path) -> list[str]:
+    options = ["-q", "-n", WORKERS, "-p", "no:cacheprovider", f"--basetemp={folder / 'tests'}"]
+    return [sys.executable, "-m", "pytest", *options, "tests/netlab"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
