@@ -26,6 +26,8 @@ from netlab.links.wire_process import WireProcess
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import Port, Topology
 
+Ends = tuple[Port, Port]  # from, to
+
 ARROW: Final = "->"
 ALL: Final = "all"
 
@@ -58,15 +60,11 @@ class Links:
     """
 
     def __init__(self, topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
-        self._planned = topology.links
         self._namespaces = namespaces
-        self._cables = {f"{near.node}-{far.node}": (near, far) for near, far in topology.cables}
+        self._named = _names(topology)
+        self._planned = topology.links
         self._directions: dict[str, Direction] = {}
         self._wire: WireProcess | None = None
-
-    def names(self) -> list[str]:
-        """Return the names of all cables, "A-B"."""
-        return list(self._cables)
 
     def find(self, name: str) -> list[Direction]:
         """Return the directions that a name means: "A-B" (either order) both, "A->B" one, "A" both to A's outside.
@@ -77,26 +75,14 @@ class Links:
         Raises:
             BadInput: no such link, or it is the server's, which has several.
         """
-        if name == ALL:
-            cables = list(self._cables.values())
-            return [self._direction(*ends) for near, far in cables for ends in ((near, far), (far, near))]
-        arrow = ARROW in name
-        first, _, second = name.partition(ARROW)
-        for cable, (near, far) in self._cables.items():
-            ends = (near.node, far.node)
-            if arrow and sorted(ends) == sorted((first, second)):
-                return [self._direction(near, far) if first == near.node else self._direction(far, near)]
-            if not arrow and name in (cable, f"{far.node}-{near.node}"):
-                return [self._direction(near, far), self._direction(far, near)]
-        for near, far in self._cables.values():
-            if far.node == name:
-                return [self._direction(near, far), self._direction(far, near)]
-        at = [(near, far) for near, far in self._cables.values() if near.node == name]
-        known = [f"{near.node}-{far.node}" for near, far in at] or self.names()
-        close = get_close_matches(name.replace(ARROW, "-"), known, n=1)
+        if name in self._named:
+            return [self._direction(*ends) for ends in self._named[name]]
+        cables = [f"{near.node}-{far.node}" for near, far in self._named[ALL][::2]]
+        at = [cable for cable in cables if cable.startswith(f"{name}-")]
+        close = get_close_matches(name.replace(ARROW, "-"), cables, n=1)
         remedy = f"did you mean {close[0]}? " if close and not at else ""
-        what = f'"{name}" has {len(at)} links' if at else f'no link "{name}"'
-        raise BadInput(what, f"{remedy}links: {', '.join(known)}")
+        what = f'"{name}" has {len(at)} links' if len(at) > 1 else f'no link "{name}"'
+        raise BadInput(what, f"{remedy}links: {', '.join(at or cables)}")
 
     def _direction(self, sender: Port, receiver: Port) -> Direction:
         name = f"{sender.node}{ARROW}{receiver.node}"
@@ -105,14 +91,37 @@ class Links:
             self._directions[name] = Direction(sender, receiver, own_mtu)
         return self._directions[name]
 
-    def set_planned(self) -> bool:
-        """Let all directions do what the topology says, measured; return whether any does. Raises as `set` does."""
-        planned: list[tuple[Direction, Impairment]] = []
-        for name, link in self._planned.items():
-            planned += zip(self.find(name), (link.forth, link.back), strict=True)
-        wanted = [(direction, impairment) for direction, impairment in planned if impairment != PLAIN]
+    def set_planned(self) -> list[Direction]:
+        """Let all directions do what the topology says, measured; return those that changed. Raises as `set` does."""
+        planned: dict[str, Impairment] = dict.fromkeys(self._directions, PLAIN)
+        for link in self._planned.values():
+            near, far = link.ends
+            both = {f"{near}{ARROW}{far}": link.forth, f"{far}{ARROW}{near}": link.back}
+            planned |= {name: one for name, one in both.items() if one != PLAIN or name in planned}
+        directions = [(self.find(name)[0], impairment) for name, impairment in planned.items()]
+        wanted = [(direction, impairment) for direction, impairment in directions if impairment != direction.impairment]
         self.set(wanted)
-        return bool(wanted)
+        return [direction for direction, _ in wanted]
+
+    def follow(self, topology: Topology) -> list[Direction]:
+        """Let cables that were taken away go, know those that were added, and do what the new plan says.
+
+        Args:
+            topology: as built now; the namespaces given at first hold its nodes.
+
+        Returns:
+            The directions that changed.
+
+        Raises:
+            ExpectationFailed: as `set` does.
+        """
+        self._named, self._planned = _names(topology), topology.links
+        for name, direction in list(self._directions.items()):
+            if (direction.sender, direction.receiver) not in self._named[ALL]:
+                if direction.way == "wire":
+                    self._process().end(name)
+                del self._directions[name]
+        return self.set_planned()
 
     def set(self, wanted: Sequence[tuple[Direction, Impairment]], until: float | None = None) -> None:
         """Let directions do what is wanted of them, measured.
@@ -171,7 +180,7 @@ class Links:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return what the wire counted, by direction, for those that it carries."""
-        return self._wire.counts() if self._wire is not None else {}
+        return self._process().counts() if self._wire is not None else {}
 
     def close(self) -> None:
         """End the wire; links that it carried pass nothing from now on."""
@@ -238,9 +247,29 @@ class Links:
         os.close(opened)
 
     def _process(self) -> WireProcess:
+        """Return the wire; where it has died, a new one that carries what that one carried."""
+        if self._wire is not None and self._wire.ended():
+            self.close()
+            carried = [direction for direction in self._directions.values() if direction.way == "wire"]
+            for direction in carried:
+                direction.way = "plain"  # its tap ended with the wire
+            for direction in carried:
+                self._install(direction, direction.impairment, "wire")
         if self._wire is None:
             self._wire = WireProcess()
         return self._wire
+
+
+def _names(topology: Topology) -> dict[str, tuple[Ends, ...]]:
+    """Return for each name of a link the directions that it means, in the order of the cable's ends."""
+    both = [((near, far), (far, near)) for near, far in topology.cables]
+    named: dict[str, tuple[Ends, ...]] = {directions[0][1].node: directions for directions in both}
+    for directions in both:
+        for sender, receiver in directions:
+            named[f"{sender.node}-{receiver.node}"] = directions
+            named[f"{sender.node}{ARROW}{receiver.node}"] = ((sender, receiver),)
+    named[ALL] = tuple(ends for directions in both for ends in directions)
+    return named
 
 
 def _rules_of(impairment: Impairment, way: Way) -> tuple[bool, bool]:

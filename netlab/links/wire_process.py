@@ -33,6 +33,10 @@ class WireProcess:
                 pass_fds=(theirs.fileno(),),
             )
 
+    def ended(self) -> bool:
+        """Return whether the process has died; the links that it carried pass nothing then."""
+        return self._process.poll() is not None
+
     def carry(self, name: str, impairment: Impairment, descriptors: Sequence[int] = ()) -> None:
         """Carry a direction by these rules from now on.
 

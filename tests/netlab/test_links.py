@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import select
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from threading import Thread
 from time import monotonic
+from typing import Any
 
+from netlab.control import keeper
 from netlab.errors import BadInput, ExpectationFailed
 from netlab.links import shaping
 from netlab.links.figures import two_nodes
-from netlab.links.impairment import Impairment, from_settings
+from netlab.links.impairment import Impairment, Link, from_settings
 from netlab.links.links import Links
 from netlab.links.shaping import Command, Way
 from netlab.namespaces import NetworkNamespace
@@ -41,9 +49,7 @@ def do(links: Links, name: str, **written: str) -> list[Way]:
 
 def round_trip(namespaces: dict[str, NetworkNamespace]) -> float:
     """Return the seconds of a datagram from left to right and back, by ordinary sockets."""
-    left, right = (
-        namespaces[node].run(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for node in ("left", "right")
-    )
+    left, right = (namespaces[node].run(datagrams) for node in ("left", "right"))
     with left, right:
         right.bind(("10.9.0.2", 7))
         for _ in range(2):  # the first asks for the hardware address
@@ -54,6 +60,38 @@ def round_trip(namespaces: dict[str, NetworkNamespace]) -> float:
             left.recv(64)
             seconds = monotonic() - began
     return seconds
+
+
+def datagrams() -> socket.socket:
+    """Return a UDP socket of the calling thread's namespace."""
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
+class Idle:
+    """A laboratory in which nothing runs, for the keeper."""
+
+    def start(self) -> None:
+        """Have nothing to bring up."""
+
+    def close(self) -> list[str]:
+        """Leave nothing behind."""
+        return []
+
+
+def connected(folder: Path) -> socket.socket:
+    """Return a connection to the keeper of that folder."""
+    control = socket.socket(socket.AF_UNIX)
+    control.settimeout(20)
+    control.connect(str(folder / "control"))
+    return control
+
+
+def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the keeper and return its answer."""
+    with connected(folder) as control:
+        control.sendall(json.dumps(request).encode())
+        answer: dict[str, Any] = json.loads(b"".join(iter(lambda: control.recv(1 << 16), b"")))
+    return answer
 
 
 def tables(namespace: NetworkNamespace) -> str:
@@ -170,19 +208,85 @@ def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
 
 
 @in_own_world
-def test_a_setting_for_a_time_gives_back_what_was(tmp_path: Path) -> None:
-    """A rehearsed outage would stay for ever, or take the lasting settings with it."""
+def test_a_wire_that_dies_leaves_no_plain_link_and_comes_back(tmp_path: Path) -> None:
+    """Packets would pass unimpaired when it dies; and nothing would ever pass again."""
     with linked() as (links, namespaces):
         do(links, "left-right", delay="5ms")
-        (direction,) = links.find("right->left")
-        links.set([(direction, from_settings({"loss": "100%"}))], until=100.0)
-        links.set([(direction, from_settings({"delay": "1ms"}))], until=50.0)
-        assert links.deadline() == 50.0
-        assert links.expire(49.0) == []
-        assert links.expire(50.0) == [direction]
-        assert direction.impairment == Impairment(delay_s=0.005)
-        assert links.deadline() is None
         assert round_trip(namespaces) >= 0.010
+        wires = [
+            path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if b"netlab.links.wire" in path.read_bytes()
+        ]
+        (wire,) = (int(path.name) for path in wires)
+        watched = os.pidfd_open(wire)
+        os.kill(wire, signal.SIGKILL)
+        assert select.select((watched,), (), (), 5)[0]
+        os.close(watched)
+        left, right = (namespaces[node].run(datagrams) for node in ("left", "right"))
+        with left, right:
+            right.bind(("10.9.0.2", 7))
+            left.sendto(b"lost", ("10.9.0.2", 7))
+            do(links, "right->left", delay="6ms")
+            left.sendto(b"carried", ("10.9.0.2", 7))
+            assert right.recv(64) == b"carried"
+        assert 0.011 <= round_trip(namespaces) < 0.030
+
+
+@in_own_world
+def test_the_keeper_ends_what_was_for_a_time_and_follows_the_plan(tmp_path: Path) -> None:
+    """A rehearsed outage would stay where the command was killed, or take the lasting settings with it."""
+    with linked() as (links, namespaces), socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "control"))
+        control.listen()
+        kept = keeper.Kept(Idle(), {}, dict, "two nodes", lambda: "up", links)
+        keeping = Thread(target=keeper.keep, args=(kept, control, StringIO()), kwargs={"as_user": False})
+        keeping.start()
+        ask(tmp_path, {"do": "link", "link": "right", "set": {"delay": "5ms"}})
+        with connected(tmp_path) as killed:
+            outage = {"do": "link", "link": "left->right", "set": {"loss": "100%"}, "for_s": 0.8}
+            killed.sendall(json.dumps(outage).encode())
+        (during, _) = ask(tmp_path, {"do": "link", "link": "right"})["links"]
+        assert during["settings"] == {"delay": "5ms", "loss": "100%"}
+        assert during["lasting"] == {"delay": "5ms"}
+        assert 0 < during["until_s"] <= 0.8
+        left, right = (namespaces[node].run(datagrams) for node in ("left", "right"))
+        with left, right:
+            right.bind(("10.9.0.2", 7))
+            deadline = monotonic() + 10
+            while not select.select((right,), (), (), 0.05)[0]:
+                assert monotonic() < deadline
+                left.sendto(b"again", ("10.9.0.2", 7))
+        (after, _) = ask(tmp_path, {"do": "link", "link": "right"})["links"]
+        assert (after["settings"], after["until_s"]) == ({"delay": "5ms"}, None)
+        assert ask(tmp_path, {"do": "link", "link": "right", "clear": True})["links"][0]["settings"] == {}
+        for wrong, message in (
+            ({"link": "right", "set": {"dely": "5ms"}}, 'no setting "dely"'),
+            ({"link": "right", "set": {"delay": "5"}}, "delay: expected a time"),
+            ({"link": "right", "set": {"delay": "5ms"}, "for_s": -1}, "for -1 s"),
+            ({"link": "right", "set": [1]}, '"set" of a request'),
+            ({"link": 7}, "a request about links"),
+            ({"link": "middle"}, 'no link "middle"'),
+        ):
+            refused = ask(tmp_path, {"do": "link", **wrong})
+            assert refused["error"].startswith(message)
+            assert refused["exit_code"] == 2
+        ask(tmp_path, {"do": "down"})
+        keeping.join()
+
+
+@in_own_world
+def test_links_follow_a_changed_plan(tmp_path: Path) -> None:
+    """An applied change of the inventory would not reach the cables, or a second one would change them again."""
+    topology, namespaces = two_nodes()
+    with closing(Links(topology, namespaces)) as links:
+        slow = Link(("left", "right"), Impairment(delay_s=0.01), Impairment())
+        planned = replace(topology, links={"left-right": slow})
+        assert [direction.name for direction in links.follow(planned)] == ["left->right"]
+        assert 0.010 <= round_trip(namespaces) < 0.020
+        assert links.follow(planned) == []
+        assert [direction.name for direction in links.follow(topology)] == ["left->right"]
+        links.follow(planned)
+        assert [direction.name for direction in links.follow(replace(topology, cables=()))] == []
+        assert links.impaired() == []
 
 
 @in_own_world
@@ -193,7 +297,7 @@ def test_names_and_nonsense_are_told_before_anything_changes(tmp_path: Path) -> 
         for wrong, message, remedy in (
             ("left-rihgt", 'no link "left-rihgt"', "did you mean left-right? links: left-right"),
             ("middle->left", 'no link "middle->left"', "links: left-right"),
-            ("left", '"left" has 1 links', "links: left-right"),
+            ("left", 'no link "left"', "links: left-right"),
         ):
             try:
                 links.find(wrong)
