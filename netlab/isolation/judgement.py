@@ -182,7 +182,7 @@ class _Proof:
         return node in self._to or self._expectation.site_of[node].member in self._expectation.alone
 
 
-def by_probe(findings: Iterable[Finding]) -> dict[Cell, list[Finding]]:
+def by_cell(findings: Iterable[Finding]) -> dict[Cell, list[Finding]]:
     """Return findings by cell."""
     found: dict[Cell, list[Finding]] = {}
     for finding in findings:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from functools import partial
 from ipaddress import ip_address
 from itertools import count
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time_ns
 from types import TracebackType
 from typing import Final
 
@@ -46,11 +47,15 @@ PACKET_BYTES: Final = 1 << 16
 PACKET_RECV_BYTES: Final = 4 << 20
 ETH_P_ALL: Final = 3
 PROTOCOLS: Final = {4: 0x0800, 6: 0x86DD}
+SO_TIMESTAMPNS: Final = 35
+TIMESTAMP: Final = struct.Struct("=qq")  # struct timespec, on machines of 64 bits
+ANCILLARY_BYTES: Final = 64
 SOL_PACKET: Final = 263
 SYNACK_RETRIES: Final = Path("/proc/sys/net/ipv4/tcp_synack_retries")
 PACKET_STATISTICS: Final = 6  # struct tpacket_stats: packets, drops; reading sets them to 0
 
 
+Watch = Callable[[Tap, int, bool, bytes], None]
 Sighted = tuple[int, str, bool]  # a probe's number, the node where it came in, and whether it was the answer
 
 
@@ -83,6 +88,7 @@ class Observed:
         outgoing: packets that went into each member's tunnel, by addresses.
         counts: how far the counters of each member rose; those that could not be read are missing.
         lost: packets that the taps were too slow for.
+        until_ns: when the books were closed, before the markers went; nanoseconds since 1970.
     """
 
     traces: tuple[Trace, ...]
@@ -91,6 +97,7 @@ class Observed:
     outgoing: Mapping[str, Flows] | None = None
     counts: Mapping[str, Counts] | None = None
     lost: int = 0
+    until_ns: int = 0
 
 
 class Prober:
@@ -100,7 +107,8 @@ class Prober:
         lab: it has to be up.
         expectation: what its inventory says.
         more_taps: to watch as well; what they see goes to `watch` alone.
-        watch: called with each packet that any tap sees: the tap, whether it goes out, and its bytes.
+        watch: called with each packet that any tap sees: the tap, when (nanoseconds since 1970), whether it goes out,
+            and its bytes from the IP header on.
     """
 
     def __init__(
@@ -108,7 +116,7 @@ class Prober:
         lab: Laboratory,
         expectation: Expectation,
         more_taps: Sequence[Tap] = (),
-        watch: Callable[[Tap, bool, bytes], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._lab = lab
         self._expectation = expectation
@@ -167,6 +175,7 @@ class Prober:
         self._forget_outgoing()
         numbers = [self._send(probe) for probe in batch.probes]
         counts = self._settle({found for number in numbers for found in self._probes[number].wanted})
+        until_ns = time_ns()
         outgoing = {member: _addresses(flows) for member, flows in self._outgoing.items()}
         traces = tuple(self._trace(number) for number in numbers)
         self._forget_outgoing()
@@ -180,6 +189,7 @@ class Prober:
             outgoing,
             counts,
             sum(_lost(sock) for sock, _ in self._watched.values()),
+            until_ns,
         )
 
     def _forget_outgoing(self) -> None:
@@ -278,12 +288,13 @@ class Prober:
     def _drain(self, sock: socket.socket, tap: Tap) -> None:
         while True:
             try:
-                data, (_, _, direction, *_) = sock.recvfrom(PACKET_BYTES)
+                data, ancillary, _, (_, _, direction, *_) = sock.recvmsg(PACKET_BYTES, ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             goes_out = direction == socket.PACKET_OUTGOING
             if self._watch is not None:
-                self._watch(tap, goes_out, data)
+                seconds, nanoseconds = TIMESTAMP.unpack(ancillary[0][2])
+                self._watch(tap, seconds * 10**9 + nanoseconds, goes_out, data)
             if tap.counts:
                 self._note(tap, goes_out, recognise(data))
 
@@ -336,6 +347,7 @@ def _addresses(flows: Mapping[tuple[bytes, bytes], int]) -> Flows:
 def _packet_socket(tap: Tap, protocol: int) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACKET_RECV_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.bind((tap.interface, protocol))
     return sock
 

@@ -7,15 +7,21 @@ again, each by itself, so that what was counted belongs to one cell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from netlab.isolation import why
+from netlab.isolation.evidence import Witness
 from netlab.isolation.expectation import Cell, Expectation
-from netlab.isolation.judgement import Tried, Verdict, disagrees, judge
+from netlab.isolation.judgement import Tried, Verdict, by_cell, disagrees, judge
 from netlab.isolation.plan import Probe, batch, cells
 from netlab.isolation.prober import Observed, Prober
+from netlab.isolation.why import Explanation
 from netlab.lab import Laboratory
 
+EXPLAIN_SECONDS: Final = 15.0
+ROUTES: Final = "routes.json"
 AGAIN_SECONDS: Final = 15.0  # for sending cells again; those that are left are unproven
 
 
@@ -28,6 +34,30 @@ def probe(lab: Laboratory) -> Verdict:
         tried = {cell: Tried(cell, by_sender[cell[0]], by_itself=False) for cell in planned}
         tried |= _again(prober, expectation, planned, tried)
     return judge(expectation, list(tried.values()))
+
+
+def explain(lab: Laboratory, verdict: Verdict, folder: Path) -> list[Explanation]:
+    """Send the probes of red cells again, each by itself, and return why the cells are red.
+
+    Args:
+        folder: for a capture of each.
+    Returns: an explanation for each red cell, as far as time allows; those that are left wait for `lab-probe`.
+    """
+    expectation = Expectation(lab.spec)
+    planned = cells(expectation)
+    shown = {cell: [one.probe for one in found if one.probe] for cell, found in by_cell(verdict.red).items()}
+    explanations = []
+    deadline = monotonic() + EXPLAIN_SECONDS
+    with Witness(lab, expectation, folder) as witness:
+        for cell in verdict.red_cells:
+            if monotonic() > deadline:
+                break
+            for one in (*shown[cell], *planned[cell]):
+                evidence = witness.send(one)
+                if evidence.wrong:
+                    break
+            explanations.append(why.explain(expectation, witness.keep(evidence), lab.files.configuration / ROUTES))
+    return explanations
 
 
 def send(prober: Prober, expectation: Expectation, probes: Sequence[Probe]) -> dict[str, Observed]:

@@ -46,6 +46,13 @@ def inner_taps(lab: Laboratory) -> tuple[Tap, ...]:
     return tuple(taps)
 
 
+def outer_taps(lab: Laboratory) -> tuple[Tap, ...]:
+    """Return a tap on each end of each cable of the outside, where packets are sealed."""
+    hosts = {host.name for host in lab.spec.hosts}
+    ends = (end for cable in lab.topology.cables if not any(end.node in hosts for end in cable) for end in cable)
+    return tuple(Tap(end.node, end.name, counts=False) for end in ends)
+
+
 def _gateway_mac(lab: Laboratory, host: str, behind: str) -> bytes:
     port = next(port for cable in lab.topology.cables for port, end in (cable,) if end.node == host)
     bridge = next(bridge for bridge in lab.topology.node(behind).bridges if bridge.index == port.bridge)

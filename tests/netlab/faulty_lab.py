@@ -1,7 +1,7 @@
 """A laboratory whose relay leaks on demand, and the cells that each fault has to turn red.
 
 red    red-gw  10.0.1.1, 192.168.1.0/24 with red-nas     red-dev  10.0.1.2
-blue   blue-gw 10.0.1.1, 192.168.1.0/24 with blue-nas    blue-dev 10.0.1.2      the same addresses as red
+blue   blue-gw 10.0.1.1, 192.168.1.0/24                  blue-dev 10.0.1.2      the same addresses as red
 green  green-gw 10.0.3.1, 192.168.3.0/24 with green-nas  green-dev 10.0.3.2
 """
 
@@ -35,10 +35,9 @@ address = "{network}.1"
 ciders = ["{lan}.0/24"]
 [cluster.{name}.member.{name}-dev]
 address = "{network}.2"
-[lab.host.{name}-nas]
-behind = "{name}-gw"
-address = "{lan}.7"
 """
+        if name != "blue":
+            text += f'[lab.host.{name}-nas]\nbehind = "{name}-gw"\naddress = "{lan}.7"\n'
     return text
 
 
