@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import StringIO
+from ipaddress import ip_interface
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -19,12 +20,14 @@ from typing import Any
 
 from netlab.control import keeper
 from netlab.errors import BadInput, ExpectationFailed
+from netlab.lab import Files, Laboratory
 from netlab.links import shaping
 from netlab.links.figures import two_nodes
 from netlab.links.impairment import Impairment, Link, from_settings
 from netlab.links.links import Links
 from netlab.links.shaping import Command, Way
 from netlab.namespaces import NetworkNamespace
+from netlab.topology import LabSpec, MemberSpec
 from tests.netlab.own_world import in_own_world
 
 
@@ -287,6 +290,16 @@ def test_links_follow_a_changed_plan(tmp_path: Path) -> None:
         links.follow(planned)
         assert [direction.name for direction in links.follow(replace(topology, cables=()))] == []
         assert links.impaired() == []
+    members = tuple(MemberSpec(one, "pair", (ip_interface(f"10.0.1.{place}/24"),)) for place, one in enumerate("ab", 1))
+    uplink = Link(("a", "server"), forth=Impairment(delay_s=0.01), back=Impairment(loss=0.1))
+    files = Files(tmp_path, tmp_path, tmp_path)
+    lab = Laboratory(LabSpec("pair", ("198.18.0.1",), members, links=(uplink,)), files, plain=True)
+    lab.start()
+    assert {one.name: one.impairment for one in lab.links.impaired()} == {
+        "a->server": uplink.forth,
+        "server->a": uplink.back,
+    }
+    assert lab.close() == []
 
 
 @in_own_world
