@@ -98,12 +98,39 @@ def judged(folder: Path, policy: str) -> tuple[Outcome, ...]:
         "nobody except roadie can reach the internet",
         "nobody except roadie, alice and bob can reach the internet",
         "twin can reach member clerk",
+        "everybody in blue can reach blue",  # each the others
+        "clerk cannot reach 10.0.1.9",  # which is its own
     ],
 )
 def test_what_holds(tmp_path: Path, line: str) -> None:
     """A policy that is kept would be called broken, and generating would be refused."""
     (outcome,) = judged(tmp_path, line)
     assert outcome.holds, outcome.against
+
+
+LAN, EXIT = 'ciders = ["192.168.9.0/24"]', 'ciders = ["0.0.0.0/0"]'
+
+
+@pytest.mark.parametrize(
+    ("site", "one", "line", "against"),
+    [
+        (f"{EXIT}\noffer_exit = true", "", "one can reach cluster green", ""),  # an exit is no part of it
+        (LAN, 'accept_routes = ["10.0.9.0/24"]', "one can reach cluster green", "does not send 192.168.9.1 into"),
+        ('ciders = ["fd00:9::/64"]', "", "one cannot reach fd00:9::1", ""),  # it has no IPv6 address to send from
+        (EXIT, 'exit_node = "site"', "one cannot reach 9.9.9.9", ""),
+        (EXIT, 'exit_node = "site"', "one can reach 9.9.9.9", "site does not agree to forward for 0.0.0.0/0"),
+    ],
+)
+def test_what_holds_beside_a_site(tmp_path: Path, site: str, one: str, line: str, against: str) -> None:
+    """A cluster would be in reach without its LANs, or out of reach for its exit; a host forward without agreeing."""
+    head = FLEET.partition("[cluster.")[0]
+    members = f"[cluster.green.member.one]\n{one}\n[cluster.green.member.site]\n{site}\n"
+    (tmp_path / "acme.toml").write_text(f'{head}[cluster.green]\nnetwork = "10.0.9.0/24"\n{members}')
+    (tmp_path / "acme.policy").write_text(line)
+    inventory = load_inventory(tmp_path / "acme.toml")
+    (outcome,) = run.check(tmp_path / "acme.toml", inventory, render_routes(inventory), NOW)
+    assert outcome.holds is not bool(against)
+    assert against in outcome.against
 
 
 @pytest.mark.parametrize(
