@@ -19,11 +19,13 @@ INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 
 def _demo(arguments: argparse.Namespace) -> int:
     from netlab import demo
-    from netlab.configuration import configure, load
+    from netlab.configuration import Choice, configure, load
     from netlab.namespaces import enter_own_world
+    from netlab.sampling import need_room
 
-    inventory = load(arguments.inventory)
-    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
+    inventory, choice = load(arguments.inventory), Choice(arguments.limit)
+    need_room(choice.of(inventory).inventory)
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name, choice)
     logs = fresh_logs(arguments.build, f"{inventory.name}-demo")
     return enter_own_world(_guarded(partial(demo.run, configured, logs, arguments.seconds, arguments.json)))
 
@@ -43,13 +45,15 @@ def _policy(arguments: argparse.Namespace) -> int:
 def _up(arguments: argparse.Namespace) -> int:
     from netlab.control import commands
 
-    return commands.up(arguments.inventory, arguments.name, arguments.build, machines=arguments.machines)
+    if arguments.machines:
+        return commands.up_machines(arguments.inventory, arguments.name, arguments.build)
+    return commands.up(arguments.inventory, arguments.name, arguments.build, arguments.limit, matrix=arguments.matrix)
 
 
 def _keep(arguments: argparse.Namespace) -> int:
     import socket
 
-    from netlab.configuration import configure, load
+    from netlab.configuration import Choice, configure, load
     from netlab.control import keeper, runfolder
     from netlab.machines import rehearsal
     from netlab.namespaces import enter_own_world
@@ -62,7 +66,8 @@ def _keep(arguments: argparse.Namespace) -> int:
     folder.claim(arguments.inventory, logs)
     if arguments.machines:
         return enter_own_world(_guarded(partial(rehearsal.keep, inventory, logs, control, events)))
-    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name)
+    choice = Choice(arguments.limit, arguments.combination)
+    configured = configure(arguments.inventory, inventory, arguments.build / inventory.name, choice)
     as_user = os.geteuid() != 0
     kept = partial(keeper.keep_laboratory, configured, logs, control, events, as_user=as_user)
     return enter_own_world(_guarded(kept))
@@ -97,7 +102,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from netlab.namespaces import enter_own_world
 
     order = bench.Order(
-        bench.rows_named(arguments.only),
+        bench.rows_named(arguments.only, quick=arguments.quick),
         bench.asked(quick=arguments.quick, repetitions=arguments.repetitions, seconds=arguments.seconds),
         json_file=arguments.json,
         markdown_file=arguments.markdown,
@@ -170,6 +175,10 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--name", default="")
     for staying in (up, keep):
         staying.add_argument("--machines", action="store_true")
+    for sampled in (demo, up, keep):
+        sampled.add_argument("--limit", default="")
+    up.add_argument("--matrix", action="store_true")
+    keep.add_argument("--combination", default="")
     keep.add_argument("--folder", type=Path, required=True)
     keep.add_argument("--control", type=int, required=True)
     keep.add_argument("--events", type=int, required=True)

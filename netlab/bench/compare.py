@@ -95,10 +95,9 @@ def _variant(
     row: Row, variant: str, before: Sequence[Sample], after: Sequence[Sample], only_ratios: bool
 ) -> Iterator[Difference]:
     sides = [[sample for sample in samples if sample.row == row.name] for samples in (before, after)]
-    own = [next((sample.values for sample in side if sample.variant == variant), {}) for side in sides]
-    for metric in own[0]:
+    for metric in dict.fromkeys(one for sample in sides[0] if sample.variant == variant for one in sample.values):
         direction = better(metric)
-        if metric not in own[1] or direction is Better.NEITHER:
+        if direction is Better.NEITHER or not values_of(sides[1], variant, metric):
             continue
         of = ""
         found = [values_of(side, variant, metric) for side in sides]

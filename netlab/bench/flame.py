@@ -1,12 +1,13 @@
 """Flame graphs: where a process's samples were, as SVG made of strings.
 
 Each box is a function; what it called stands below it; its width is its share of the samples. Boxes too small to see
-are left out, their time still counts in the box above. Hover for the whole name and the share.
+are left out, their time still counts in the box above; so are those that all samples begin with, but for the last one.
+Hover for the whole name and the share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Final
@@ -32,18 +33,29 @@ class _Box:
 def flame(title: str, stacks: Stacks) -> str:
     """Return the graph of some stacks, outermost function first; a line of words where there are none."""
     whole = _Box()
+    skipped = _common(list(stacks))
     for stack, samples in sorted(stacks.items()):
         box = whole
         box.samples += samples
-        for name in stack:
+        for name in stack[skipped:]:
             box = box.called.setdefault(name, _Box())
             box.samples += samples
     if not whole.samples:
-        return f"<figure><figcaption>{escape(title)}: no samples; it had nothing to do</figcaption></figure>"
-    depth = max(map(len, stacks))
+        return f"<figure><figcaption>{escape(title)}; samples: none, it had nothing to do</figcaption></figure>"
+    depth = max(map(len, stacks)) - skipped
     body = "".join(_boxes(whole, 0.0, 0, whole.samples))
     head = f'<svg viewBox="0 0 {WIDTH:.0f} {depth * BOX_HEIGHT}" role="img" aria-label="{escape(title)}">'
-    return f"<figure><figcaption>{escape(title)}: {whole.samples} samples</figcaption>{head}{body}</svg></figure>"
+    return f"<figure><figcaption>{escape(title)}; samples: {whole.samples}</figcaption>{head}{body}</svg></figure>"
+
+
+def _common(stacks: Sequence[tuple[str, ...]]) -> int:
+    """Return how many functions all stacks begin with, but the last of them: they say nothing but how it started."""
+    same = 0
+    for functions in zip(*stacks, strict=False):
+        if len(set(functions)) > 1:
+            break
+        same += 1
+    return max(0, same - 1)
 
 
 def _boxes(above: _Box, left: float, level: int, whole: int) -> Iterator[str]:

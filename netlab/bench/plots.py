@@ -19,9 +19,9 @@ from typing import Final
 from netlab.bench.estimates import estimate
 from netlab.bench.report import number
 
-WIDTH: Final = 760
+WIDTH: Final = 820
 NAMES_WIDTH: Final = 190
-VALUES_WIDTH: Final = 150
+VALUES_WIDTH: Final = 210
 LINE_HEIGHT: Final = 24
 AXIS_HEIGHT: Final = 34
 CURVES_HEIGHT: Final = 260
@@ -72,7 +72,7 @@ def dots(title: str, lines: Sequence[Line]) -> str:
     body = [_x_axis(axis, 0, height - AXIS_HEIGHT)]
     for place, line in enumerate(lines):
         body.append(_dots_line(line, axis, place * LINE_HEIGHT + LINE_HEIGHT / 2))
-    return _svg(f"{title}{' (powers of ten)' if axis.is_logarithmic else ''}", height, body)
+    return _svg(_named(title, axis), height, body)
 
 
 def _dots_line(line: Line, axis: Scale, y: float) -> str:
@@ -103,7 +103,9 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
     vertical = scale([value for _, points in lines for _, values in points for value in values])
     height = CURVES_HEIGHT + AXIS_HEIGHT
     body = [_x_axis(horizontal, 0, CURVES_HEIGHT), _y_axis(vertical)]
-    body.append(f'<text class="tick" x="{WIDTH - VALUES_WIDTH}" y="{height - 4}">{escape(across)}</text>')
+    body.append(
+        f'<text class="tick" x="{WIDTH - VALUES_WIDTH}" y="{height - 4}">{escape(_named(across, horizontal))}</text>'
+    )
     ends = []
     for place, (name, points) in enumerate(lines):
         medians = [(x, estimate(values)) for x, values in points]
@@ -117,7 +119,11 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
                 body.append(f'<line class="whisker {mark}" x1="{x:.1f}" y1="{low:.1f}" x2="{x:.1f}" y2="{high:.1f}"/>')
         ends.append((spots[-1][1], name, mark))
     body += _names_at_ends(ends)
-    return _svg(title, height, body)
+    return _svg(_named(title, vertical), height, body)
+
+
+def _named(title: str, axis: Scale) -> str:
+    return f"{title} (powers of ten)" if axis.is_logarithmic else title
 
 
 def _names_at_ends(ends: Sequence[tuple[float, str, str]]) -> Iterator[str]:

@@ -21,12 +21,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from netlab.bench.costs import family
 from netlab.bench.flame import Stacks
 from netlab.bench.rows.row import Row
-from netlab.bench.variants import FLEETS, Place
+from netlab.bench.variants import FLEETS, RECEIVER, SENDER, Place
 from netlab.lab import Laboratory
+from netlab.topology import SERVER
 
 PER_SECOND: Final = 250
+LEAST_SECONDS: Final = 4.0  # perf needs up to one until it looks
+ON_THE_WAY: Final = (SERVER, SENDER, RECEIVER)
 PATIENCE_SECONDS: Final = 60.0  # for a profiler to write what it has
 NO_PROFILER: Final = "neither py-spy (pip install 'rustun[bench]') nor perf (apt-get install linux-perf) is there"
 NO_PERF: Final = "perf is not there (apt-get install linux-perf), and py-spy reads only Python"
@@ -73,12 +77,11 @@ def _profiles(
 ) -> Iterator[Profile]:
     name = Path(tool).name
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        files = {node: Path(folder, f"{number}.out") for number, node in enumerate(lab.processes)}
+        files = {node: Path(folder, f"{node}.out") for node in ON_THE_WAY if node in lab.processes}
         profilers = {
-            node: stack.enter_context(_profiler(tool, process.pid, files[node]))
-            for node, process in lab.processes.items()
+            node: stack.enter_context(_profiler(tool, lab.processes[node].pid, file)) for node, file in files.items()
         }
-        row.take(lab, seconds)
+        row.take(lab, max(seconds, LEAST_SECONDS))
         for profiler in profilers.values():
             profiler.send_signal(signal.SIGINT)
         for node, profiler in profilers.items():
@@ -94,7 +97,7 @@ def _profiler(tool: str, pid: int, file: Path) -> subprocess.Popen[str]:
     if Path(tool).name == "py-spy":
         options = ["--rate", str(PER_SECOND), "--format", "raw", "--output", str(file), "--pid", str(pid)]
     else:
-        options = ["-F", str(PER_SECOND), "-g", "-o", str(file), "-p", str(pid)]
+        options = ["-F", str(PER_SECOND), "-g", "-o", str(file), "-p", ",".join(map(str, family(pid)))]
     output = subprocess.PIPE
     return subprocess.Popen([tool, "record", *options], stdout=subprocess.DEVNULL, stderr=output, text=True)
 

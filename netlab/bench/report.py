@@ -101,7 +101,7 @@ def _with_unit(value: float | None, unit: str) -> str:
 
 def _variant_cells(reference: str, variant: str, samples: Sequence[Sample]) -> Iterator[tuple[str, ...]]:
     own = [sample for sample in samples if sample.variant == variant]
-    for place, metric in enumerate(own[0].values if own else ()):
+    for place, metric in enumerate(dict.fromkeys(metric for sample in own for metric in sample.values)):
         found = estimate(values_of(own, variant, metric))
         shares = [] if variant == reference else ratios(samples, reference, variant, metric)
         yield (

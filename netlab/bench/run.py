@@ -7,7 +7,8 @@ Rules of this module
   2. Absolute speeds differ by two between machines and by a tenth between minutes. So each tunnel is measured next to
      plain routing: tunnel, plain, tunnel; or plain, tunnel, plain, tunnel where there is one. These neighbours are a
      group, and a ratio is taken within one group. Which tunnels are neighbours is shuffled from a seed.
-  3. What cannot be measured here is skipped by name, with the reason, in every report; rustun's own variants never are.
+  3. What cannot be measured here is skipped by name, with the reason, in every report; rustun's own variants only
+     where the machine is at fault.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from netlab.bench import document, machine, page, profiling, report
 from netlab.bench.document import Asked, Document
 from netlab.bench.peers import catalogue
 from netlab.bench.peers.catalogue import PEERS
-from netlab.bench.rows.catalogue import ROWS
+from netlab.bench.rows.catalogue import QUICK, ROWS
 from netlab.bench.rows.row import Row
 from netlab.bench.sample import Sample, Values
 from netlab.bench.variants import Place, place
-from netlab.errors import EXIT_OK, BadInput, ExpectationFailed, LabError
+from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks, ExpectationFailed, LabError
 from netlab.packages import lacking
 
 SEED: Final = 1
@@ -52,9 +53,13 @@ class Order:
     profile: bool = False
 
 
-def rows_named(only: str) -> tuple[Row, ...]:
-    """Return the rows of these names (by comma), all for none. Raises BadInput for a row that there is none of."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
+def rows_named(only: str, *, quick: bool = False) -> tuple[Row, ...]:
+    """Return the rows of these names (by comma); for none all, or those of a first impression.
+
+    Raises:
+        BadInput: there is no row of a name.
+    """
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(QUICK if quick else ())
     known = [row.name for row in ROWS]
     if wrong := [name for name in names if name not in known]:
         raise BadInput(f"no row {', '.join(wrong)}", f"rows: {', '.join(known)}")
@@ -202,8 +207,8 @@ def _measure(
             for variant in neighbours:
                 try:
                     values = _finite(row.take(places[variant], asked_for.seconds))
-                except ExpectationFailed as error:
-                    if variant not in PEERS:
+                except (EnvironmentLacks, ExpectationFailed) as error:
+                    if isinstance(error, ExpectationFailed) and variant not in PEERS:
                         raise
                     skipped[f"{row.name} {repetition + 1} {variant}"] = error.message
                     continue

@@ -15,7 +15,7 @@ HTML_HELP: Final = "write a page with plots of every sample to this file as well
 
 @task(
     help={
-        "quick": "shorter and fewer runs: a first impression, not a figure to publish",
+        "quick": "some rows, once and shortly: a first impression, not a figure to publish",
         "only": "rows to measure, by comma",
         "seconds": "length of each measurement (2)",
         "repetitions": "of each row (6, the fewest that a 95 % interval can be made of)",

@@ -10,18 +10,22 @@ Rules of this package
 
 from __future__ import annotations
 
+import select
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from pathlib import Path
+from time import monotonic
+from typing import Final
 
 from netlab.errors import ExpectationFailed
 from netlab.lab import Files, Laboratory
 from netlab.processes import NodeProcess
 from netlab.topology import SERVER, LabSpec, MemberSpec
 
-PATIENCE_SECONDS = 15.0  # for one step of a program that comes up
+PATIENCE_SECONDS: Final = 15.0  # for one step of a program that comes up
+LOOK_SECONDS: Final = 0.02  # between two looks, unless a process ends meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class PeerLaboratory(Laboratory):
         """Start the peer, and return when an echo has crossed each tunnel. Raises ExpectationFailed as for rustun."""
         for folder in (self.files.logs, self.files.sockets):
             folder.mkdir(parents=True, exist_ok=True)
+        self.links.set_planned()
         self._peer.bring_up(self, self.files.sockets)
         self.prove_tunnels()
 
@@ -93,7 +98,7 @@ def forward(lab: Laboratory) -> None:
 def await_words(lab: Laboratory, node: str, words: str) -> None:
     """Wait until a node's program has said something."""
     log = lab.processes[node].log
-    lab.wait_until(lambda: words in log.read_text(errors="replace"), f'{node} did not say "{words}"', PATIENCE_SECONDS)
+    await_true(lab, lambda: words in log.read_text(errors="replace"), f'{node} did not say "{words}"')
 
 
 def await_device(lab: Laboratory, node: str, device: str) -> None:
@@ -102,7 +107,17 @@ def await_device(lab: Laboratory, node: str, device: str) -> None:
     def is_there() -> bool:
         return f"{device}:" in lab.namespaces[node].run(Path("/proc/thread-self/net/dev").read_text)
 
-    lab.wait_until(is_there, f"{node} has no device {device}", PATIENCE_SECONDS)
+    await_true(lab, is_there, f"{node} has no device {device}")
+
+
+def await_true(lab: Laboratory, holds: Callable[[], bool], otherwise: str) -> None:
+    """Look until `holds` is true. Raises ExpectationFailed when that takes too long, or at once when a process ends."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    while not holds():
+        for process in select.select(lab.processes.values(), (), (), LOOK_SECONDS)[0]:
+            raise ExpectationFailed(f"{process.label}: ended with exit code {process.ended()}", process.last_words())
+        if monotonic() > deadline:
+            raise ExpectationFailed(f"{otherwise} ({PATIENCE_SECONDS:.0f} s)", f"logs: {lab.files.logs}")
 
 
 def networks(lab: Laboratory) -> list[IPv4Network]:

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 from netlab.bench.peers.hub import (
-    PATIENCE_SECONDS,
     Peer,
+    await_true,
     forward,
     inside,
     networks,
@@ -36,7 +36,7 @@ def bring_up(lab: Laboratory, folder: Path) -> None:
         start(lab, node, ["wireguard-go", "-f", device])
     for node, device in devices.items():
         socket = SOCKETS / f"{device}.sock"
-        lab.wait_until(socket.exists, f"wireguard-go in {node} opens no {socket}", PATIENCE_SECONDS)
+        await_true(lab, socket.exists, f"wireguard-go in {node} opens no {socket}")
         file = folder / f"{node}.conf"
         file.write_text(_configuration(lab, node, secrets[node], public))
         run(lab, node, "wg", "setconf", device, str(file))

@@ -29,6 +29,7 @@ PROMISED = {
     ("ping", "aes", "median ms", False, 0.55, ""),
     ("udp-small", "aes", "lost %", False, 1.0, ""),
     ("udp-small", "aes", "offered k/s", True, 118.8, ""),
+    ("distance", "aes", "20 ms, 0.1 %: Mbit/s", True, 60.0, ""),
     ("udp-large", "aes", "lost %", False, 1.0, ""),
     ("memory", "aes", "server MB", False, 64.0, ""),
     ("memory", "aes", "client MB", False, 64.0, ""),

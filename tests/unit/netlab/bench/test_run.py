@@ -10,7 +10,7 @@ import pytest
 
 from netlab.bench import document, machine, run
 from netlab.bench.document import Asked
-from netlab.bench.rows.catalogue import ROWS
+from netlab.bench.rows.catalogue import QUICK, ROWS
 from netlab.bench.rows.row import Row
 from netlab.bench.sample import Sample, Values
 from netlab.bench.variants import OPENVPN_UDP, PLAIN
@@ -162,6 +162,8 @@ def test_rows_are_asked_for_by_name() -> None:
     """A row that is mistyped would silently not be measured."""
     assert [row.name for row in run.rows_named("ping, tcp-1")] == ["tcp-1", "ping"]
     assert run.rows_named("") == ROWS
+    assert [row.name for row in run.rows_named("", quick=True)] == list(QUICK)
+    assert [row.name for row in run.rows_named("lan", quick=True)] == ["lan"]
     with pytest.raises(BadInput, match="no row pong") as caught:
         run.rows_named("ping,pong")
     assert "udp-1300" in caught.value.remedy
