@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,3 +144,12 @@ def test_a_plain_cable_is_called_plain() -> None:
     """An unimpaired link would be shown as an empty line."""
     assert words(PLAIN) == "plain"
     assert words(Impairment(delay_s=0.05, loss=0.01)) == "delay=50ms loss=1%"
+
+
+def test_the_documents_say_what_presets_and_settings_are() -> None:
+    """People would look a setting up and find another."""
+    text = (Path(__file__).parents[4] / "docs" / "lab.md").read_text()
+    for name, impairment in PRESETS.items():
+        assert f"| {name} | {words(impairment)} |" in text
+    for name in SETTINGS:
+        assert f"`{name}`" in text
