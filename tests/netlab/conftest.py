@@ -8,6 +8,7 @@ from netlab.packages import lacking
 
 PROGRAMS = {
     "ip": "iproute2",
+    "iperf3": "iperf3",
     "nft": "nftables",
     "openvpn": "openvpn",
     "ssh": "openssh-client",

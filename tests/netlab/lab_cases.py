@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from netlab.bench import crowd, measure
+from netlab.bench import crowd, iperf, measure
 from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import ExpectationFailed
@@ -35,6 +35,11 @@ def loads_measure_the_plain_path(folder: Path) -> None:
     assert trips.lost == 0
     assert 0 < trips.median <= trips.p99 <= trips.longest
     assert measure.datagrams(lab, path, size=100, rate=5000, seconds=0.3).lost < 0.5
+    pages = measure.visits(lab, path, size=10_000, at_a_time=2, seconds=0.2)
+    assert pages.per_second > 5
+    assert 0 < pages.median <= pages.p95
+    assert iperf.throughput(lab, path, streams=2, seconds=0.3) > 0.1
+    assert min(measure.both_ways(lab, measure.Path("sh-office-gw", "sh-db", "10.0.2.2"), seconds=0.3)) > 0.1
     six = measure.Path("sh-office-gw", "sh-db", "fd00:2::2")
     assert measure.trips(lab, six, echoes=20).lost == 0
     assert lab.close() == []
