@@ -14,9 +14,10 @@ from pathlib import Path
 from netlab.processes import environment
 
 
-def demo(inventory: Path, *, seconds: float = 2.0, as_json: bool = False) -> int:
-    """Generate, bring up, probe, measure, take down; print it as a page, or as JSON."""
-    return _netlab("demo", "--inventory", str(inventory), "--seconds", str(seconds), *["--json"] * as_json)
+def demo(inventory: Path, *, seconds: float = 2.0, limit: str = "", as_json: bool = False) -> int:
+    """Generate, bring up, probe, measure, take down; print it as a page, or as JSON; `limit` as of `up`."""
+    options = ["--seconds", str(seconds), f"--limit={limit}", *["--json"] * as_json]
+    return _netlab("demo", "--inventory", str(inventory), *options)
 
 
 def policy(inventory: Path, *, as_json: bool = False) -> int:
@@ -24,9 +25,16 @@ def policy(inventory: Path, *, as_json: bool = False) -> int:
     return _netlab("policy", "--inventory", str(inventory), *["--json"] * as_json)
 
 
-def up(inventory: Path, *, name: str = "", machines: bool = False) -> int:
-    """Bring up a laboratory, or real machines, until `down`; `name` tells several from one fleet apart."""
-    return _netlab("up", "--inventory", str(inventory), "--name", name, *["--machines"] * machines)
+def up(inventory: Path, *, name: str = "", limit: str = "", matrix: bool = False, machines: bool = False) -> int:
+    """Bring up a laboratory, or real machines, until `down`.
+
+    Args:
+        name: tells several from one fleet apart.
+        limit: the members that it is made of, as of sampling.py; empty for all.
+        matrix: one for each combination that the inventory names.
+    """
+    options = ["--name", name, f"--limit={limit}", *["--matrix"] * matrix, *["--machines"] * machines]
+    return _netlab("up", "--inventory", str(inventory), *options)
 
 
 def status(*, name: str = "", as_json: bool = False) -> int:

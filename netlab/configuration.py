@@ -1,17 +1,22 @@
 """Make a laboratory's configuration files from an inventory, as `gen-config` makes them for real hosts.
 
-With two exceptions, and then all files go to a folder of the laboratory's own, since they are not those of the real
+With some exceptions, and then all files go to a folder of the laboratory's own, since they are not those of the real
 hosts: members and servers that brought a public key keep the private one, so the laboratory makes key pairs for them;
-and there is one relay, which is all servers of the inventory at once.
+there is one relay, which is all servers of the inventory at once; and a laboratory may be made of a part of the fleet,
+or of a combination of its matrix.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 from netlab.errors import BadInput, EnvironmentLacks
+from netlab.matrix import combinations
+from netlab.sampling import Sample, sample
 from netlab.spec import lab_spec
 from netlab.topology import SERVER, LabSpec
 from rustun.errors import ConfigError, RustunError
@@ -43,16 +48,42 @@ def load(source: Path) -> Inventory:
         raise BadInput(error.message, error.remedy) from error
 
 
-def configure(source: Path, inventory: Inventory, folder: Path) -> Configured:
-    """Generate the inventory's files into `folder`, or beside it where keys are the laboratory's own.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a fleet a laboratory is made of: the members that `limit` names, and a `combination` of its matrix."""
+
+    limit: str = ""
+    combination: str = ""
+
+    def of(self, inventory: Inventory) -> Sample:
+        """Return the part of the fleet as it is to be. Raises BadInput: there is no such member or combination."""
+        if not self.combination:
+            return sample(inventory, self.limit)
+        found = {one.name: one.inventory for one in combinations(inventory)}
+        if self.combination not in found:
+            known = ", ".join(filter(None, found)) or "none"
+            raise BadInput(f'no combination "{self.combination}" of [lab.matrix]', f"known: {known}")
+        return sample(found[self.combination], self.limit)
+
+    @property
+    def suffix(self) -> str:
+        """What tells its generated files from those of other choices."""
+        return "".join(f"-{word}" for word in re.findall(r"[A-Za-z0-9]+", f"{self.limit} {self.combination}"))
+
+
+ALL: Final = Choice()
+
+
+def configure(source: Path, inventory: Inventory, folder: Path, choice: Choice = ALL) -> Configured:
+    """Generate the inventory's files into `folder`, or beside it where they are the laboratory's own.
 
     Raises:
-        BadInput: the inventory makes files that rustun would refuse.
+        BadInput: the inventory makes files that rustun would refuse, or has nothing of the choice.
         EnvironmentLacks: the folder cannot be written.
     """
     started = monotonic()
-    if (rehearsed := with_one_relay(with_keys_of_its_own(inventory))) != inventory:
-        inventory, folder = rehearsed, folder.with_name(f"{folder.name}-lab")
+    if (rehearsed := with_one_relay(with_keys_of_its_own(choice.of(inventory).inventory))) != inventory:
+        inventory, folder = rehearsed, folder.with_name(f"{folder.name}-lab{choice.suffix}")
     try:
         plan = plan_render(inventory, folder)
         write_plan(plan)

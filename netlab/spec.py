@@ -21,10 +21,11 @@ def lab_spec(inventory: Inventory) -> LabSpec:
         routers=tuple(map(_router, inventory.lab.nats)),
         links=tuple(inventory.lab.impaired(member.identity for member in inventory.members)),
     )
-    return whole.part(member.identity for member in inventory.members if _takes_part(member, now))
+    return whole.part(member.identity for member in inventory.members if takes_part(member, now))
 
 
-def _takes_part(member: Member, now: dt.datetime) -> bool:
+def takes_part(member: Member, now: dt.datetime) -> bool:
+    """Return whether a member is switched on, and its time not over."""
     until = member.settings.expires_at
     return member.settings.enabled is not False and (until is None or now < until)
 

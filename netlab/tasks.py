@@ -19,10 +19,20 @@ from rustun.ops.tasks.arguments import (
 )
 
 LAB_NAME_HELP: Final = "the laboratory's name (default: the fleet's)"
+LIMIT_HELP: Final = "these alone: members, clusters, tags by pattern; a number: so many of each cluster; by comma"
 
 
-@task(help={"inventory": INVENTORY_HELP, "seconds": "length of each measurement (2)", "json": JSON_HELP})
-def demo(_context: Context, inventory: str = INVENTORY, seconds: str = "2", json: bool = False) -> None:
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "seconds": "length of each measurement (2)",
+        "limit": LIMIT_HELP,
+        "json": JSON_HELP,
+    }
+)
+def demo(
+    _context: Context, inventory: str = INVENTORY, seconds: str = "2", limit: str = "", json: bool = False
+) -> None:
     """Show the whole thing: generate, bring up, probe who reaches whom, measure, take down.
 
     Nothing leaves this machine, and nothing is made in its own network namespace. Needs root, or a kernel that allows
@@ -31,12 +41,13 @@ def demo(_context: Context, inventory: str = INVENTORY, seconds: str = "2", json
     Examples:
         ./invoke demo
         ./invoke demo --seconds 5 --json
+        ./invoke demo --inventory inventory/example --limit 'hq,retail'
     """
     length = number("--seconds", seconds, 0.2, 3600)
 
     from netlab import api
 
-    end(api.demo(Path(inventory), seconds=length, as_json=json))
+    end(api.demo(Path(inventory), seconds=length, limit=limit, as_json=json))
 
 
 @task(
@@ -65,8 +76,23 @@ def policy_test(_context: Context, inventory: str = INVENTORY, live: bool = Fals
     end(api.policy(Path(inventory), as_json=json))
 
 
-@task(help={"inventory": INVENTORY_HELP, "name": LAB_NAME_HELP, "machines": "real Debian systems, with SSH; as root"})
-def lab_up(_context: Context, inventory: str = INVENTORY, name: str = "", machines: bool = False) -> None:
+@task(
+    help={
+        "inventory": INVENTORY_HELP,
+        "name": LAB_NAME_HELP,
+        "limit": LIMIT_HELP,
+        "matrix": "a laboratory for each combination of [lab.matrix], beside each other",
+        "machines": "real Debian systems, with SSH; as root",
+    }
+)
+def lab_up(
+    _context: Context,
+    inventory: str = INVENTORY,
+    name: str = "",
+    limit: str = "",
+    matrix: bool = False,
+    machines: bool = False,
+) -> None:
     """Bring up a laboratory of network namespaces from an inventory; it stays until lab-down.
 
     With --machines: a real Debian for each host that the inventory's `ssh` names, booted and empty, to rehearse on what
@@ -75,11 +101,15 @@ def lab_up(_context: Context, inventory: str = INVENTORY, name: str = "", machin
     Examples:
         ./invoke lab-up
         ./invoke lab-up --inventory my-fleet.toml --name rehearsal
+        ./invoke lab-up --inventory my-fleet --limit 'beijing,gateway,2'
         ./invoke lab-up --inventory my-fleet.toml --machines
     """
+    if machines and (limit or matrix):
+        refuse("lab-up: --machines takes the whole fleet", "leave --limit and --matrix out")
+
     from netlab import api
 
-    end(api.up(Path(inventory), name=name, machines=machines))
+    end(api.up(Path(inventory), name=name, limit=limit, matrix=matrix, machines=machines))
 
 
 @task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})

@@ -16,13 +16,15 @@ from time import monotonic
 from typing import Any, Final
 
 from netlab import kernel
-from netlab.configuration import load
+from netlab.configuration import Choice, load
 from netlab.control import runfolder
 from netlab.control.runfolder import CONTROL, KEEPER_LOG, RunFolder
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
 from netlab.machines import groups
+from netlab.matrix import combinations
 from netlab.namespaces import need_tun_device
 from netlab.processes import CHECKOUT, environment
+from netlab.sampling import need_room
 from rustun.ops.fleet import Inventory
 
 DOWN_SECONDS: Final = 15.0
@@ -30,14 +32,35 @@ ANSWER_SECONDS: Final = 10.0
 MOST_NAMESPACES: Final = 8
 
 
-def up(inventory: Path, name: str, build: Path, *, machines: bool) -> int:
-    """Start a keeper and follow it until its laboratory is up, one of namespaces or one of real machines."""
+def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool) -> int:
+    """Bring up a laboratory of what a limit names; with `matrix` one for each combination, all beside each other."""
     need_tun_device()
     fleet = load(inventory)
-    if machines:
-        _prepare_machines(fleet)
-    folder, held = runfolder.take(name or fleet.name)
-    events = _start_keeper(inventory, folder, held, build, machines)
+    chosen = [Choice(limit, one.name) for one in combinations(fleet)] if matrix else [Choice(limit)]
+    if chosen == [Choice(limit)] and matrix:
+        raise BadInput(f"{inventory}: there is no [lab.matrix]", 'as in cipher = ["aes256", "chacha20"]')
+    taken = chosen[0].of(fleet)
+    need_room(taken.inventory, len(chosen))
+    if words := taken.words():
+        print(f"  limit       {words}", flush=True)
+    for choice in chosen:
+        called = "-".join(filter(None, (name or fleet.name, choice.combination)))
+        _up(inventory, called, build, ["--limit", choice.limit, "--combination", choice.combination])
+    return EXIT_OK
+
+
+def up_machines(inventory: Path, name: str, build: Path) -> int:
+    """Bring up a laboratory of real machines."""
+    need_tun_device()
+    fleet = load(inventory)
+    _prepare_machines(fleet)
+    return _up(inventory, name or fleet.name, build, ["--machines"])
+
+
+def _up(inventory: Path, name: str, build: Path, options: Sequence[str]) -> int:
+    """Start a keeper and follow it until its laboratory is up."""
+    folder, held = runfolder.take(name)
+    events = _start_keeper(inventory, folder, held, build, options)
     os.close(held)
     if not _follow(events, folder):
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
@@ -54,14 +77,14 @@ def _prepare_machines(fleet: Inventory) -> None:
     wheels.fetch(image.prepare())
 
 
-def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, machines: bool) -> int:
+def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, options: Sequence[str]) -> int:
     """Start the keeper, which inherits what holds the folder; return the reading end of its events."""
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
         control.bind(str(folder.path / CONTROL))
         control.listen()
         command = [sys.executable, "-m", "netlab", "keep", "--inventory", str(inventory.absolute())]
-        command += ["--build", str(build.absolute()), *["--machines"] * machines]
+        command += ["--build", str(build.absolute()), *options]
         command += ["--folder", str(folder.path), "--control", str(control.fileno()), "--events", str(writing)]
         subprocess.Popen(
             command,
