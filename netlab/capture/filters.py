@@ -6,7 +6,7 @@ Rules of this module
   3. Expressions mean what tcpdump's (pcap-filter(7)) mean, but there are fewer:
 
          tcp, udp, icmp (of IPv4), icmp6, ip, ip6, arp
-         [src | dst] host ADDRESS      [src | dst] net PREFIX      [src | dst] port NUMBER
+         [src | dst] host ADDRESS      [src | dst] net PREFIX      [tcp | udp] [src | dst] port NUMBER
          not X      X and Y      X or Y      ( X )            `not` binds closest, `and` before `or`
 
   4. A port is that of TCP or UDP in a first fragment, directly behind the IP header: extension headers of IPv6 are not
@@ -242,14 +242,20 @@ class _Reader:
         return tree
 
     def _primitive(self) -> Tree:
-        if self._peek() in _PLAIN:
-            self._place += 1
-            return _PLAIN[self._words[self._place - 1]]
+        word = self._peek()
+        if word not in _PLAIN:
+            return self._sided(("host", "net", "port"), f"not, src, dst, host, net, port, {', '.join(_PLAIN)}")
+        self._place += 1
+        if word in PROTOCOLS and self._peek() in ("src", "dst", "port"):
+            return All((_PLAIN[word], self._sided(("port",), "port")))
+        return _PLAIN[word]
+
+    def _sided(self, kinds: tuple[str, ...], wanted: str) -> Tree:
         side = self._peek() if self._peek() in ("src", "dst") else ""
         self._place += bool(side)
         kind = self._peek()
-        if kind not in ("host", "net", "port"):
-            self._fail("host, net or port" if side else f"not, src, dst, host, net, port, {', '.join(_PLAIN)}")
+        if kind not in kinds:
+            self._fail(" or ".join(kinds) if side else wanted)
         self._place += 1
         if kind == "port":
             return _port(self._value(_port_number, "a port from 0 to 65535"), side)

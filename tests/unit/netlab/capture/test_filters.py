@@ -85,7 +85,10 @@ def primitive(chosen: random.Random) -> tuple[str, Predicate]:
     ends = {"": (0, 1), "src ": (0,), "dst ": (1,)}[side]
     if word == "port":
         port = chosen.choice((53, 80))
-        return f"{side}port {port}", lambda sent: any(sent.ports[i : i + 1] == (port,) for i in ends)
+        name, numbers = chosen.choice((("", (6, 17)), ("tcp ", (6,)), ("udp ", (17,))))
+        return f"{name}{side}port {port}", lambda sent: (
+            sent.protocol in numbers and any(sent.ports[i : i + 1] == (port,) for i in ends)
+        )
     known = (*ADDRESSES, "10.0.1.0/24", "192.168.0.0/16", "0.0.0.0/0", "fd00::/14", "fd00:1::/64", "::/0")
     prefix = ip_network(chosen.choice(known[: len(ADDRESSES)] if word == "host" else known))
     text = str(prefix.network_address) if word == "host" else str(prefix)
@@ -173,8 +176,9 @@ def test_the_kernel_takes_the_programs() -> None:
         ("host 10.0.1.0/24", 'expected an address behind "host", found "10.0.1.0/24"'),
         ("net 10.0.1.1/24", 'expected a prefix such as 10.0.1.0/24 behind "net", found "10.0.1.1/24"'),
         ("port http", 'expected a port from 0 to 65535 behind "port", found "http"'),
-        ("tcp port 80", 'expected and, or, or the end behind "tcp", found "port"'),
-        ("src tcp", 'expected host, net or port behind "src", found "tcp"'),
+        ("tcp icmp", 'expected and, or, or the end behind "tcp", found "icmp"'),
+        ("src tcp", 'expected host or net or port behind "src", found "tcp"'),
+        ("tcp src host 10.0.1.1", 'expected port behind "tcp src", found "host"'),
         ("(tcp or udp", 'expected ")" behind "( tcp or udp", found the end'),
         ("tcp and", "expected not, src"),
         ("(" * 100, "at most 30 levels"),
