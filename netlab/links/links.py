@@ -51,6 +51,15 @@ class Direction:
         return f"{self.sender.node}{ARROW}{self.receiver.node}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A direction that does not yet do what is wanted, and the ways that were not yet tried."""
+
+    direction: Direction
+    impairment: Impairment
+    ways: list[Way]
+
+
 class Links:
     """All cables of a wired laboratory.
 
@@ -189,33 +198,30 @@ class Links:
             self._wire = None
 
     def _do(self, wanted: Sequence[tuple[Direction, Impairment]]) -> None:
-        left = list(wanted)
-        for attempt in range(max(len(shaping.ways(impairment)) for _, impairment in wanted)):
-            left = self._attempt(left, attempt)
+        left = [_Pending(direction, impairment, list(shaping.ways(impairment))) for direction, impairment in wanted]
+        while ready := [one for one in left if self._put_in_place(one)]:
+            asked = [(one.direction.sender, one.direction.receiver, one.direction.impairment) for one in ready]
+            for one, findings in zip(ready, measuring.measure(asked, self._namespaces), strict=True):
+                one.direction.findings = findings
+            left = [one for one in left if not all(finding.holds for finding in one.direction.findings)]
         if left:
-            failed = [line for direction, impairment in left for line in _failure(direction, impairment)]
+            failed = [line for one in left for line in _failure(one.direction, one.impairment)]
             raise ExpectationFailed("\n  ".join(failed), "the link is as it was before")
         for direction, impairment in wanted:
             if impairment.flap is not None:  # from now on; measured without
                 self._install(direction, impairment, direction.way)
 
-    def _attempt(
-        self, left: Sequence[tuple[Direction, Impairment]], attempt: int
-    ) -> list[tuple[Direction, Impairment]]:
-        """Try the ways of that number, measure, and return those that are not yet as wanted."""
-        installed = []
-        for direction, impairment in left:
-            possible = shaping.ways(impairment)[attempt : attempt + 1]
-            for way in possible:
-                try:
-                    self._install(direction, replace(impairment, flap=None), way)
-                    installed.append(direction)
-                except LabError as error:
-                    direction.findings = (Finding("way", way, error.message, holds=False),)
-        asked = [(one.sender, one.receiver, one.impairment) for one in installed]
-        for direction, findings in zip(installed, measuring.measure(asked, self._namespaces), strict=True):
-            direction.findings = findings
-        return [(one, impairment) for one, impairment in left if not all(finding.holds for finding in one.findings)]
+    def _put_in_place(self, pending: _Pending) -> bool:
+        """Put the first of the remaining ways in place that the kernel takes; return whether there was one."""
+        while pending.ways:
+            way = pending.ways.pop(0)
+            try:
+                self._install(pending.direction, replace(pending.impairment, flap=None), way)
+            except LabError as error:
+                pending.direction.findings = (Finding("way", way, error.message, holds=False),)
+            else:
+                return True
+        return False
 
     def _install(self, direction: Direction, impairment: Impairment, way: Way) -> None:
         """Put a way in place, then let go of the one before. Raises LabError; that one is in force then."""
