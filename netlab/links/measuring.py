@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -20,6 +21,7 @@ from netlab.namespaces import NetworkNamespace
 from netlab.topology import Port
 
 ROUNDS: Final = 3
+MOST_THREADS: Final = 32
 GROUP_BIT_S: Final = 100_000_000
 PATIENCE_S: Final = 0.1  # beyond the delay, for a probe to be seen
 REPEATED: Final = 8  # probes, where one alone could be lost
@@ -40,6 +42,8 @@ def measure(asked: Sequence[Asked], namespaces: Mapping[str, NetworkNamespace]) 
             wrong = [place for place in wrong if not all(finding.holds for finding in found[place])]
             if not wrong:
                 break
+        with ThreadPoolExecutor(max_workers=MOST_THREADS) as pool:  # the kernel takes its time over each, so together
+            list(pool.map(Gauge.close, gauges))
     return found
 
 
