@@ -32,7 +32,7 @@ PER_SECOND: Final = 250
 LEAST_SECONDS: Final = 4.0  # perf needs up to one until it looks
 ON_THE_WAY: Final = (SERVER, SENDER, RECEIVER)
 PATIENCE_SECONDS: Final = 60.0  # for a profiler to write what it has
-NO_PROFILER: Final = "neither py-spy (pip install 'rustun[bench]') nor perf (apt-get install linux-perf) is there"
+NO_PROFILER: Final = "neither py-spy (pip install py-spy) nor perf (apt-get install linux-perf) is there"
 NO_PERF: Final = "perf is not there (apt-get install linux-perf), and py-spy reads only Python"
 
 
