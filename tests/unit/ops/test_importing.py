@@ -203,6 +203,25 @@ def test_what_an_inventory_cannot_say_is_refused_with_a_reason(
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"192.168.2.0/24"', '"192.168.3.0/24"', "ciders would be ['192.168.1.0/24', '192.168.3.0/24'], not"),
+        ("bj-dev-server", "bj-dev", 'member "bj-dev-server" (cluster beijing) is missing'),
+        ('[cluster."shanghai".member."sh-office-gw"]', "[cluster.shanghai.member.more]\n{}", "more would be new"),
+    ],
+)
+def test_an_inventory_that_would_generate_something_else_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str
+) -> None:
+    """A slip of the import would be deployed: a member with another LAN, another name, or more than there were."""
+    text_of = importing.inventory_text
+    monkeypatch.setattr(importing, "inventory_text", lambda source: text_of(source).replace(old, new.format(old)))
+    code, out = imported(tmp_path, SEED)
+    assert (code, out.exists()) == (exit_codes.BAD_INPUT, False)
+    assert said in capsys.readouterr().err
+
+
 def test_nothing_that_is_there_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A second import would undo a year of edits."""
     imported(tmp_path, SEED)

@@ -169,6 +169,25 @@ def test_nobody_is_touched_where_wheels_are_missing(fleet: Fleet) -> None:
     assert {name: dict(host.files()) for name, host in fleet.hosts.items()} == before
 
 
+def test_wheels_are_asked_for_by_nobody_who_needs_none(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an index in reach no prefix could be changed, and no member's host be cleared."""
+    monkeypatch.delattr(type(fleet.wheels), "release")
+    fleet.members["bj-a"] = "mtu = 1400"
+    assert fleet.deploy() == {"bj-a": ["done"]}
+    fleet.wheels.digest_now = "release2"
+    del fleet.members["bj-b"]
+    assert fleet.deploy("bj-b") == {"bj-b": ["done"]}
+
+
+def test_a_host_with_an_old_python_is_named_before_anything_is_touched(fleet: Fleet) -> None:
+    """Its release would be unpacked and fail, and the host go through a change and back."""
+    fleet.host("bj-a").interpreters = [{"path": "/usr/bin/python3", "version": "3.9.2"}]
+    found = fleet.look()
+    found.close()
+    [[problem]] = found.problems.values()
+    assert problem.startswith("its newest Python is 3.9.2")
+
+
 def test_a_limit_names_hosts(fleet: Fleet) -> None:
     """A trial on one host would reach all of them."""
     fleet.wheels.digest_now = "release2"
