@@ -14,6 +14,7 @@ from typing import Final
 from netlab.errors import EXIT_OK, LabError
 from netlab.processes import CHECKOUT
 
+Run = Callable[[argparse.Namespace], int]
 INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 
 
@@ -161,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="netlab", description="The laboratory of network namespaces.")
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def command(name: str, run: Run) -> argparse.ArgumentParser:
         added = commands.add_parser(name)
         added.set_defaults(run=run)
         return added
@@ -188,6 +189,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["exec"].add_argument("node")
     commands.choices["exec"].add_argument("command", nargs="+")
     command("sweep", _sweep)
+    bench = _add_bench(command)
+    for generating in (demo, policy, up, keep, bench):
+        generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
+    return parser
+
+
+def _add_bench(command: Callable[[str, Run], argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the commands that measure, and return the one that generates files for it."""
     bench = command("bench", _bench)
     bench.add_argument("--quick", action="store_true")
     bench.add_argument("--only", default="")
@@ -205,9 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     for telling in (bench, report):
         telling.add_argument("--markdown", type=Path)
         telling.add_argument("--html", type=Path)
-    for generating in (demo, policy, up, keep, bench):
-        generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
-    return parser
+    return bench
 
 
 def main() -> int:
