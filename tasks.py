@@ -15,6 +15,8 @@ import gc
 from invoke import Collection, Task
 
 import netlab.bench.tasks
+import netlab.capture.tasks
+import netlab.isolation.tasks
 import netlab.links.tasks
 import netlab.tasks
 import rustun.ops.tasks.editing
@@ -31,7 +33,9 @@ for module in (
     rustun.ops.tasks.editing,
     rustun.ops.tasks.hosts,
     netlab.tasks,
+    netlab.isolation.tasks,
     netlab.links.tasks,
+    netlab.capture.tasks,
     netlab.bench.tasks,
     rustun.ops.tasks.project,
 ):

@@ -22,7 +22,7 @@ from netlab.isolation.judgement import Verdict
 from netlab.lab import Files, Laboratory, phases_text
 from netlab.namespaces import replace_hosts_file
 from netlab.processes import Document
-from netlab.report import matrix_lines, throughput_lines
+from netlab.report import explanation_lines, matrix_lines, throughput_lines
 from netlab.topology import LabSpec
 
 SOCKETS: Final = Path("/run/rustun")
@@ -60,6 +60,10 @@ def run(configured: Configured, logs: Path, seconds: float, as_json: bool) -> in
             say(line)
         if not verdict.as_expected:
             failures.append("reachability is not as expected")
+        explanations = prove.explain(lab, verdict, logs / "why") if verdict.red else []
+        facts["reachability"]["explanations"] = [one.lines for one in explanations]
+        for line in explanation_lines(explanations, len(verdict.red_cells)):
+            say(line)
         pair = measured_pair(configured.spec)
         if pair is not None:
             speeds = _measure(lab, pair, seconds, say)

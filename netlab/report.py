@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from netlab.bench.measure import Datagrams
 from netlab.isolation.expectation import BROADCAST, MULTICAST, Site, sites
 from netlab.isolation.judgement import NO, RED, UNPROVEN, YES, Verdict
+from netlab.isolation.why import Explanation
 from netlab.topology import LabSpec
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 WIDTH: Final = 100
 MOST_COLUMNS: Final = 8  # a larger fleet is told by rows that are not as expected, not by a table
 SHOWN_SURPRISES: Final = 20
+SHOWN_EXPLANATIONS: Final = 3
 WHAT_IS_SENT: Final = "ICMP, TCP, UDP, fragments, spoofed sources, broadcast, multicast, IPv4 and IPv6"
 
 
@@ -34,6 +36,16 @@ def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
         if len(findings) > SHOWN_SURPRISES:
             yield f"      ... and {len(findings) - SHOWN_SURPRISES} more (--json lists all)"
     yield ""
+
+
+def explanation_lines(explanations: Sequence[Explanation], red_cells: int) -> Iterator[str]:
+    """Yield why cells are red, the first few; the same thing mostly is behind all."""
+    for one in explanations[:SHOWN_EXPLANATIONS]:
+        yield from (f"  {line}" for line in one.lines)
+        yield ""
+    if red_cells > SHOWN_EXPLANATIONS:
+        yield f"  ... and {red_cells - SHOWN_EXPLANATIONS} more red cells (--json explains them)"
+        yield ""
 
 
 def _count(number: int, what: str) -> str:

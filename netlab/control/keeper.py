@@ -6,6 +6,7 @@ Control socket: one connection, one line of JSON, one answer.
                                    the order to enter them; `through` are the words that run a command line in the
                                    node from there, none where that is the node itself
     {"do": "link", ...}            netlab/links/requests.py
+    {"do": "probe", ...}           netlab/isolation/requests.py
     {"do": "down"}                 takes all down, answers {"left": [...]}, ends
 While it starts it writes events as lines of JSON to `lab-up`: {"event": ..., "text": ...}.
 """
@@ -27,6 +28,7 @@ from typing import IO, Any, Final, Protocol
 from netlab import kernel
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, LabError
+from netlab.isolation import requests as probing
 from netlab.lab import Files, Laboratory, phases_text
 from netlab.links import requests
 from netlab.links.impairment import settings
@@ -67,6 +69,7 @@ class Kept:
     wired: str
     up: Callable[[], str]
     links: Links | None = None
+    probe: Callable[[Request], Request] | None = None
 
 
 def keep_laboratory(
@@ -77,7 +80,8 @@ def keep_laboratory(
     replace_hosts_file(dict(lab.topology.names))
     entrances = {name: Entrance(namespace) for name, namespace in lab.namespaces.items()}
     wired = f"{len(lab.namespaces)} namespaces"
-    kept = Kept(lab, entrances, partial(status_document, lab), wired, partial(_up, lab), lab.links)
+    up, probe = partial(_up, lab), partial(probing.answer, lab)
+    kept = Kept(lab, entrances, partial(status_document, lab), wired, up, lab.links, probe)
     return keep(kept, control, events, as_user=as_user)
 
 
@@ -151,6 +155,8 @@ def _answer(kept: Kept, connection: socket.socket, request: Request, as_user: bo
         _send_namespaces(connection, kept.entrances[request["node"]], as_user)
     elif request.get("do") == "link":
         connection.sendall(json.dumps(requests.answer(kept.links, request, monotonic())).encode())
+    elif request.get("do") == "probe" and kept.probe is not None:
+        connection.sendall(json.dumps(kept.probe(request)).encode())
     else:
         connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(kept.entrances)}"}).encode())
 

@@ -21,7 +21,6 @@ from netlab.isolation.why import Explanation
 from netlab.lab import Laboratory
 
 EXPLAIN_SECONDS: Final = 15.0
-ROUTES: Final = "routes.json"
 AGAIN_SECONDS: Final = 15.0  # for sending cells again; those that are left are unproven
 
 
@@ -56,7 +55,7 @@ def explain(lab: Laboratory, verdict: Verdict, folder: Path) -> list[Explanation
                 evidence = witness.send(one)
                 if evidence.wrong:
                     break
-            explanations.append(why.explain(expectation, witness.keep(evidence), lab.files.configuration / ROUTES))
+            explanations.append(why.explain(expectation, witness.keep(evidence), lab.files.configuration / why.ROUTES))
     return explanations
 
 

@@ -23,6 +23,7 @@ from netlab.isolation.expectation import BAD_SOURCE, BROADCAST, MULTICAST, NO_RO
 from netlab.isolation.plan import Probe
 from netlab.topology import Address, MemberSpec
 
+ROUTES: Final = "routes.json"
 MOST_LINES: Final = 12
 LABEL_COLUMNS: Final = 12
 NOTHING: Final = Counts()
@@ -39,11 +40,12 @@ class Explanation:
         return "\n".join(self.lines)
 
 
-def explain(expectation: Expectation, evidence: Evidence, routes: Path) -> Explanation:
+def explain(expectation: Expectation, evidence: Evidence, routes: Path, *, was_red: bool = True) -> Explanation:
     """Return why a probe did not do what the inventory says.
 
     Args:
         routes: the relay's routes.json.
+        was_red: whether its cell was, when all probes were sent.
     """
     case = _Case(expectation, evidence)
     probe = evidence.probe
@@ -53,12 +55,12 @@ def explain(expectation: Expectation, evidence: Evidence, routes: Path) -> Expla
         ("got", case.got()),
         *_seen(case.failed_way()),
         ("counters", case.counters()),
-        ("meaning", case.meaning()),
+        ("meaning", case.meaning() if evidence.wrong or was_red else ""),
         ("because", _because(case, routes)),
         ("again", again(probe)),
-        ("capture", str(evidence.capture or "")),
+        ("capture", _shown(evidence.capture) if evidence.capture else ""),
     ]
-    state = "red" if evidence.wrong else "red before, as expected when sent by itself"
+    state = "red" if evidence.wrong else "red before, as expected when sent by itself" if was_red else "as expected"
     said = tuple(f"  {label:<{LABEL_COLUMNS}}{text}" for label, text in lines if text)
     return Explanation(probe.cell, (f"{probe.sender} -> {probe.target}: {state}", *said))
 
@@ -237,4 +239,9 @@ class _Case:
 def _because(case: _Case, routes: Path) -> str:
     member, address = case.basis()
     found = entry(routes, member, address)
-    return f"{routes}:{found.line}: {found.text} of {found.identity} ({found.cluster})" if found else ""
+    return f"{_shown(routes)}:{found.line}: {found.text} of {found.identity} ({found.cluster})" if found else ""
+
+
+def _shown(path: Path) -> str:
+    """Return a path as people type it: from where they are, if it lies there."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from netlab.isolation import command
 from tests.netlab.child import faults
 from tests.netlab.lab_cases import CASES, INVENTORY
 
@@ -92,7 +93,19 @@ def lab(tmp_path: Path) -> Iterator[str]:
     netlab("sweep")
 
 
-def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str) -> None:
+def check_single_probes(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """See that one probe can be sent in a running laboratory, and is told of."""
+    assert command.run(lab, "sh-db", "sh-printer", "udp", as_json=True) == 0
+    (passed,) = json.loads(capsys.readouterr().out)["probes"]
+    assert (passed["kind"], passed["as_expected"]) == ("udp", True)
+    assert "  last seen   sh-printer:eth0, 1 packet" in passed["lines"]
+    assert command.run(lab, "bj-dev", "sh-db", "udp", as_json=False) == 0
+    assert "no-route +1" in capsys.readouterr().out
+    assert command.run(lab, "bj-dev", "sh-dbb", "udp", as_json=False) == 2
+    assert "did you mean sh-db?" in capsys.readouterr().err
+
+
+def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
     """People could not play with it, or it stayed for ever."""
     document = json.loads(netlab("status", "--name", lab, "--json").stdout)
     states = {node["node"]: node["rustun"]["state"] for node in document["nodes"] if node["role"] == "member"}
@@ -101,6 +114,7 @@ def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str) -> None:
     assert "eth0" in inside.stdout
     assert "rustun0" not in inside.stdout
     assert netlab("exec", "--name", lab, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
+    check_single_probes(lab, capsys)
     again = netlab("up", "--inventory", str(INVENTORY), "--name", lab)
     assert (again.returncode, "is up already" in again.stderr) == (2, True)
     down = netlab("down", "--name", lab)
