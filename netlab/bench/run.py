@@ -107,7 +107,12 @@ def begin(order: Order, skipped: Mapping[str, str]) -> Document:
 
 
 def run(order: Order, begun: Document, build: Path, logs: Path) -> int:
-    """Measure what is missing, print the tables and write the files asked for; return the exit code."""
+    """Measure what is missing, print the tables and write the files asked for; return the exit code.
+
+    Raises:
+        BadInput: all that was asked for had to be skipped.
+        ExpectationFailed: a variant of rustun's does not come up, or carries nothing; complete rows are in the file.
+    """
     stage = Stage(build, logs, begun.skipped)
     started, took_before = monotonic(), begun.took_s
     groups = count(1 + max((sample.group for sample in begun.samples), default=-1))
@@ -128,6 +133,9 @@ def run(order: Order, begun: Document, build: Path, logs: Path) -> int:
             stage.keep({variant for later in missing[number + 1 :] for variant in later.variants})
     finally:
         stage.keep(())
+    if not begun.samples:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(begun.skipped.items()))
+        raise BadInput("nothing was measured", reasons)
     tell(order.rows, begun, order.markdown_file, order.html_file, profiles)
     return EXIT_OK
 

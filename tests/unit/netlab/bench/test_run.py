@@ -14,7 +14,7 @@ from netlab.bench.rows.catalogue import QUICK, ROWS
 from netlab.bench.rows.row import Row
 from netlab.bench.sample import Sample, Values
 from netlab.bench.variants import OPENVPN_UDP, PLAIN
-from netlab.errors import BadInput, ExpectationFailed
+from netlab.errors import BadInput, EnvironmentLacks, ExpectationFailed
 
 ASKED = Asked(2, 1.0, 1)
 
@@ -109,6 +109,28 @@ def test_a_peer_that_fails_is_skipped_by_name_and_everybody_else_measured(seen: 
     }
     assert {sample.variant for sample in begun.samples} == {PLAIN}
     assert seen[-2:] == ["plain down", "openvpn-udp down"]
+
+
+def test_nothing_measured_is_no_success(seen: list[str], tmp_path: Path) -> None:
+    """CI would be green where every peer and every row was skipped."""
+    wanted = order(Row("one", "", ("aes",), counted))
+    with pytest.raises(BadInput, match="nothing was measured") as caught:
+        run.run(wanted, run.begin(wanted, {"one": "no iperf3"}), tmp_path, tmp_path)
+    assert caught.value.remedy == "one: no iperf3"
+    assert seen == []
+
+
+def test_a_busy_machine_costs_a_sample_and_says_so(seen: list[str], tmp_path: Path) -> None:
+    """An hour of measuring would end because a cable was late once."""
+
+    def busy(_place: Station, _seconds: float) -> Values:
+        raise EnvironmentLacks("the cable does not do what it has to")
+
+    wanted = order(Row("one", "", ("aes",), counted), Row("two", "", ("aes",), busy))
+    begun = run.begin(wanted, {})
+    assert run.run(wanted, begun, tmp_path, tmp_path) == 0
+    assert begun.skipped == {f"two {number} aes": "the cable does not do what it has to" for number in (1, 2)}
+    assert seen == ["aes up", "aes down"]
 
 
 def test_a_variant_of_our_own_is_never_skipped(seen: list[str], tmp_path: Path) -> None:
