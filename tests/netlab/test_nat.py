@@ -1,4 +1,4 @@
-"""NAT routers, asked from inside and from outside what they do; no rustun takes part.
+"""NAT routers, asked from inside and from outside what they do; rustun takes part in the last test alone.
 
 server 198.18.0.1, 203.0.113.9 --- open, moderate, strict --- a member each
                                \\-- far --- near --- a member behind both
@@ -18,10 +18,13 @@ from time import monotonic
 import pytest
 
 from netlab import layout, nat, wiring
-from netlab.namespaces import new_namespaces
+from netlab.configuration import Choice, configure, load
+from netlab.lab import Files, Laboratory
+from netlab.namespaces import new_namespaces, replace_hosts_file
 from netlab.topology import SERVER, LabSpec, MemberSpec, NatKind, NatSpec, Topology
 from tests.netlab.own_world import in_own_world
 
+EXAMPLE = Path(__file__).parents[2] / "inventory" / "example"
 ONE, OTHER = "198.18.0.1", "203.0.113.9"  # two addresses of the server
 SIX = "2001:2::1"
 KINDS: tuple[NatKind, ...] = ("open", "moderate", "strict")
@@ -196,3 +199,23 @@ def test_a_mapping_is_gone_after_silence(tmp_path: Path) -> None:
         assert received(inside)[0] == b"marker", mapping
         assert not select.select((stream,), (), (), 0)[0], "a TCP mapping outlived its time"
     world.close()
+
+
+@in_own_world
+def test_a_fleet_behind_routers_comes_up_through_them(tmp_path: Path) -> None:
+    """What the file says of NAT would be laid out, and clients pass it by."""
+    inventory = load(EXAMPLE)
+    configured = configure(EXAMPLE, inventory, tmp_path / "generated", Choice("road"))
+    lab = Laboratory(configured.spec, Files(configured.folder, tmp_path / "logs", Path("/run/nat")))
+    replace_hosts_file(dict(lab.topology.names))
+    lab.start()
+    document = lab.status(SERVER)
+    assert document is not None
+    remotes = {session["identity"]: session["remote"].rpartition(":")[0] for session in document["sessions"]}
+    outside = {node: str(lab.topology.ports(node)[0].addresses[0].ip) for node in ("carrier", "road-exit")}
+    assert remotes == {
+        "ana-laptop": outside["carrier"],
+        "ben-laptop": outside["carrier"],
+        "road-exit": outside["road-exit"],
+    }
+    assert lab.close() == []
