@@ -138,7 +138,7 @@ def _lines(
     counted = {verdict: sum(one.verdict == verdict for one in found) for verdict in (LARGE_LOSS, SMALL_LOSS, GAIN)}
     same, unknown = (sum(one.verdict == verdict for one in found) for verdict in (SAME, UNKNOWN))
     yield (
-        f"{len(found)} compared: {counted[LARGE_LOSS]} lost more than {LOSS:.0%}, {counted[SMALL_LOSS]} lost less, "
+        f"{len(found)} compared: {counted[LARGE_LOSS]} lost more than {LOSS * 100:g} %, {counted[SMALL_LOSS]} lost less, "
         f"{counted[GAIN]} gained, {same} the same"
     )
     if unknown:
@@ -146,6 +146,6 @@ def _lines(
 
 
 def _cells(one: Difference) -> tuple[str, ...]:
-    change = "" if one.change is None else f"{one.change:+.0%}"
+    change = "" if one.change is None else f"{one.change * 100:+.0f} %"
     metric = f"{one.metric} of {one.of}" if one.of else one.metric
     return one.row, one.variant, metric, number(one.before.median), number(one.after.median), change, one.verdict

@@ -89,11 +89,16 @@ def begin(order: Order, skipped: Mapping[str, str]) -> Document:
     """Return the document that a run fills: a new one, or the one to go on with.
 
     Raises:
-        BadInput: what is to be gone on with was asked for differently, or measured on another machine.
+        BadInput: options that need another one; what is to be gone on with was asked for differently, or measured on
+            another machine.
     """
+    if order.resume and order.json_file is None:
+        raise BadInput("--resume: nothing to go on with", "name the file of the interrupted run: --json FILE")
+    if order.profile and order.html_file is None:
+        raise BadInput("--profile: flame graphs are drawn into the page", "name it: --html FILE")
     now = machine.describe()
     new = Document(now, order.asked, datetime.now(UTC).date().isoformat(), skipped=dict(skipped))
-    if not order.resume or order.json_file is None or not order.json_file.exists():
+    if order.json_file is None or not order.resume or not order.json_file.exists():
         return new
     before = document.read(order.json_file)
     changed = machine.differences(before.machine, now)

@@ -180,6 +180,14 @@ def test_a_run_is_not_gone_on_with_on_another_machine_or_by_another_measure(tmp_
         run.begin(wanted, {})
 
 
+def test_options_that_need_another_one_say_so() -> None:
+    """An hour of profiling would be thrown away, or a run begin anew that was to go on."""
+    with pytest.raises(BadInput, match="--resume"):
+        run.begin(replace(order(), resume=True), {})
+    with pytest.raises(BadInput, match="--profile"):
+        run.begin(replace(order(), profile=True), {})
+
+
 def test_rows_are_asked_for_by_name() -> None:
     """A row that is mistyped would silently not be measured."""
     assert [row.name for row in run.rows_named("ping, tcp-1")] == ["tcp-1", "ping"]
