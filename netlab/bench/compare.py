@@ -138,8 +138,8 @@ def _lines(
     counted = {verdict: sum(one.verdict == verdict for one in found) for verdict in (LARGE_LOSS, SMALL_LOSS, GAIN)}
     same, unknown = (sum(one.verdict == verdict for one in found) for verdict in (SAME, UNKNOWN))
     yield (
-        f"{len(found)} compared: {counted[LARGE_LOSS]} lost more than {LOSS * 100:g} %, {counted[SMALL_LOSS]} lost less, "
-        f"{counted[GAIN]} gained, {same} the same"
+        f"{len(found)} compared: {counted[LARGE_LOSS]} lost more than {LOSS * 100:g} %, "
+        f"{counted[SMALL_LOSS]} lost less, {counted[GAIN]} gained, {same} the same"
     )
     if unknown:
         yield f"{unknown} have too few samples to say anything: measure 6 repetitions or more for both"
