@@ -3,33 +3,69 @@
 Rules of this module
   1. The child runs as the project's processes must: `-X dev -W error`; a word on standard error fails the test. But
      that of asyncio's debug mode on callbacks of pyroute2 that took long is none: on a busy machine that is no fault.
+  2. Children are forks of a process that has imported everything (nursery.py); each test process has one of these.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
+import json
+import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 
 
 def run_in_child(module: str, function: Callable[..., None], *arguments: str, limit_s: float) -> None:
-    """Start `module` with the function's file, name and the arguments; fail with what the child wrote."""
-    command = [sys.executable, "-X", "dev", "-W", "error", "-m", module]
+    """Have `inside` of `module` run with a function's file and name and the arguments; fail with what was written."""
     code = function.__code__
-    done = subprocess.run(
-        [*command, code.co_filename, code.co_name, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=False,
+    with TemporaryDirectory() as folder:
+        words = {name: str(Path(folder, name)) for name in ("stdout", "stderr")}
+        order = {"module": module, "arguments": [code.co_filename, code.co_name, *arguments], **words}
+        exit_code = _carry_out(json.dumps(order), limit_s)
+        said, complained = (Path(path).read_text(errors="replace") for path in words.values())
+    assert exit_code == 0, f"exit code {exit_code}\n{said}{complained}"
+    assert faults(complained) == [], complained
+
+
+def _carry_out(order: str, limit_s: float) -> int | None:
+    """Return the exit code of the fork that does it, None where it had to be killed."""
+    nursery = _nursery()
+    assert nursery.stdin is not None
+    assert nursery.stdout is not None
+    nursery.stdin.write(f"{order}\n".encode())
+    child = int(nursery.stdout.readline())
+    in_time = bool(select.select([nursery.stdout], [], [], limit_s)[0])
+    if not in_time:
+        os.kill(child, signal.SIGKILL)
+    exit_code = int(nursery.stdout.readline())
+    return exit_code if in_time else None
+
+
+@functools.cache
+def _nursery() -> subprocess.Popen[bytes]:
+    """Start this process's nursery, which goes with it; unbuffered, so that a line is there when `select` says so."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.netlab.nursery"]
+    nursery = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
     )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
-    assert faults(done.stderr) == [], done.stderr
+    atexit.register(_end, nursery)
+    return nursery
+
+
+def _end(nursery: subprocess.Popen[bytes]) -> None:
+    for pipe in (nursery.stdin, nursery.stdout):
+        if pipe is not None:
+            pipe.close()
+    nursery.wait()
 
 
 def faults(said: str) -> list[str]:

@@ -16,7 +16,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -140,16 +139,16 @@ def _makes_one(flag: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def main(file: str, name: str, folder: str) -> int:
-    """Run one function of one test file here and now."""
-    hide_journals()
-    load_case(file, name)(Path(folder))
-    return 0
+def inside(file: str, name: str, folder: str) -> int:
+    """Run one function of one test file in there."""
 
+    def run() -> int:
+        hide_journals()
+        load_case(file, name)(Path(folder))
+        return 0
 
-if __name__ == "__main__":
     if os.geteuid() == 0:
         kernel.unshare(kernel.CLONE_NEWUSER)
         for map_name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
             Path("/proc/self", map_name).write_text(text)
-    sys.exit(enter_own_world(functools.partial(main, *sys.argv[1:])))
+    return enter_own_world(run)

@@ -29,12 +29,16 @@ def in_own_world(function: Callable[[Path], None]) -> Callable[[Path], None]:
     return run
 
 
-def main(file: str, name: str, folder: str) -> int:
-    """Run one function of one test file here and now."""
-    hide_journals()
-    load_case(file, name)(Path(folder))
-    return 0
+def inside(file: str, name: str, folder: str) -> int:
+    """Run one function of one test file in there."""
+
+    def run() -> int:
+        hide_journals()
+        load_case(file, name)(Path(folder))
+        return 0
+
+    return enter_own_world(run)
 
 
 if __name__ == "__main__":
-    sys.exit(enter_own_world(functools.partial(main, *sys.argv[1:])))
+    sys.exit(inside(*sys.argv[1:]))

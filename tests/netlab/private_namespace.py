@@ -13,7 +13,6 @@ import ctypes
 import functools
 import os
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,11 +65,8 @@ def drop_capabilities(kept: int = 0) -> None:
     assert libc.capset(struct.pack("Ii", 0x20080522, 0), sets) == 0, os.strerror(ctypes.get_errno())
 
 
-def main(file: str, name: str) -> None:
-    """Run one function of one test file here and now."""
+def inside(file: str, name: str) -> int:
+    """Run one function of one test file in there."""
     enter()
     load_case(file, name)()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return 0
