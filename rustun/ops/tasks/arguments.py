@@ -34,6 +34,7 @@ LETTERS: Final = {
     "dry-run": "n",
     "set": "s",
     "member": "m",
+    "write": "w",
 }
 
 

@@ -86,8 +86,9 @@ def primitive(chosen: random.Random) -> tuple[str, Predicate]:
     if word == "port":
         port = chosen.choice((53, 80))
         name, numbers = chosen.choice((("", (6, 17)), ("tcp ", (6,)), ("udp ", (17,))))
-        return f"{name}{side}port {port}", lambda sent: (
-            sent.protocol in numbers and any(sent.ports[i : i + 1] == (port,) for i in ends)
+        return (
+            f"{name}{side}port {port}",
+            lambda sent: sent.protocol in numbers and any(sent.ports[i : i + 1] == (port,) for i in ends),
         )
     known = (*ADDRESSES, "10.0.1.0/24", "192.168.0.0/16", "0.0.0.0/0", "fd00::/14", "fd00:1::/64", "::/0")
     prefix = ip_network(chosen.choice(known[: len(ADDRESSES)] if word == "host" else known))
