@@ -112,6 +112,18 @@ def test_whose_key_is_not_here_is_told_what_to_do(
     assert order.inventory.read_text() == FLEET
 
 
+def test_where_all_brought_their_own_keys_nothing_is_called_exchanged(
+    order: Order, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator would go through three steps in which no key changes."""
+    head, tail = FLEET.split("[cluster.red.member.alice]")[0], FLEET[FLEET.index("[cluster.red.member.carol]") :]
+    own = (head + tail).replace('8080" }', f'8080", public_key = "{public_key_of(new_private_key())}" }}')
+    order.inventory.write_text(own)
+    assert rotate_keys(order, [], None, show=False, yes=True) == exit_codes.BAD_INPUT
+    assert "nobody here has a key pair that gen-config made" in capsys.readouterr().err
+    assert order.inventory.read_text() == own
+
+
 def test_a_folder_is_rotated_as_one(tmp_path: Path) -> None:
     """A table in another file would be left behind, and its members cut off at the end."""
     head, _, rest = FLEET.partition("[cluster.red]")
