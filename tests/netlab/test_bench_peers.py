@@ -7,6 +7,7 @@ from pathlib import Path
 from netlab.bench import costs, measure
 from netlab.bench.peers.catalogue import PEERS
 from netlab.bench.peers.hub import PeerLaboratory
+from netlab.bench.peers.ssh import SSH_TUN, has_one_user
 from netlab.configuration import load
 from netlab.demo import plain_spec
 from netlab.lab import Files
@@ -25,6 +26,7 @@ def test_each_peer_carries_an_echo_and_leaves_nothing(tmp_path: Path) -> None:
     labs = {
         name: PeerLaboratory(peer, spec, Files(tmp_path, tmp_path / name, Path("/run", name)))
         for name, peer in PEERS.items()
+        if not (name == SSH_TUN.name and has_one_user())
     }
     for lab in labs.values():  # all at once, with equal addresses
         lab.start()  # until an echo has crossed each tunnel
@@ -34,4 +36,4 @@ def test_each_peer_carries_an_echo_and_leaves_nothing(tmp_path: Path) -> None:
         spent = [costs.used_seconds(lab, node) for node in (SERVER, PATH.sender)]
         assert all(late > early for early, late in zip(before, spent, strict=True)), f"{name}: packets went another way"
         assert 0.5 < costs.resident_megabytes(lab)["server"] < 500, name
-    assert {name: lab.close() for name, lab in labs.items()} == {name: [] for name in PEERS}
+    assert {name: lab.close() for name, lab in labs.items()} == {name: [] for name in labs}

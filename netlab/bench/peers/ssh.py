@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from netlab.bench.peers.hub import Peer, await_device, await_words, forward, inside, outside_of_server, run, start
+from netlab.errors import EnvironmentLacks
 from netlab.lab import Laboratory
 from netlab.topology import SERVER
 
@@ -18,7 +19,13 @@ CLIENT_OPTIONS = ("-N", "-T", "-F", "none", "-o", "StrictHostKeyChecking=no", "-
 
 
 def bring_up(lab: Laboratory, folder: Path) -> None:
-    """Start sshd in the hub and a client for each member; then addresses and routes for their devices."""
+    """Start sshd in the hub and a client for each member; then addresses and routes for their devices.
+
+    Raises:
+        EnvironmentLacks: there is one user only, as in the namespaces of who is not root.
+    """
+    if has_one_user():
+        raise EnvironmentLacks("sshd needs a user beside root for what is not logged in yet", "run it as root")
     PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     for name in ("host", "user"):
         file = folder / name
@@ -39,6 +46,12 @@ def bring_up(lab: Laboratory, folder: Path) -> None:
         run(lab, member.identity, "ip", "link", "set", "tun0", "up")
         run(lab, SERVER, "ip", "link", "set", f"tun{number}", "up")
         run(lab, SERVER, "ip", "route", "add", f"{address}/32", "dev", f"tun{number}")
+
+
+def has_one_user() -> bool:
+    """Return whether the calling process's user namespace has no user beside root (user_namespaces(7))."""
+    ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return sum(int(length) for _, _, length in ranges) == 1
 
 
 def _configuration(folder: Path) -> str:
