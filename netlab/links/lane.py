@@ -4,8 +4,8 @@ A frame's way through a lane, each step by its own rule:
     cable down? -> lost? -> doubled? -> waits for the rate (a queue of limited length) -> delayed -> out
 
 Rules
-  1. One queue, a deadline for each frame in it: deadlines never go back, so frames leave in the order they came, also
-     when the delay wanders or is changed while frames wait. Only frames that `reorder` picks leave by a second queue.
+  1. One queue, a deadline for each frame in it, and only the first may leave: so frames leave in the order they came,
+     also when the delay wanders or is changed while they wait. Only those that `reorder` picks leave by a second queue.
   2. Jitter is a delay that wanders: every few times the jitter a new aim is drawn evenly from delay +- jitter, and the
      delay moves there in a straight line, never so fast that a frame would catch up with the one before it. So the mean
      stays the delay at any packet rate. (Drawing for each frame and keeping the order would make every frame of a dense
@@ -59,7 +59,6 @@ class Lane:
         self._starts: deque[float] = deque()  # when frames that wait for the rate begin to leave
         self._held_bytes = 0
         self._busy_until = now
-        self._last_deadline = now
         self.change(impairment, now)
 
     def change(self, impairment: Impairment, now: float) -> None:
@@ -135,7 +134,6 @@ class Lane:
         deadline = sent + rules.delay_s
         if rules.jitter_s:
             deadline += self._wandered(sent)
-        self._last_deadline = deadline = max(deadline, self._last_deadline)
         self._ordered.append((deadline, frame))
 
     def _queue_is_full(self, now: float) -> bool:
