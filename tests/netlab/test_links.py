@@ -140,7 +140,13 @@ def test_a_delayed_link_delays_every_kind_of_traffic(tmp_path: Path) -> None:
         assert do(links, "left->right", delay="5ms", jitter="2ms") == ["wire"]
         assert 0.020 <= round_trip(namespaces) < 0.040
         assert stream(namespaces, 3_000_000) > 0.05
-        assert do(links, "right-left") == ["plain", "plain"]
+        left, right = (namespaces[node].run(datagrams) for node in ("left", "right"))
+        with left, right:
+            right.bind(("10.9.0.2", 7))
+            for number in range(100):
+                left.sendto(bytes((number,)), ("10.9.0.2", 7))
+            assert do(links, "right-left") == ["plain", "plain"]
+            assert [right.recv(1)[0] for _ in range(100)] == list(range(100)), "lost what was on its way"
         assert round_trip(namespaces) < 0.005
         assert {
             node: tables(namespace).replace("noqueue 1:", "noqueue 0:") for node, namespace in namespaces.items()
