@@ -13,10 +13,11 @@ from typing import Final
 from netlab.bench import plots
 from netlab.bench.document import Document
 from netlab.bench.flame import flame
+from netlab.bench.metrics import is_speed
 from netlab.bench.profiling import Profile
 from netlab.bench.report import MISSED, Table, facts, figures_table, row_table
 from netlab.bench.rows.row import Curve, Row
-from netlab.bench.sample import Sample, values_of
+from netlab.bench.sample import Sample, ratios, values_of
 from netlab.bench.variants import TITLES
 
 STYLE: Final = """
@@ -73,7 +74,7 @@ def _row(row: Row, samples: Sequence[Sample], profiles: Sequence[Profile]) -> st
         parts.append(_curve(row, row.curve, own))
     else:
         metrics = dict.fromkeys(metric for sample in own for metric in sample.values)
-        parts += (_dots(row, metric, own) for metric in metrics)
+        parts += (plot for metric in metrics for plot in _dots(row, metric, own))
     parts.append(f"<details><summary>as a table</summary>{_table(row_table(row, samples))}</details>")
     parts += (
         flame(f"{profile.variant}, {profile.node}, by {profile.tool}", profile.stacks)
@@ -83,9 +84,15 @@ def _row(row: Row, samples: Sequence[Sample], profiles: Sequence[Profile]) -> st
     return "\n".join(parts)
 
 
-def _dots(row: Row, metric: str, own: Sequence[Sample]) -> str:
-    lines = [plots.Line(variant, tuple(values_of(own, variant, metric))) for variant in row.variants]
-    return plots.dots(metric, [line for line in lines if line.values])
+def _dots(row: Row, metric: str, own: Sequence[Sample]) -> Iterator[str]:
+    """Yield what was found, and of speeds what share of the reference that is: the machine's own speed is not in it."""
+    found = [plots.Line(variant, tuple(values_of(own, variant, metric))) for variant in row.variants]
+    yield plots.dots(metric, [line for line in found if line.values])
+    if is_speed(metric):
+        others = [variant for variant in row.variants if variant != row.reference]
+        shares = [plots.Line(variant, tuple(ratios(own, row.reference, variant, metric))) for variant in others]
+        if any(line.values for line in shares):
+            yield plots.dots(f"{metric}, of {row.reference}", [line for line in shares if line.values])
 
 
 def _curve(row: Row, curve: Curve, own: Sequence[Sample]) -> str:

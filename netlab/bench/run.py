@@ -107,7 +107,8 @@ def begin(order: Order, skipped: Mapping[str, str]) -> Document:
     if changed:
         raise BadInput(f"{order.json_file} cannot be gone on with: {'; '.join(changed)}", "begin a new file")
     before.samples = [sample for sample in before.samples if sample.row in before.rows]
-    before.skipped |= skipped
+    places = {*PEERS, *(row.name for row in ROWS)}  # what is to be had of these is known anew
+    before.skipped = {name: why for name, why in before.skipped.items() if name not in places} | dict(skipped)
     return before
 
 

@@ -115,7 +115,9 @@ def test_every_sample_is_drawn_and_every_element_closed() -> None:
     rows = tuple(one for one in ROWS if one.curve is None)
     found = run_of(*rows)
     seen = elements(page(rows, found))
-    assert seen.count("circle") == sum(len(sample.values) for sample in found.samples)
+    drawn = sum(len(sample.values) for sample in found.samples)
+    shares = sum(sample.variant != one.reference for one in rows for sample in found.samples if sample.row == one.name)
+    assert drawn < seen.count("circle") <= drawn + shares
     assert seen.count("h2") == len(rows) + 3
 
 

@@ -166,6 +166,17 @@ def test_an_interrupted_run_goes_on_where_it_ended(seen: list[str], tmp_path: Pa
     ]
 
 
+def test_a_peer_that_has_been_installed_meanwhile_takes_part_in_what_is_left(tmp_path: Path) -> None:
+    """Who installs what the report asks for would be told again that it is missing."""
+    wanted = order(file=tmp_path / "bench.json")
+    half = run.begin(wanted, {"ssh-tun": "not installed", "agreement": "not installed", "tcp-1 2 openvpn-udp": "late"})
+    document.write(half, tmp_path / "bench.json")
+    assert run.begin(wanted, {"ssh-tun": "still not"}).skipped == {
+        "ssh-tun": "still not",
+        "tcp-1 2 openvpn-udp": "late",
+    }
+
+
 def test_a_run_is_not_gone_on_with_on_another_machine_or_by_another_measure(tmp_path: Path) -> None:
     """Samples of two kinds would stand in one table."""
     file = tmp_path / "bench.json"
