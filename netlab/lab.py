@@ -29,7 +29,8 @@ from netlab.processes import Document, NodeProcess, read_status
 from netlab.readiness import Readiness
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 
-START_SECONDS: Final = 20.0  # ten interpreters on two cores need about four
+AT_ONCE: Final = 20  # interpreters that begin together; of more, none would get anywhere for long
+START_SECONDS: Final = 20.0  # of those that begin together; ten on two cores need about four
 ECHO_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 3.0  # rustun promises two
 STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
@@ -102,8 +103,9 @@ class Laboratory:
             folder.mkdir(parents=True, exist_ok=True)
         with closing(self._readiness()) as readiness:
             self._await_ready([self._serve(SERVER, readiness)], readiness)
-            clients = [self.start_client(member.identity, readiness) for member in self.spec.members]
-            self._await_ready(clients, readiness)
+            for first in range(0, len(self.spec.members), AT_ONCE):
+                wave = self.spec.members[first : first + AT_ONCE]
+                self._await_ready([self.start_client(member.identity, readiness) for member in wave], readiness)
         self._reached("processes")
         self.wait_online()
         self._reached("sessions")
