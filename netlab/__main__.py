@@ -75,9 +75,9 @@ def _keep(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from netlab.control import commands
+    from netlab.control import status
 
-    return commands.status(arguments.name, arguments.json)
+    return status.run(arguments.name, as_json=arguments.json)
 
 
 def _exec(arguments: argparse.Namespace) -> int:

@@ -39,7 +39,9 @@ def up(inventory: Path, *, name: str = "", limit: str = "", matrix: bool = False
 
 def status(*, name: str = "", as_json: bool = False) -> int:
     """Print what a laboratory's nodes are and do."""
-    return _netlab("status", "--name", name, *["--json"] * as_json)
+    from netlab.control import status
+
+    return status.run(name, as_json=as_json)
 
 
 def execute(node: str, command: Sequence[str], *, name: str = "") -> int:

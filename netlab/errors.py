@@ -47,3 +47,9 @@ class ExpectationFailed(LabError):
     """Something came out differently from what the inventory says; the laboratory is still usable."""
 
     exit_code: ClassVar[int] = EXIT_UNEXPECTED
+
+
+def of_exit_code(code: object) -> type[LabError]:
+    """Return the kind of error that ends a command with an exit code, for one that another process had."""
+    kinds: dict[object, type[LabError]] = {kind.exit_code: kind for kind in (BadInput, EnvironmentLacks)}
+    return kinds.get(code, ExpectationFailed)

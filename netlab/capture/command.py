@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 from netlab.capture.process import new_file
 from netlab.capture.recorder import Recorder, Tally
-from netlab.capture.taps import SNAP_BYTES, Wish, choose, open_taps
+from netlab.capture.taps import SNAP_BYTES, Wish, choose, open_taps, peers
 from netlab.control import entrances, runfolder
-from netlab.control.commands import ask
+from netlab.control.asking import ask
 from netlab.control.runfolder import RunFolder
 from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks, LabError
 from netlab.links.impairment import parse_duration
@@ -72,7 +72,7 @@ def _capture(order: Order) -> None:
     if "cables" not in status:
         raise BadInput(f"{folder.name} is a laboratory of real machines", "lab-exec NODE -- tcpdump works there")
     comment = f"laboratory {folder.name}: {order.wanted}"
-    wish = Wish(choose(status, order.wanted), order.filter, order.snap_bytes, comment)
+    wish = Wish(choose(status, order.wanted), order.filter, order.snap_bytes, comment, peers(status))
     path = Path(order.file) if order.file else _default_file(folder.name, order.wanted)
     with ExitStack() as opened:
         ends = _ends(folder, opened)

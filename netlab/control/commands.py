@@ -10,14 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from netlab import kernel
 from netlab.configuration import Choice, load
 from netlab.control import runfolder
+from netlab.control.asking import demand, send
 from netlab.control.runfolder import CONTROL, KEEPER_LOG, RunFolder
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
 from netlab.machines import groups
@@ -111,39 +112,12 @@ def _follow(events: int, folder: RunFolder) -> bool:
     return False
 
 
-def status(name: str, as_json: bool) -> int:
-    """Print a laboratory's status document, as a table or as it is; exit code 5 when a process of it has ended."""
-    document = ask(runfolder.find(name), {"do": "status"})
-    if as_json:
-        print(json.dumps(document, indent=2))
-    else:
-        print(f"{'node':<20}{'role':<9}{'state':<24}addresses")
-        for node in document["nodes"]:
-            print(f"{node['node']:<20}{node['role']:<9}{_state(node):<24}{', '.join(node['addresses'])}")
-    return EXIT_UNEXPECTED if any(node["ended"] is not None for node in document["nodes"]) else EXIT_OK
-
-
-def _state(node: dict[str, Any]) -> str:
-    if "state" in node:  # a real machine's
-        return str(node["state"])
-    if node["pid"] is None:
-        return "-"
-    if node["ended"] is not None:
-        return f"ended, exit code {node['ended']}"
-    words = node["rustun"]
-    if words is None:
-        return "does not answer"
-    if words["role"] == "server":
-        return f"{words['online']} of {words['members']} online"
-    return f"{words['state']}, {words['tier']} tier"
-
-
 def execute(name: str, node: str, command: Sequence[str]) -> int:
     """Run a command inside a node with this terminal; return its exit code."""
     where = os.getcwd()
     with runfolder.find(name).connect() as control:
         control.settimeout(ANSWER_SECONDS)
-        control.sendall(json.dumps({"do": "enter", "node": node}).encode())
+        send(control, {"do": "enter", "node": node})
         answer, descriptors, _, _ = socket.recv_fds(control, 1 << 16, MOST_NAMESPACES)
     reply = json.loads(answer)
     if "error" in reply:
@@ -186,7 +160,7 @@ def down(name: str) -> int:
     began = monotonic()
     left = ["its keeper was dead already"]
     if folder.alive:
-        left = ask(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
+        left = demand(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
     folder.remove()
     verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
     print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
@@ -224,16 +198,3 @@ def _sweep_groups() -> list[str]:
     except OSError:
         return []
     return groups.sweep()
-
-
-def ask(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Send a request to a laboratory's keeper and return the answer. Raises ExpectationFailed where none comes."""
-    with folder.connect() as control:
-        control.settimeout(seconds)
-        try:
-            control.sendall(json.dumps(request).encode())
-            answer = b"".join(iter(lambda: control.recv(1 << 16), b""))
-            document: dict[str, Any] = json.loads(answer)
-        except (OSError, ValueError) as error:
-            raise ExpectationFailed(f'laboratory "{folder.name}" did not answer', "./invoke lab-down") from error
-    return document

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from netlab import kernel
+from netlab.control.asking import send
 from netlab.control.runfolder import RunFolder
 from netlab.errors import BadInput, EnvironmentLacks, LabError
 from netlab.namespaces import NetworkNamespace
@@ -55,7 +56,7 @@ def _entrance(folder: RunFolder, node: str) -> dict[int, int]:
     """Return the descriptors that lead into a node, by their CLONE flag."""
     with folder.connect() as control:
         control.settimeout(ANSWER_SECONDS)
-        control.sendall(json.dumps({"do": "enter", "node": node}).encode())
+        send(control, {"do": "enter", "node": node})
         answer, descriptors, _, _ = socket.recv_fds(control, ANSWER_BYTES, MOST_NAMESPACES)
     reply = json.loads(answer)
     if "error" in reply:

@@ -1,7 +1,7 @@
-"""The process that keeps a laboratory up after `lab-up` has ended, and answers for it.
+"""The process that keeps a laboratory up after `lab-up` has ended, and answers for it (answering.py).
 
-Control socket: one connection, one line of JSON, one answer.
-    {"do": "status"}               the laboratory's status document
+    {"do": "status"}               the laboratory's status document (documents.py)
+    {"do": "nodes"}                {"nodes": [{"node", "role", "cluster"}]}
     {"do": "enter", "node": NAME}  {"flags": [...], "through": [...]} with as many namespace descriptors as flags, in
                                    the order to enter them; `through` are the words that run a command line in the
                                    node from there, none where that is the node itself
@@ -15,30 +15,29 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import IO, Any, Final, Protocol
 
 from netlab import kernel
 from netlab.configuration import Configured
-from netlab.errors import EXIT_OK, LabError
+from netlab.control import answering, documents
+from netlab.control.answering import Changing, Handler, Work, answered
+from netlab.errors import EXIT_OK, BadInput, LabError
 from netlab.isolation import requests as probing
 from netlab.lab import Files, Laboratory, phases_text
-from netlab.links import requests
-from netlab.links.impairment import settings
+from netlab.links import requests as linking
 from netlab.links.links import Links
 from netlab.namespaces import NetworkNamespace, replace_hosts_file
 
 SOCKETS: Final = Path("/run/rustun")
-REQUEST_BYTES: Final = 4096
-REQUEST_SECONDS: Final = 2.0
-Request = dict[str, Any]
+Document = dict[str, Any]
 
 
 class Lab(Protocol):
@@ -61,15 +60,24 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A laboratory as its keeper needs it: what it is, and what to answer for it."""
+    """A laboratory as its keeper needs it: what it is, and what to answer for it.
+
+    Attributes:
+        entrances: those of all nodes that there are now.
+        wired: what to tell of it before it is up.
+        up: what to tell of it then.
+        looks: what is answered without changing anything, by the request's "do".
+        changes: what is answered by one request at a time.
+        links: those whose settings may be for a time.
+    """
 
     lab: Lab
-    entrances: Mapping[str, Entrance]
-    status: Callable[[], Request]
+    entrances: Callable[[], Mapping[str, Entrance]]
     wired: str
     up: Callable[[], str]
+    looks: Mapping[str, Work]
+    changes: Mapping[str, Work] = field(default_factory=dict)
     links: Links | None = None
-    probe: Callable[[Request], Request] | None = None
 
 
 def keep_laboratory(
@@ -78,15 +86,19 @@ def keep_laboratory(
     """Keep a laboratory of namespaces; return the exit code. Its arguments are those of `keep`, and what to build."""
     lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
     replace_hosts_file(dict(lab.topology.names))
-    entrances = {name: Entrance(namespace) for name, namespace in lab.namespaces.items()}
-    wired = f"{len(lab.namespaces)} namespaces"
-    up, probe = partial(_up, lab), partial(probing.answer, lab)
-    kept = Kept(lab, entrances, partial(status_document, lab), wired, up, lab.links, probe)
+    kept = Kept(
+        lab,
+        lambda: {name: Entrance(namespace) for name, namespace in lab.namespaces.items()},
+        f"{len(lab.namespaces)} namespaces",
+        lambda: f"all sessions up, an echo through each: {phases_text(lab.phases)}",
+        looks={"status": lambda _request: documents.status(lab), "nodes": lambda _request: documents.nodes(lab)},
+        changes={
+            "link": lambda request: linking.answer(lab.links, request, monotonic()),
+            "probe": partial(probing.answer, lab),
+        },
+        links=lab.links,
+    )
     return keep(kept, control, events, as_user=as_user)
-
-
-def _up(lab: Laboratory) -> str:
-    return f"all sessions up, an echo through each: {phases_text(lab.phases)}"
 
 
 def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) -> int:
@@ -102,7 +114,10 @@ def keep(kept: Kept, control: socket.socket, events: IO[str], *, as_user: bool) 
             _tell(events, "wired", kept.wired)
             kept.lab.start()
             _tell(events, "up", kept.up())
-        _serve(kept, control, as_user)
+        changing = Changing()
+        if kept.links is not None:
+            Thread(target=changing.keep, args=(kept.links.deadline, kept.links.expire), daemon=True).start()
+        answering.serve(control, _handlers(kept, changing, control, as_user=as_user))
     except LabError as error:
         print(error, flush=True)
         kept.lab.close()
@@ -117,51 +132,29 @@ def _tell(events: IO[str], event: str, text: str) -> None:
     events.flush()
 
 
-def _serve(kept: Kept, control: socket.socket, as_user: bool) -> None:
-    while True:
-        _expire_links(kept.links, control)
-        connection, _ = control.accept()
-        with connection:
-            connection.settimeout(REQUEST_SECONDS)
-            down = False
-            try:
-                request: Request = json.loads(connection.recv(REQUEST_BYTES))
-                down = request.get("do") == "down"
-                if down:
-                    connection.sendall(json.dumps({"left": kept.lab.close()}).encode())
-                else:
-                    _answer(kept, connection, request, as_user)
-            except (OSError, ValueError):  # whoever asked went away or sent no JSON: nobody is left to be told
-                pass
-            if down:
-                return
+def _handlers(kept: Kept, changing: Changing, control: socket.socket, *, as_user: bool) -> dict[str, Handler]:
+    handlers: dict[str, Handler] = {name: answered(work) for name, work in kept.looks.items()}
+    handlers |= {name: answered(changing.alone(work)) for name, work in kept.changes.items()}
+    down = answered(changing.alone(lambda _request: {"left": kept.lab.close()}))
 
-
-def _expire_links(links: Links | None, control: socket.socket) -> None:
-    """Wait for a request, and meanwhile give back what lasts to links whose settings were for a time."""
-    while links is not None and (deadline := links.deadline()) is not None:
-        if select.select((control,), (), (), max(0.0, deadline - monotonic()))[0]:
-            return
+    def go_down(connection: socket.socket, request: Document) -> None:
         try:
-            links.expire(monotonic())
-        except LabError as error:
-            print(error, flush=True)
+            down(connection, request)
+        finally:
+            control.shutdown(socket.SHUT_RDWR)
+
+    handlers["enter"] = partial(_enter, kept, as_user)
+    handlers["down"] = go_down
+    return handlers
 
 
-def _answer(kept: Kept, connection: socket.socket, request: Request, as_user: bool) -> None:
-    if request.get("do") == "status":
-        connection.sendall(json.dumps(kept.status()).encode())
-    elif request.get("do") == "enter" and request.get("node") in kept.entrances:
-        _send_namespaces(connection, kept.entrances[request["node"]], as_user)
-    elif request.get("do") == "link":
-        connection.sendall(json.dumps(requests.answer(kept.links, request, monotonic())).encode())
-    elif request.get("do") == "probe" and kept.probe is not None:
-        connection.sendall(json.dumps(kept.probe(request)).encode())
-    else:
-        connection.sendall(json.dumps({"error": f"no such node; nodes: {', '.join(kept.entrances)}"}).encode())
-
-
-def _send_namespaces(connection: socket.socket, entrance: Entrance, as_user: bool) -> None:
+def _enter(kept: Kept, as_user: bool, connection: socket.socket, request: Document) -> None:
+    entrances = kept.entrances()
+    entrance = entrances.get(str(request.get("node")))
+    if entrance is None:
+        error = BadInput("no such node", f"nodes: {', '.join(entrances)}")
+        connection.sendall(json.dumps(answering.refused(error)).encode())
+        return
     kinds = [("user", kernel.CLONE_NEWUSER)] * as_user + [("mnt", kernel.CLONE_NEWNS), ("pid", kernel.CLONE_NEWPID)]
     opened = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in kinds]
     flags = [*(flag for _, flag in kinds), kernel.CLONE_NEWNET]
@@ -171,38 +164,3 @@ def _send_namespaces(connection: socket.socket, entrance: Entrance, as_user: boo
     finally:
         for descriptor in opened:
             os.close(descriptor)
-
-
-def status_document(lab: Laboratory) -> dict[str, Any]:
-    """Return what `lab-status --json` prints: every node with its addresses and its rustun process's own words."""
-    nodes = []
-    clusters = {member.identity: member.cluster for member in lab.spec.members}
-    for node in lab.topology.nodes:
-        process = lab.processes.get(node.name)
-        addresses = [str(a) for port in (*node.bridges, *lab.topology.ports(node.name)) for a in port.addresses]
-        nodes.append(
-            {
-                "node": node.name,
-                "role": node.role,
-                "cluster": clusters.get(node.name, ""),
-                "addresses": list(dict.fromkeys(addresses)),
-                "pid": process.pid if process else None,
-                "ended": process.ended() if process else None,
-                "rustun": lab.status(node.name) if process else None,
-            }
-        )
-    phases = {phase: round(seconds, 3) for phase, seconds in lab.phases.items()}
-    return {"schema": 1, "name": lab.spec.name, "phases": phases, "nodes": nodes, "cables": _cables(lab)}
-
-
-def _cables(lab: Laboratory) -> list[dict[str, Any]]:
-    """Return each cable's two ends, and what its directions do that is not plain."""
-    impaired = {direction.name: settings(direction.impairment) for direction in lab.links.impaired()}
-    return [
-        {
-            "ends": [f"{near.node}:{near.name}", f"{far.node}:{far.name}"],
-            "forth": impaired.get(f"{near.node}->{far.node}", {}),
-            "back": impaired.get(f"{far.node}->{near.node}", {}),
-        }
-        for near, far in lab.topology.cables
-    ]

@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from netlab.control import runfolder
-from netlab.control.commands import ask
+from netlab.control.asking import ask
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
 
 ANSWER_SECONDS: Final = 60.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from netlab.control import runfolder
-from netlab.control.commands import ask
+from netlab.control.asking import ask
 from netlab.errors import EXIT_OK, BadInput, LabError
 from netlab.links.impairment import parse_duration
 

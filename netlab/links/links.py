@@ -185,7 +185,7 @@ class Links:
 
     def impaired(self) -> list[Direction]:
         """Return all directions that are not plain."""
-        return [one for one in self._directions.values() if one.impairment != PLAIN]
+        return [one for one in list(self._directions.values()) if one.impairment != PLAIN]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return what the wire counted, by direction, for those that it carries."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import replace
-from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
 from time import monotonic
@@ -22,6 +21,7 @@ from typing import IO, Any, Final
 from netlab.control import keeper
 from netlab.control.keeper import Entrance, Kept
 from netlab.errors import BadInput
+from netlab.links import requests as linking
 from netlab.machines.network import CONTROL, LanHost, MachineSpec
 from netlab.machines.running import Machines
 from netlab.spec import lab_spec
@@ -88,7 +88,12 @@ def keep(inventory: Inventory, logs: Path, control: socket.socket, events: IO[st
         return f"all machines up, {monotonic() - began:.1f} s"
 
     begin = f"{len(list(machines))} machines begin to boot"
-    kept = Kept(machines, entrances, partial(_document, inventory.name, machines), begin, up)
+    looks = {
+        "status": lambda _request: _document(inventory.name, machines),
+        "nodes": lambda _request: {"nodes": _document(inventory.name, machines)["nodes"]},
+    }
+    no_links = {"link": lambda request: linking.answer(None, request, monotonic())}
+    kept = Kept(machines, lambda: entrances, begin, up, looks, no_links)
     return keeper.keep(kept, control, events, as_user=False)
 
 
@@ -100,6 +105,7 @@ def _document(name: str, machines: Machines) -> dict[str, Any]:
         ports = (*node.bridges, *machines.topology.ports(node.name))
         addresses = dict.fromkeys(str(address) for port in ports for address in port.addresses)
         role = "machine" if node.name in states else node.role
-        common = {"node": node.name, "role": role, "addresses": list(addresses), "pid": None, "ended": None}
-        nodes.append({**common, "rustun": None, "state": states.get(node.name, "-")})
+        common = {"node": node.name, "role": role, "cluster": "", "addresses": list(addresses)}
+        state = states.get(node.name, "-")
+        nodes.append({**common, "pid": None, "ended": None, "rustun": None, "state": state})
     return {"schema": 1, "name": name, "nodes": nodes}

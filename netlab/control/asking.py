@@ -1,0 +1,56 @@
+"""What every command says to the keeper of a laboratory that is up: one line of JSON there, one document back."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any, Final
+
+from netlab.control.runfolder import RunFolder
+from netlab.errors import EXIT_UNEXPECTED, ExpectationFailed, LabError, of_exit_code
+
+ANSWER_SECONDS: Final = 10.0
+PIECE_BYTES: Final = 1 << 16
+Document = dict[str, Any]
+
+
+def ask(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Document:
+    """Send a request to a laboratory's keeper and return the answer.
+
+    Args:
+        seconds: of silence after which nobody is expected to answer any more.
+
+    Raises:
+        BadInput: nobody is there.
+        ExpectationFailed: no answer came in time, or none that can be read.
+    """
+    with folder.connect() as control:
+        control.settimeout(seconds)
+        try:
+            send(control, request)
+            document = json.loads(b"".join(iter(lambda: control.recv(PIECE_BYTES), b"")))
+        except (OSError, ValueError) as error:
+            raise ExpectationFailed(f'laboratory "{folder.name}" did not answer', "./invoke lab-down") from error
+    if not isinstance(document, dict):
+        raise ExpectationFailed(f'laboratory "{folder.name}" answered no document', "./invoke lab-down")
+    return document
+
+
+def demand(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Document:
+    """Like `ask`, but an answer that is a refusal is raised as the error that it was over there."""
+    document = ask(folder, request, seconds)
+    if "error" in document:
+        raise refusal(document)
+    return document
+
+
+def refusal(document: Mapping[str, Any]) -> LabError:
+    """Return the error that a refusing answer stands for."""
+    kind = of_exit_code(document.get("exit_code", EXIT_UNEXPECTED))
+    return kind(str(document["error"]), str(document.get("remedy", "")))
+
+
+def send(control: socket.socket, request: Mapping[str, Any]) -> None:
+    """Send a request on a connection."""
+    control.sendall(json.dumps(request).encode() + b"\n")
