@@ -30,6 +30,7 @@ from rustun.ops.fleet import Cluster, Inventory, Member
 
 MEMBER_BYTES: Final = 36 << 20  # of memory that a client shares with nobody: 33 MB, and its namespace
 SPARE_BYTES: Final = 512 << 20  # for the relay, the keeper, and whoever else works here
+MOST_MEMBERS: Final = 250  # of one laboratory: each is three of its descriptors, of which select(2) can name 1,024
 SHOWN_NAMES: Final = 8
 MEMORY: Final = Path("/proc/meminfo")
 
@@ -109,19 +110,19 @@ def _remedy(inventory: Inventory, pattern: str) -> str:
 
 
 def need_room(inventory: Inventory, laboratories: int = 1) -> None:
-    """Raise EnvironmentLacks, with a limit that would do, unless this machine's memory carries all members.
+    """Raise EnvironmentLacks, with a limit that would do, unless this machine carries all members.
 
     Args:
         laboratories: that are to be made of them at once.
     """
-    room = (_available_bytes() - SPARE_BYTES) // (MEMBER_BYTES * laboratories)
+    room = min((_available_bytes() - SPARE_BYTES) // (MEMBER_BYTES * laboratories), MOST_MEMBERS)
     members = len(_taking_part(inventory))
     if members <= room:
         return
     remedy = "free some memory"
     if room >= 1:
         remedy = f"take a part of it: --limit {_fitting(inventory, room)}"
-    raise EnvironmentLacks(f"{members} members do not fit into this machine's memory, {max(room, 0)} do", remedy)
+    raise EnvironmentLacks(f"this machine carries a laboratory of {max(room, 0)} members, not of {members}", remedy)
 
 
 def _fitting(inventory: Inventory, room: int) -> str:
