@@ -20,18 +20,19 @@ ADMIN_FOLDERS: Final = ":/usr/local/sbin:/usr/sbin:/sbin"
 PATIENCE: Final = ("-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::http::Timeout=30")  # seconds
 
 
-def lacking(programs: Mapping[str, str]) -> list[str]:
+def lacking(programs: Mapping[str, str], *, install: bool = True) -> list[str]:
     """Install what is missing, and return what then still is.
 
     Args:
         programs: name of a program to the package that has it.
+        install: false only looks, for packages that would start a service on this machine.
     Returns:
         The packages that could not be had. This process finds the folders of the administrator from now on.
     """
     path = os.environ.get("PATH", os.defpath)
     if not path.endswith(ADMIN_FOLDERS):
         os.environ["PATH"] = path + ADMIN_FOLDERS
-    if _missing(programs) and os.geteuid() == 0 and shutil.which("apt-get"):
+    if install and _missing(programs) and os.geteuid() == 0 and shutil.which("apt-get"):
         with Path(__file__).open() as own:
             fcntl.flock(own, fcntl.LOCK_EX)
             if packages := _missing(programs):

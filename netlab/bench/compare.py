@@ -2,7 +2,8 @@
 
 Rules of this module
   1. A difference is one only where the 95 % intervals of the two medians share no value. Everything else is "the same",
-     however far apart the medians are; too few samples prove nothing.
+     however far apart the medians are; too few samples prove nothing. Six samples and six others part by chance in two
+     of a thousand cases, so of some hundred comparisons one may be nothing: that row is measured again.
   2. Speeds are compared as ratios to the row's reference (metrics.py says why), everything else as it is. Runs of two
      machines, or of two Pythons, are compared by ratios alone.
   3. A loss of more than a tenth is what makes the exit code 5. What only one of the runs has measured is named.

@@ -40,8 +40,8 @@ def bench(
 ) -> None:
     """Measure rustun beside plain routing and other tunnels on this machine; print tables with ratios.
 
-    OpenVPN, wireguard-go and OpenSSH take part where they are installed; as root they are installed here. Who is
-    left out is named, with the reason. Nothing is made in the machine's own network namespace.
+    OpenVPN, wireguard-go and OpenSSH take part where they are installed; the first two are installed here as root.
+    Who is left out is named, with the reason. Nothing is made in the machine's own network namespace.
 
     Examples:
         ./invoke bench --quick

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from netlab.bench import costs, measure
@@ -26,7 +27,7 @@ def test_each_peer_carries_an_echo_and_leaves_nothing(tmp_path: Path) -> None:
     labs = {
         name: PeerLaboratory(peer, spec, Files(tmp_path, tmp_path / name, Path("/run", name)))
         for name, peer in PEERS.items()
-        if not (name == SSH_TUN.name and has_one_user())
+        if name != SSH_TUN.name or (shutil.which("sshd") and not has_one_user())
     }
     for lab in labs.values():  # all at once, with equal addresses
         lab.start()  # until an echo has crossed each tunnel

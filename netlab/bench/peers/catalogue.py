@@ -20,6 +20,7 @@ def missing(names: Iterable[str]) -> dict[str, str]:
     """
     found = {}
     for name in names:
-        if packages := sorted(set(lacking(PEERS[name].programs))):
+        peer = PEERS[name]
+        if packages := sorted(set(lacking(peer.programs, install=not peer.opens_port))):
             found[name] = f"not installed; apt-get install {' '.join(packages)}"
     return found

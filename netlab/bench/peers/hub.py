@@ -37,12 +37,15 @@ class Peer:
         title: what it is, in words.
         programs: each program that it needs, and Debian's package of it.
         bring_up: starts it in the wired namespaces of a laboratory, with files in a folder of its own.
+        opens_port: whether its packages start a service on the machine that they are installed on; who wants that
+            does it by hand.
     """
 
     name: str
     title: str
     programs: Mapping[str, str]
     bring_up: Callable[[Laboratory, Path], None]
+    opens_port: bool = False
 
 
 class PeerLaboratory(Laboratory):

@@ -74,4 +74,5 @@ SSH_TUN = Peer(
     "OpenSSH as a hub (ssh -w), over TCP",
     {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "ip": "iproute2"},
     bring_up,
+    opens_port=True,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from netlab.bench.peers import catalogue
@@ -30,10 +32,18 @@ def test_a_variant_has_what_its_name_says(variant: str) -> None:
 
 
 def test_a_peer_that_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A comparison would be a peer short, and nobody know why."""
-    monkeypatch.setattr(catalogue, "lacking", lambda programs: sorted(set(programs.values()) - {"iproute2"}))
-    assert catalogue.missing(["wireguard-go", "openvpn-tcp"]) == {
+    """A comparison would be a peer short, and nobody know why; or a port of this machine be opened."""
+    installed: list[str] = []
+
+    def nothing_there(programs: Mapping[str, str], *, install: bool) -> list[str]:
+        installed.extend(programs if install else ())
+        return sorted(set(programs.values()) - {"iproute2", "openssh-client"})
+
+    monkeypatch.setattr(catalogue, "lacking", nothing_there)
+    assert catalogue.missing(["wireguard-go", "openvpn-tcp", "ssh-tun"]) == {
         "wireguard-go": "not installed; apt-get install wireguard-go wireguard-tools",
         "openvpn-tcp": "not installed; apt-get install openvpn",
+        "ssh-tun": "not installed; apt-get install openssh-server",
     }
+    assert installed == ["wireguard-go", "wg", "ip", "openvpn"]
     assert catalogue.missing([]) == {}
