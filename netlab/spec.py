@@ -33,7 +33,8 @@ def takes_part(member: Member, now: dt.datetime) -> bool:
 def _member(member: Member) -> MemberSpec:
     addresses = (member.interface,) if member.interface6 is None else (member.interface, member.interface6)
     stem = client_file(member.identity).removesuffix(".toml")
-    return MemberSpec(member.identity, member.cluster, addresses, member.ciders, stem)
+    translates = (bool(member.settings.masquerade), member.cider_mapping)
+    return MemberSpec(member.identity, member.cluster, addresses, member.ciders, stem, *translates)
 
 
 def _host(host: LabHost) -> HostSpec:

@@ -46,7 +46,10 @@ LAN_INDEX_STEP: Final = 1000
 class MemberSpec:
     """A member as the inventory has it: tunnel addresses with their network's length, and the LANs behind it.
 
-    `stem` begins the names of its files: configuration, log, control socket.
+    Attributes:
+        stem: begins the names of its files: configuration, log, control socket.
+        masquerade: its LANs see members behind its own address.
+        mapping: prefixes as the cluster sees them, and the real ones.
     """
 
     identity: str
@@ -54,6 +57,8 @@ class MemberSpec:
     addresses: tuple[Interface, ...]
     ciders: tuple[Prefix, ...] = ()
     stem: str = ""
+    masquerade: bool = False
+    mapping: tuple[tuple[Prefix, Prefix], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

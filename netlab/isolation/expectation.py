@@ -6,6 +6,7 @@ Rules of this module
      clusters with equal addresses are two worlds.
   2. A default route leads somewhere while one member offers it; as a source it stands for each that does.
   3. A packet may be refused on any ground that holds for it, so a forged one to another cluster may count as either.
+  4. Behind a gateway that maps prefixes a machine has two addresses: its own, and that by which the cluster sees it.
 """
 
 from __future__ import annotations
@@ -33,16 +34,24 @@ NOWHERE: Final = tuple(  # RFC 6890: this host, loopback, link-local, multicast,
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A machine that sends and receives probes: a member, or a host on the LAN behind one (`member`)."""
+    """A machine that sends and receives probes: a member, or a host on the LAN behind one (`member`).
+
+    `addresses` are those by which its cluster reaches it, `own` those that it has; mostly they are the same.
+    """
 
     node: str
     member: str
     cluster: str
     addresses: tuple[Address, ...]
+    own: tuple[Address, ...]
 
     def address(self, version: int) -> Address | None:
-        """Return its address of that IP version, if it has one."""
-        return next((address for address in self.addresses if address.version == version), None)
+        """Return its own address of that IP version, if it has one."""
+        return next((address for address in self.own if address.version == version), None)
+
+    def seen(self, address: Address) -> Address:
+        """Return how the cluster sees an address that this machine sends from."""
+        return dict(zip(self.own, self.addresses, strict=True)).get(address, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +64,22 @@ class Decision:
 
 def sites(spec: LabSpec) -> tuple[Site, ...]:
     """Return all machines that take part: members first, then LAN hosts."""
-    members = [Site(m.identity, m.identity, m.cluster, tuple(a.ip for a in m.addresses)) for m in spec.members]
-    hosts = [Site(h.name, h.behind, spec.member(h.behind).cluster, h.addresses) for h in spec.hosts]
-    return (*members, *hosts)
+    found = []
+    for member in spec.members:
+        addresses = tuple(address.ip for address in member.addresses)
+        found.append(Site(member.identity, member.identity, member.cluster, addresses, addresses))
+    for host in spec.hosts:
+        gateway = spec.member(host.behind)
+        mapped = tuple(_mapped(gateway, address) for address in host.addresses)
+        found.append(Site(host.name, host.behind, gateway.cluster, mapped, host.addresses))
+    return tuple(found)
+
+
+def _mapped(gateway: MemberSpec, address: Address) -> Address:
+    for seen, real in gateway.mapping:
+        if address in real:
+            return seen[int(address) - int(real.network_address)]
+    return address
 
 
 def alone(spec: LabSpec) -> tuple[str, ...]:
@@ -101,7 +123,7 @@ class Expectation:
         """Return what the relay has to do with a packet out of the tunnel of the member `sender`."""
         cluster = self.site_of[sender].cluster
         grounds = set()
-        if _nowhere(source) or sender not in (member.identity for member in self.owners(cluster, source)):
+        if not self.may_send(sender, source):
             grounds.add(BAD_SOURCE)
         owners = () if _nowhere(destination) else self.owners(cluster, destination)
         if len(owners) != 1:
@@ -109,6 +131,11 @@ class Expectation:
         elif owners[0].identity == sender:
             grounds.add(TO_SENDER)
         return Decision("" if grounds else owners[0].identity, frozenset(grounds))
+
+    def may_send(self, sender: str, source: Address) -> bool:
+        """Return whether a source is honest out of the tunnel of the member `sender`."""
+        owners = self.owners(self.site_of[sender].cluster, source)
+        return not _nowhere(source) and any(owner.identity == sender for owner in owners)
 
     def receiver(self, owner: str, destination: Address) -> str:
         """Return the node at or behind a member that has an address, empty when nobody does."""

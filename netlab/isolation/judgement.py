@@ -124,7 +124,7 @@ def surprise(expectation: Expectation, trace: Trace) -> str:
     if probe.receiver and probe.receiver not in arrived:
         return f"expected at {probe.receiver}, did not arrive"
     own_gateway = {sender.member} - {probe.sender}
-    if own_gateway and probe.destination in sender.addresses:  # another cluster's too: it is sent back
+    if own_gateway and probe.destination in sender.own:  # another cluster's too: it is sent back
         arrived = arrived - {probe.sender}
     way = {probe.owner, probe.receiver} - {""}
     if stray := sorted(arrived - way - own_gateway):
@@ -134,11 +134,11 @@ def surprise(expectation: Expectation, trace: Trace) -> str:
     at_home = own_gateway and (probe.destination in _home(expectation, sender.member) or not _aimed(expectation, probe))
     if not probe.answered and answered and not at_home:
         return f"an answer was found at {', '.join(sorted(answered))}"
-    return "arrived with other bytes than were sent" if trace.altered else ""
+    return "arrived with other bytes than were sent" if trace.altered and not probe.translated else ""
 
 
 def _home(expectation: Expectation, member: str) -> set[object]:
-    return {address for site in expectation.sites if site.member == member for address in site.addresses}
+    return {address for site in expectation.sites if site.member == member for address in site.own}
 
 
 def _aimed(expectation: Expectation, probe: Probe) -> bool:

@@ -34,6 +34,7 @@ class Probe:
         owner: the member that the relay has to hand it to, empty where it has to refuse it.
         receiver: the node that has to get it, empty when nobody may, or has its address.
         answered: whether an answer has to come back to the sender.
+        translated: whether a gateway on its way changes addresses.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Probe:
     owner: str
     receiver: str
     answered: bool
+    translated: bool = False
 
     @property
     def cell(self) -> Cell:
@@ -97,7 +99,8 @@ def markers(expectation: Expectation, node: str, version: int, *, to: bool = Fal
     site = expectation.site_of[node]
     for other in expectation.sites:
         sender, target = (other, site) if to else (site, other)
-        source, destination = sender.address(version), target.address(version)
+        source = sender.address(version)
+        destination = next((address for address in target.addresses if address.version == version), None)
         if source and destination and sender.member != target.member:
             found = make(expectation, ("icmp", "marker"), (sender, target.node), (source, destination))
             if found.receiver == target.node:
@@ -116,10 +119,19 @@ def make(
         addresses: source and destination.
     """
     (sender, target), (source, destination) = ends, addresses
-    decision = expectation.decide(sender.member, source, destination)
+    decision = expectation.decide(sender.member, sender.seen(source), destination)
     receiver = expectation.receiver(decision.owner, destination) if decision.owner else ""
-    answered = bool(receiver) and source in sender.addresses
-    return Probe(*kind, sender.node, target, source, destination, decision.owner, receiver, answered)
+    answered = bool(receiver) and source in sender.own
+    translated = sender.seen(source) != source or _translates(expectation, decision.owner, destination)
+    return Probe(*kind, sender.node, target, source, destination, decision.owner, receiver, answered, translated)
+
+
+def _translates(expectation: Expectation, owner: str, destination: Address) -> bool:
+    """Tell whether a member's gateway changes source or destination of what goes on into its LANs."""
+    if not owner or destination in expectation.site_of[owner].own:
+        return False
+    gateway = expectation.spec.member(owner)
+    return gateway.masquerade or any(destination in seen for seen, _ in gateway.mapping)
 
 
 def _pair(expectation: Expectation, sender: Site, target: Site) -> Iterator[Probe]:
@@ -138,33 +150,34 @@ def _pair(expectation: Expectation, sender: Site, target: Site) -> Iterator[Prob
 
 def _forged(expectation: Expectation, sender: Site, target: Site, version: int) -> Iterator[tuple[str, Address]]:
     """Choose sources that are not the sender's: another member's, another cluster's, and one beside its LANs."""
-    at_home = {address.ip for address in expectation.spec.member(sender.member).addresses}.union(sender.addresses)
+    at_home = {address.ip for address in expectation.spec.member(sender.member).addresses}.union(sender.own)
     others = [
         (site, address)
         for site in expectation.sites
-        if site.member != sender.member and (address := site.address(version)) and address not in at_home
+        if site.member != sender.member
+        for address in site.addresses
+        if address.version == version and address not in at_home
     ]  # what is its own gateway's, that kernel takes for itself
-    inside = [(site, address) for site, address in others if site.cluster == sender.cluster]
-    inside.sort(key=lambda other: other[0].member == target.member)  # the target itself only where there is no third
-    outside = [(site, address) for site, address in others if site.cluster != sender.cluster]
-    for whose, candidates in (("member", inside), ("cluster", outside)):
-        if candidates:
-            yield whose, candidates[0][1]
-    beside = (address for address in _beside(expectation, sender, version) if _nobodys(expectation, sender, address))
-    yield from (("lan", address) for address in list(beside)[:1])
+    others.sort(key=lambda other: other[0].member == target.member)  # the target itself only where there is no third
+    inside = [address for site, address in others if site.cluster == sender.cluster]
+    outside = [address for site, address in others if site.cluster != sender.cluster]
+    beside = list(_beside(expectation, sender, version))
+    for whose, candidates in (("member", inside), ("cluster", outside), ("lan", beside)):
+        forged = (address for address in candidates if not expectation.may_send(sender.member, address))
+        yield from ((whose, address) for address in list(forged)[:1])
 
 
 def _beside(expectation: Expectation, sender: Site, version: int) -> Iterator[Address]:
-    """Yield addresses next to the sender's own LANs, then of some LAN elsewhere."""
+    """Yield addresses of the sender's real LANs that are mapped, then next to its LANs, then of some LAN elsewhere."""
+    if sender.node == sender.member:  # a host's would be translated
+        for _, real in expectation.spec.member(sender.member).mapping:
+            if real.version == version:
+                yield real[7 % real.num_addresses]
     for cider in expectation.spec.member(sender.member).ciders:
         if cider.version == version and 0 < cider.prefixlen < cider.max_prefixlen and not cider.is_global:
             beside = int(cider.network_address) ^ cider.num_addresses  # the other half of the next wider prefix
             yield ip_address((beside + 7).to_bytes(cider.max_prefixlen // 8, "big"))
     yield from (address for address in STRANGERS if address.version == version)
-
-
-def _nobodys(expectation: Expectation, sender: Site, address: Address) -> bool:
-    return not any(owner.identity == sender.member for owner in expectation.owners(sender.cluster, address))
 
 
 def _groups(expectation: Expectation, sender: Site) -> Iterator[Probe]:

@@ -117,7 +117,7 @@ def _can_be_sent(sender: Node, case: Case, reach: Reach) -> bool:
 
 def _hosts(mappings: Mappings, spec: LabSpec, reach: Reach, cases: Iterable[Case]) -> Iterator[HostSpec]:
     """Yield a host for each address in somebody's LAN that the lab does not have yet."""
-    known = {(site.member, address) for site in sites(spec) for address in site.addresses}
+    known = {(site.member, address) for site in sites(spec) for address in site.own}
     for case in cases:
         address = _address(case.address, case.version)
         for node in reach.nodes.values():
@@ -146,7 +146,7 @@ def _trial(assertion: Assertion, sender: Node, case: Case, spec: LabSpec, mappin
     at = frozenset(
         site.node
         for site in everywhere
-        if (not case.meant or site.member in case.meant) and _real(destination, mappings[site.member]) in site.addresses
+        if (not case.meant or site.member in case.meant) and _real(destination, mappings[site.member]) in site.own
     )
     return Trial(assertion, sender.identity, source, destination, at)
 

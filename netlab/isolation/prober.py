@@ -38,9 +38,9 @@ from netlab.namespaces import NetworkNamespace
 from netlab.statuses import read_statuses
 from netlab.topology import SERVER
 
-MARKER_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 0.25  # beside what the slowest links need
 SETTLE_STEP_SECONDS: Final = 0.002  # between two looks at the counters, unless a packet comes
+QUIET_ROUNDS: Final = 10  # a busy machine has longer rounds
 QUIET_DELAYS: Final = 4  # links on the longest way: sender, relay, receiver, its LAN host
 SENT_AT_ONCE: Final = 8  # probes between two looks at what has come
 PACKET_BYTES: Final = 1 << 16
@@ -160,7 +160,7 @@ class Prober:
                 self._senders[tap.node] = (sending, tap)
         for site in self._expectation.sites:
             self._open.enter_context(_impatient(spaces[site.node]))
-            for echo in spaces[site.node].run(partial(_responders, [str(address) for address in site.addresses])):
+            for echo in spaces[site.node].run(partial(_responders, [str(address) for address in site.own])):
                 self._open.enter_context(echo)
                 if echo.type == socket.SOCK_DGRAM:
                     self._echoes[echo.fileno()] = echo
@@ -181,7 +181,6 @@ class Prober:
         self._forget_outgoing()
         from_senders = self._mark(batch.from_senders)
         to_targets = self._mark(batch.to_targets)
-        self._settle(set())
         return Observed(
             traces,
             frozenset((marker.sender, marker.source.version) for marker in from_senders),
@@ -209,14 +208,11 @@ class Prober:
     def _mark(self, markers: Sequence[Probe]) -> list[Probe]:
         """Send markers and return those that came through."""
         sent = {self._send(marker): marker for marker in markers}
-        awaited = {number for number, marker in sent.items() if (marker.sender, marker.target) not in self._dead}
-        came: set[int] = set()
-        deadline = monotonic() + MARKER_SECONDS
-        while not awaited <= came and (left := deadline - monotonic()) > 0:
-            self._listen(left)
-            came = {number for number, marker in sent.items() if (number, marker.receiver, False) in self._sighted}
-        self._dead.update((sent[number].sender, sent[number].target) for number in awaited - came)
-        return [sent[number] for number in sorted(came)]
+        here = {number: (number, marker.receiver, False) for number, marker in sent.items()}
+        self._settle({one for number, one in here.items() if _path(sent[number]) not in self._dead})
+        came = [number for number, one in here.items() if one in self._sighted]
+        self._dead.update(_path(marker) for number, marker in sent.items() if number not in came)
+        return [sent[number] for number in came]
 
     def _trace(self, number: int) -> Trace:
         sent = self._probes[number]
@@ -230,9 +226,10 @@ class Prober:
         """Wait until nothing is on its way any more, and what is wanted has come; return how far the counters rose.
 
         Nothing is on its way when what taps saw going into a tunnel has been read by its client, dealt with by the
-        relay, and handed over or dropped by a client. What was lost on the way shows by nothing moving any more.
+        relay, and handed over or dropped by a client. What was lost on the way shows by nothing moving any more,
+        although every process has been heard of QUIET_ROUNDS times.
         """
-        moved_at = monotonic()
+        moved_at, rounds = monotonic(), 0
         before: object = None
         while True:
             self._listen(0.0)
@@ -244,9 +241,10 @@ class Prober:
             if agreed and sent == self._sent_by_tap() and wanted <= self._sighted:
                 break
             if before != (now, sent, len(self._sighted)):
-                before, moved_at = (now, sent, len(self._sighted)), monotonic()
-            elif monotonic() - moved_at > self._quiet_seconds:
+                before, moved_at, rounds = (now, sent, len(self._sighted)), monotonic(), 0
+            elif rounds > QUIET_ROUNDS and monotonic() - moved_at > self._quiet_seconds:
                 break
+            rounds += 1
             self._listen(SETTLE_STEP_SECONDS)
         self._counts = now
         return risen
@@ -350,6 +348,10 @@ def _packet_socket(tap: Tap, protocol: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.bind((tap.interface, protocol))
     return sock
+
+
+def _path(marker: Probe) -> tuple[str, str]:
+    return marker.sender, marker.target
 
 
 @contextmanager

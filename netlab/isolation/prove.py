@@ -20,8 +20,8 @@ from netlab.isolation.prober import Observed, Prober
 from netlab.isolation.why import Explanation
 from netlab.lab import Laboratory
 
-EXPLAIN_SECONDS: Final = 15.0
-AGAIN_SECONDS: Final = 15.0  # for sending cells again; those that are left are unproven
+EXPLAIN_SECONDS: Final = 20.0
+AGAIN_SECONDS: Final = 60.0  # for sending cells again; those that are left are unproven
 
 
 def probe(lab: Laboratory) -> Verdict:

@@ -1,6 +1,6 @@
 """What a running laboratory answers to `lab-probe`: a request as a document in, what came of each probe out.
 
-{"from": NODE, "to": NODE, "kind": "udp"}       `to` may be broadcast or multicast; a `kind` may begin several, or be all
+{"from": NODE, "to": NODE, "kind": "udp"}       `to` may be broadcast or multicast; a `kind` may begin several names
 {"probes": [{"kind": ..., "from": ..., "to": ..., "as_expected": true, "capture": FILE, "lines": [...]}]}
 {"error": ..., "remedy": ..., "exit_code": 2}   nothing was sent
 """

@@ -92,7 +92,8 @@ class _Case:
         self.evidence = evidence
         self.probe = evidence.probe
         self.sender = expectation.site_of[self.probe.sender]
-        self.decision = expectation.decide(self.sender.member, self.probe.source, self.probe.destination)
+        source = self.sender.seen(self.probe.source)
+        self.decision = expectation.decide(self.sender.member, source, self.probe.destination)
         self.up = evidence.counts.get(self.sender.member, NOTHING)
         others = {name: one for name, one in evidence.counts.items() if name != self.sender.member}
         self.given_to = tuple(name for name, one in others.items() if one.given)
@@ -178,7 +179,7 @@ class _Case:
         probe, cluster = self.probe, self.sender.cluster
         if not self.given_to:
             owners = self.expectation.owners(cluster, probe.source)
-            if probe.destination in self.sender.addresses and owners:  # its gateway sent it back, and it answered
+            if probe.destination in self.sender.own and owners:  # its gateway sent it back, and it answered
                 return self._lost(self.up, self.sender.member, owners[0].identity)
             return "the server refuses it, but not for what speaks against it"
         if BAD_SOURCE in self.decision.grounds:
@@ -206,7 +207,7 @@ class _Case:
         dropped = self.evidence.counts.get(owner, NOTHING).dropped
         if dropped:
             return f"the host of {owner} does not let it in ({words(dropped)}): its routes, accept_routes or gateway"
-        if self.evidence.trace.altered:
+        if self.evidence.trace.altered and not self.probe.translated:
             return "somebody on the way changes packets"
         if owner != member and owner not in self.given_to and owner != self.sender.member:
             return f"the server gave it to somebody else than {owner}"

@@ -98,7 +98,7 @@ def _with_the_returned(expectation: Expectation, probe: Probe) -> bool:
     """
     sender = expectation.site_of[probe.sender]
     returned = expectation.site_of[RETURNED]
-    to_itself = sender.node != sender.member and probe.destination in sender.addresses
+    to_itself = sender.node != sender.member and probe.destination in sender.own
     answers = (probe.answered and sender == returned) or (
         to_itself and sender.cluster == returned.cluster and probe.source in returned.addresses
     )

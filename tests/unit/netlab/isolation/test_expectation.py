@@ -7,8 +7,8 @@ from ipaddress import ip_address, ip_network
 
 from netlab.isolation.expectation import BAD_SOURCE, NO_ROUTE, TO_SENDER, Expectation
 from netlab.isolation.plan import cells
-from netlab.topology import LabSpec
-from tests.unit.netlab.fleets import twins, two_tenants, with_a_lone_member
+from netlab.topology import HostSpec, LabSpec
+from tests.unit.netlab.fleets import member, twins, two_tenants, with_a_lone_member
 from tests.unit.netlab.isolation.runs import probe_of
 
 
@@ -96,3 +96,46 @@ def test_a_forged_source_is_no_address_of_the_own_gateway() -> None:
     planned = cells(Expectation(with_a_lone_member()))
     forged = [one for probes in planned.values() for one in probes if one.sender == "shed" and "cluster" in one.what]
     assert {str(probe.source) for probe in forged} == {"10.0.0.1"}
+
+
+def behind_gateways() -> LabSpec:
+    """Return a cluster with a gateway that maps its LAN, one that masquerades, and an exit."""
+    whole, real, seen = (ip_network(text) for text in ("0.0.0.0/0", "192.168.1.0/24", "192.168.101.0/24"))
+    members = (
+        replace(member("mapped", "a", "10.0.1.1/24", "192.168.101.0/24"), mapping=((seen, real),)),
+        replace(member("hidden", "a", "10.0.1.2/24", "192.168.2.0/24"), masquerade=True),
+        replace(member("exit", "a", "10.0.1.3/24"), ciders=(whole,), masquerade=True),
+        member("plain", "a", "10.0.1.4/24"),
+        member("other", "b", "10.0.2.1/24", "192.168.1.0/24"),
+    )
+    hosts = (
+        HostSpec("nas", "mapped", (ip_address("192.168.1.9"),)),
+        HostSpec("tv", "hidden", (ip_address("192.168.2.9"),)),
+    )
+    return LabSpec("gateways", ("198.18.0.1",), members, hosts)
+
+
+def test_a_mapped_host_is_reached_by_the_address_that_the_cluster_sees() -> None:
+    """A fleet with equal LANs would never come out as expected, or its hosts would not be tried at all."""
+    spec = behind_gateways()
+    to_nas, from_nas = probe_of(spec, "plain", "nas"), probe_of(spec, "nas", "plain")
+    assert (str(to_nas.destination), to_nas.receiver, to_nas.translated) == ("192.168.101.9", "nas", True)
+    assert (str(from_nas.source), from_nas.receiver, from_nas.answered) == ("192.168.1.9", "plain", True)
+    assert from_nas.translated
+    forged = probe_of(spec, "mapped", "plain", "forged-lan")
+    assert (str(forged.source), forged.owner) == ("192.168.1.7", ""), "the real range is nobody's in the cluster"
+
+
+def test_what_a_masquerading_gateway_hides_may_come_with_another_source() -> None:
+    """Every member behind such a gateway would be told to arrive altered."""
+    spec = behind_gateways()
+    assert probe_of(spec, "plain", "tv").translated
+    assert not probe_of(spec, "tv", "plain").translated
+    assert not probe_of(spec, "plain", "hidden").translated
+
+
+def test_who_may_send_from_anywhere_forges_nothing() -> None:
+    """An exit node that passes on an answer from the internet would count as a forger."""
+    forged = {probe.what for probe in cells(Expectation(behind_gateways()))["exit", "plain"]} & {"forged-cluster"}
+    assert not forged
+    assert str(probe_of(behind_gateways(), "exit", "plain", "forged-member").source) in ("10.0.1.1", "10.0.1.2")
