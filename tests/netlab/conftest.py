@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from netlab.packages import lacking
+from tests.netlab import many_ids
 
 PROGRAMS = {
     "ip": "iproute2",
     "iperf3": "iperf3",
     "nft": "nftables",
     "openvpn": "openvpn",
-    "ssh": "openssh-client",
-    "sshd": "openssh-server",
     "systemd-analyze": "systemd",
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
@@ -24,5 +25,8 @@ def pytest_configure() -> None:
 
     Workers come by as well: where all tests are collected, they are the first to read this file.
     """
-    if packages := lacking(PROGRAMS):
+    ordinary = os.geteuid() != 0
+    if packages := lacking({**PROGRAMS, **many_ids.PROGRAMS} if ordinary else PROGRAMS):
         raise pytest.UsageError(f"namespace tests need: apt-get install {' '.join(packages)}")
+    if ordinary and not (many_ids.granted("uid") and many_ids.granted("gid")):
+        raise pytest.UsageError(f"namespace tests need ids to map, from root: {many_ids.REMEDY}")

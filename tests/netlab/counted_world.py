@@ -35,6 +35,7 @@ KINDS: Final = {
     "pid": kernel.CLONE_NEWPID,
     "user": kernel.CLONE_NEWUSER,
 }
+OWN: Final = {"net": 1, "mnt": 1, "pid": 1, "user": 0}  # the world's user namespace counts in the one around it
 MANY: Final = 10_000  # namespaces: no limit
 FOLDERS: Final = tuple(map(Path, ("/run", "/dev/shm", "/var/lib/rustun")))
 
@@ -103,20 +104,16 @@ def reap_all() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def namespaces() -> dict[str, int]:
-    """Return how many namespaces of each kind exist in this world: the smallest limit that refuses another one."""
-    return {kind: _count(kind) for kind in KINDS}
-
-
-def until_namespaces(expected: dict[str, int]) -> None:
-    """Wait until no more namespaces exist than these."""
+def until_alone() -> None:
+    """Wait until there are no namespaces but those of this world."""
     deadline = monotonic() + PATIENCE_S
-    while (found := namespaces()) != expected:
-        assert monotonic() < deadline, f"namespaces: {found}, before: {expected}"
+    while (found := {kind: _count(kind) for kind in KINDS}) != OWN:
+        assert monotonic() < deadline, f"namespaces: {found}, of this world: {OWN}"
         select.select((), (), (), STEP_S)
 
 
 def _count(kind: str) -> int:
+    """Return how many exist: the largest limit that refuses another one."""
     limit = Path(f"/proc/sys/user/max_{kind}_namespaces")
     try:
         for number in range(1, MANY):

@@ -19,6 +19,7 @@ from pathlib import Path
 from netlab import kernel
 from rustun.backends.host_journal import STATE_DIR
 from tests.netlab.child import load_case, run_in_child
+from tests.netlab.many_ids import become_root_of_many
 
 STATE = Path("/run/rustun-state")  # for journals
 HOSTS = Path("/etc/hosts")
@@ -37,12 +38,8 @@ def in_private_namespace(function: Callable[[], None]) -> Callable[[], None]:
 
 def enter() -> None:
     """Leave the host's network and mounts; become root of a user namespace where this process is not root."""
-    user, group = os.geteuid(), os.getegid()
-    kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | (kernel.CLONE_NEWUSER if user != 0 else 0))
-    if user != 0:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    become_root_of_many()
+    kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS)
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
     hide_journals()

@@ -24,7 +24,7 @@ from typing import Final
 
 from netlab.control import runfolder
 from tests.netlab.child import ROOT
-from tests.netlab.counted_world import in_counted_world, namespaces, picture, processes, reap_all, until_namespaces
+from tests.netlab.counted_world import in_counted_world, picture, processes, reap_all, until_alone
 
 CRASHES: Final = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 5  # of each test
 HANG_S: Final = 60.0  # only reached where something hangs
@@ -181,14 +181,14 @@ def crashes(folder: Path, seed: int) -> None:
     life = Life(folder)
     life.once()
     reap_all()
-    before, spaces = life.picture(), namespaces()
+    before = life.picture()
     chance = random.Random(seed)
     for number in range(CRASHES):
         happened = life.crash(chance)
         reap_all()
         after = life.picture()
         assert after == before, f"crash {number} ({happened}): {after}, before: {before}"
-        until_namespaces(spaces)
+        until_alone()
         assert not any(one.alive for one in runfolder.all_folders()), f"crash {number} ({happened}): the folder is held"
         print(f"crash {number}: {happened}", flush=True)
     assert ended(life.command("sweep")) == 0

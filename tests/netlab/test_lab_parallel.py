@@ -24,7 +24,7 @@ from typing import Any, Final
 from netlab.configuration import Configured, configure, load
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
-from tests.netlab.counted_world import descriptors, in_counted_world, namespaces, reap_all, until_namespaces
+from tests.netlab.counted_world import descriptors, in_counted_world, reap_all, until_alone
 
 SOAK: Final = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 ROUNDS: Final = 25 if SOAK else 1
@@ -155,7 +155,6 @@ def configuration(folder: Path) -> Configured:
 def test_laboratories_with_equal_addresses_do_not_notice_each_other(tmp_path: Path) -> None:
     """Two people on one machine, or two tests, disturb each other: a red cell of one is the other's fault."""
     configured = configuration(tmp_path)
-    spaces = namespaces()
     for _ in range(ROUNDS):
         with side_by_side(configured) as laboratories:
             killed, used, *others = laboratories
@@ -165,14 +164,13 @@ def test_laboratories_with_equal_addresses_do_not_notice_each_other(tmp_path: Pa
             used.ask("echo")
             assert used.ask("counters") != before[1], "nothing is counted, nothing is shown here"
             assert [one.ask("counters") for one in others] == before[2:]
-        until_namespaces(spaces)
+        until_alone()
 
 
 @in_counted_world
 def test_two_hundred_lives_leave_no_descriptor(tmp_path: Path) -> None:
     """A long run ends in "too many open files", or a machine fills with namespaces that nobody has."""
     configured = configuration(tmp_path)
-    spaces = namespaces()
     held: list[list[str]] = []
     for number in range(LIVES):
         laboratory = Laboratory(configured.spec, _files(configured, number), plain=not SOAK)
@@ -182,4 +180,4 @@ def test_two_hundred_lives_leave_no_descriptor(tmp_path: Path) -> None:
             held.append(descriptors())
     assert held[0] == held[1]
     reap_all()
-    until_namespaces(spaces)
+    until_alone()

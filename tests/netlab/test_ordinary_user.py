@@ -1,4 +1,4 @@
-"""The laboratory in the hands of an ordinary user; run as root, which becomes one."""
+"""The laboratory in the hands of an ordinary user; root becomes one, whoever is one stays so."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def checkout() -> Iterator[Path]:
         place = Path(folder)
         for name in NEEDED:
             shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in (place, *place.rglob("*")):
+        for path in (place, *place.rglob("*")) if os.geteuid() == 0 else ():
             os.chown(path, USER, USER)
         yield place
 
@@ -45,7 +45,7 @@ def test_the_demo_needs_no_root(checkout: Path) -> None:
     done = demo(checkout, "0666", "allowed")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["failures"] == []
-    assert (checkout / "build" / "demo" / "routes.json").stat().st_uid == USER
+    assert (checkout / "build" / "demo" / "routes.json").stat().st_uid == (os.geteuid() or USER)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from netlab.namespaces import NetworkNamespace
 from rustun.backends.capabilities import permitted_capabilities
 from rustun.backends.rights import Account, acting_as, find_account, give_up
 from rustun.errors import RightsError
-from tests.netlab.accounts import ID, NAME, add_account
-from tests.netlab.ordinary_user import USER
+from tests.netlab.accounts import ID, NAME, OTHER, add_account
 from tests.netlab.private_namespace import in_private_namespace
 from tests.netlab.running import ENVIRONMENT, HANG_S, KEY, RUSTUN, SERVER, Running, Site
 
@@ -281,20 +280,20 @@ def in_child(work: Callable[[], object]) -> None:
 def test_who_is_neither_root_nor_the_user() -> None:
     """A server that cannot become its user runs as somebody else, who can read what it must not."""
     with a_site() as site:
-        code, said = run("serve", str(site.folder / "server.toml"), user=USER)
+        code, said = run("serve", str(site.folder / "server.toml"), user=OTHER)
         assert (code, said) == (
             77,
             [
-                f'rustun serve: this process runs as user {USER} and cannot become "{NAME}", which server.toml names',
+                f'rustun serve: this process runs as user {OTHER} and cannot become "{NAME}", which server.toml names',
                 f"  start it as root or as {NAME}, or take user out of [server_config]",
             ],
         )
-        code, said = run("check", str(site.folder / "server.toml"), user=USER)
+        code, said = run("check", str(site.folder / "server.toml"), user=OTHER)
         assert code == 78
         assert f"only root and {NAME} can tell whether the server may read its keys and members" in said[0]
         assert said[1] == f"  run: sudo rustun check {shlex.quote(str(site.folder / 'server.toml'))}"
         (site.folder / "etc").mkdir(mode=0o700)
         os.chdir(site.folder)
         (site.folder / "server.toml").unlink()
-        code, said = run("serve", user=USER)
-        assert (code, said[0]) == (78, f"etc/server.toml: user {USER} may not read it")
+        code, said = run("serve", user=OTHER)
+        assert (code, said[0]) == (78, f"etc/server.toml: user {OTHER} may not read it")
