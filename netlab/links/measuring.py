@@ -56,6 +56,14 @@ def _round(pairs: Sequence[tuple[Gauge, Impairment]]) -> list[tuple[Finding, ...
         for place, train in group:
             gauge, impairment = pairs[place]
             findings[place].append(verdict.judge_rate(impairment, train, gauge.arrivals))
+    bursts = [(place, burst) for place, (_, one) in enumerate(pairs) if (burst := verdict.queue_train(one)) is not None]
+    if bursts:
+        patience = max(_patience(pairs[place][1]) for place, _ in bursts)
+        emptying = max(burst.count * burst.size * 8 / pairs[place][1].rate_bit_s for place, burst in bursts)
+        probes.run([(pairs[place][0], burst) for place, burst in bursts], patience + emptying / 2)
+        for place, burst in bursts:
+            gauge, impairment = pairs[place]
+            findings[place].append(verdict.judge_queue(impairment, burst, gauge.arrivals))
     return [tuple(one) for one in findings]
 
 

@@ -171,15 +171,15 @@ def run(trains: Sequence[tuple[Gauge, Train]], patience_s: float, icmp_errors: i
     sent = [0] * len(trains)
     last = began
     while any(count < train.count for count, (_, train) in zip(sent, trains, strict=True)):
-        now = monotonic()
+        now, late = monotonic(), False
         for place, (gauge, train) in enumerate(trains):
             due = train.count if not train.spacing_s else min(train.count, int((now - began) / train.spacing_s) + 1)
-            due = min(due, sent[place] + _AT_ONCE)
-            for number in range(sent[place], due):
+            until = min(due, sent[place] + _AT_ONCE)
+            for number in range(sent[place], until):
                 gauge.send(number, train.size)
-            sent[place] = due
+            sent[place], late = until, late or until < due
         last = monotonic()
-        _collect([gauge for gauge, _ in trains], _STEP_S)
+        _collect([gauge for gauge, _ in trains], 0.0 if late else _STEP_S)
     while (left := last + patience_s - monotonic()) > 0:
         missing = [gauge for gauge, train in trains if len(gauge.arrivals) < train.count]
         if not missing:

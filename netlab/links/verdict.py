@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ from math import ceil, sqrt
 from statistics import median
 from typing import Final
 
-from netlab.links.impairment import Impairment, show_duration, show_rate
+from netlab.links.impairment import PLAIN, Impairment, show_duration, show_rate
 from netlab.links.probes import ETHERNET_BYTES, LEAST_FRAME_BYTES, Arrival, Train
 
 TRAIN_S: Final = 0.5  # no train lasts longer
@@ -25,6 +26,8 @@ RATE_TRAIN_S: Final = 0.15
 RATE_EXCESS: Final = 1.25  # how much faster than the rate its train is sent
 MOST_MEASURED_RATE: Final = 400_000_000  # what one process sends and counts beside the wire; above, nobody looks
 FRAME_BYTES: Final = 1514
+LEAST_LEAVING_S: Final = 0.0001  # of a probe that is to fill a queue: several times what it takes to send one
+QUEUE_SLACK: Final = 3  # the one that is leaving, and what is on its way to the queue or from it
 SKIPPED_ARRIVALS: Final = 5  # what a shaper's bucket lets through at once is not its rate
 DELAY_ERROR_S: Final = 0.001
 RATE_ERROR: Final = 0.03
@@ -61,6 +64,22 @@ def rate_train(impairment: Impairment) -> Train | None:
     size = max(LEAST_FRAME_BYTES, min(most, int(rate * RATE_TRAIN_S / 8 / 40)))
     spacing = size * 8 / rate / RATE_EXCESS
     return Train(max(2 * SKIPPED_ARRIVALS, ceil(RATE_TRAIN_S / spacing)), size, spacing)
+
+
+def queue_train(impairment: Impairment) -> Train | None:
+    """Return the train that overflows the queue for the rate; None where there is none, or where it cannot be seen.
+
+    It cannot where packets go missing or overtake for other reasons, where they leave as fast as they are sent, and
+    where half a second does not empty the queue again. The usual queue of a thousand packets is not looked at.
+    """
+    rate, queue = impairment.rate_bit_s, impairment.queue_packets
+    blurred = impairment.loss or impairment.duplicate or impairment.reorder or impairment.jitter_s
+    if not rate or blurred or queue == PLAIN.queue_packets:
+        return None
+    size = min(FRAME_BYTES, max(LEAST_FRAME_BYTES, int(3 * rate * LEAST_LEAVING_S / 8)))
+    if size * 8 / rate < LEAST_LEAVING_S or queue * size * 8 / rate > TRAIN_S:
+        return None
+    return Train(2 * queue + 20, size, 0.0)
 
 
 def judge_shares(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> list[Finding]:
@@ -131,6 +150,22 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
 
 def _waited(impairment: Impairment, before: Arrival, after: Arrival) -> bool:
     return after.sent + impairment.delay_s - impairment.jitter_s < before.arrived
+
+
+def judge_queue(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> Finding:
+    """Return the finding on the queue from the arrivals of `queue_train`.
+
+    Sent and not yet left are those that wait, and one that is leaving. When the first is dropped the queue is full, but
+    half of it may be other people's packets; where none is dropped, a busy sender was too slow to fill it.
+    """
+    came = sorted(arrivals, key=lambda one: one.number)
+    left = sorted(one.arrived - impairment.delay_s for one in came)
+    first_dropped = next((place for place, one in enumerate(came) if one.number != place), len(came))
+    held = [one.number + 1 - bisect_right(left, one.sent) for one in came[:first_dropped]]
+    most, wanted = max(held, default=0), impairment.queue_packets
+    filled = len(came) < train.count
+    holds = most <= wanted + QUEUE_SLACK and (not filled or most >= wanted / 2)
+    return Finding("queue", str(wanted), f"{most} packets{'' if filled else ', and it was not full'}", holds)
 
 
 def judge_size(mtu: int, fits: bool, larger_refused: bool) -> Finding:

@@ -36,6 +36,8 @@ def judged(is_: Impairment, wanted: Impairment, late_s: float = 0.0) -> list[Fin
     findings = verdict.judge_shares(wanted, train, ride(is_, train, late_s))
     if (full := verdict.rate_train(wanted)) is not None:
         findings.append(verdict.judge_rate(wanted, full, ride(is_, full)))
+    if (burst := verdict.queue_train(wanted)) is not None:
+        findings.append(verdict.judge_queue(wanted, burst, ride(is_, burst)))
     return [finding for finding in findings if not finding.holds]
 
 
@@ -51,6 +53,8 @@ def judged(is_: Impairment, wanted: Impairment, late_s: float = 0.0) -> list[Fin
         Impairment(rate_bit_s=64_000),
         Impairment(rate_bit_s=100_000_000, mtu=1400),
         Impairment(rate_bit_s=1_000_000, delay_s=0.3, loss=0.02),
+        Impairment(rate_bit_s=1_000_000, delay_s=0.01, queue_packets=20),
+        Impairment(rate_bit_s=50_000_000, queue_packets=300),
     ],
 )
 def test_a_link_that_does_what_was_asked_is_taken(impairment: Impairment) -> None:
@@ -76,6 +80,9 @@ def test_a_link_that_does_what_was_asked_is_taken(impairment: Impairment) -> Non
         (PLAIN, Impairment(rate_bit_s=10_000_000), "rate"),
         (Impairment(rate_bit_s=10_500_000), Impairment(rate_bit_s=10_000_000), "rate"),
         (Impairment(rate_bit_s=9_500_000), Impairment(rate_bit_s=10_000_000), "rate"),
+        (Impairment(rate_bit_s=10**7), Impairment(rate_bit_s=10**7, queue_packets=20), "queue"),
+        (Impairment(rate_bit_s=10**7, queue_packets=26), Impairment(rate_bit_s=10**7, queue_packets=20), "queue"),
+        (Impairment(rate_bit_s=10**7, queue_packets=8), Impairment(rate_bit_s=10**7, queue_packets=20), "queue"),
     ],
 )
 def test_a_link_that_does_something_else_is_told(is_: Impairment, wanted: Impairment, setting: str) -> None:
