@@ -19,9 +19,10 @@ from time import monotonic
 from typing import Any
 
 from netlab.control import keeper
+from netlab.control.asking import send
 from netlab.errors import BadInput, ExpectationFailed
 from netlab.lab import Files, Laboratory
-from netlab.links import shaping
+from netlab.links import requests, shaping
 from netlab.links.figures import two_nodes
 from netlab.links.impairment import Impairment, Link, from_settings
 from netlab.links.links import Links
@@ -92,7 +93,7 @@ def connected(folder: Path) -> socket.socket:
 def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Ask the keeper and return its answer."""
     with connected(folder) as control:
-        control.sendall(json.dumps(request).encode())
+        send(control, request)
         answer: dict[str, Any] = json.loads(b"".join(iter(lambda: control.recv(1 << 16), b"")))
     return answer
 
@@ -246,13 +247,14 @@ def test_the_keeper_ends_what_was_for_a_time_and_follows_the_plan(tmp_path: Path
     with linked() as (links, namespaces), socket.socket(socket.AF_UNIX) as control:
         control.bind(str(tmp_path / "control"))
         control.listen()
-        kept = keeper.Kept(Idle(), {}, dict, "two nodes", lambda: "up", links)
+        changes = {"link": lambda request: requests.answer(links, request, monotonic())}
+        kept = keeper.Kept(Idle(), dict, "two nodes", lambda: "up", {}, changes, links)
         keeping = Thread(target=keeper.keep, args=(kept, control, StringIO()), kwargs={"as_user": False})
         keeping.start()
         ask(tmp_path, {"do": "link", "link": "right", "set": {"delay": "5ms"}})
         with connected(tmp_path) as killed:
             outage = {"do": "link", "link": "left->right", "set": {"loss": "100%"}, "for_s": 0.8}
-            killed.sendall(json.dumps(outage).encode())
+            send(killed, outage)
         (during, _) = ask(tmp_path, {"do": "link", "link": "right"})["links"]
         assert during["settings"] == {"delay": "5ms", "loss": "100%"}
         assert during["lasting"] == {"delay": "5ms"}
