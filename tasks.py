@@ -18,6 +18,7 @@ import netlab.bench.tasks
 import netlab.capture.tasks
 import netlab.isolation.tasks
 import netlab.links.tasks
+import netlab.picture.tasks
 import netlab.tasks
 import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
@@ -36,6 +37,7 @@ for module in (
     netlab.isolation.tasks,
     netlab.links.tasks,
     netlab.capture.tasks,
+    netlab.picture.tasks,
     netlab.bench.tasks,
     rustun.ops.tasks.project,
 ):

@@ -36,6 +36,7 @@ _NANOSECONDS: Final = 9  # if_tsresol: ten to the power of minus 9
 _COMMENT: Final = 1  # options
 _SECTION_APPLICATION: Final = 4
 _INTERFACE_NAME: Final = 2
+_INTERFACE_DESCRIPTION: Final = 3
 _INTERFACE_RESOLUTION: Final = 9
 _INTERFACE_FILTER: Final = 11
 _STATISTICS_RECEIVED: Final = 4
@@ -46,6 +47,7 @@ _EDGES: Final = struct.Struct("=II")
 _ENHANCED: Final = struct.Struct("=IIIIIII")  # type, length, interface, time high and low, captured, original length
 _TAIL: Final = struct.Struct("=HHIII")  # flags option, end of options (all zero), total length
 _FIXED: Final = _ENHANCED.size + _TAIL.size
+_PEER: Final = "cable to "  # in the description of an interface
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 INBOUND: Final = 1
 OUTBOUND: Final = 2
@@ -53,11 +55,17 @@ OUTBOUND: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A tap as the file describes it; `filter` is the expression that packets had to match, if any."""
+    """A tap as the file describes it.
+
+    Attributes:
+        filter: the expression that packets had to match, if any.
+        peer: the tap at the other end of its cable, whether that is in the file or not; "" for none.
+    """
 
     name: str
     linktype: int
     filter: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,8 @@ def header(interfaces: list[Interface], comment: str = "") -> bytes:
     blocks = [_block(_SECTION, section + options + _option(0, b""))]
     for one in interfaces:
         options = _option(_INTERFACE_NAME, one.name.encode()) + _option(_INTERFACE_RESOLUTION, bytes([_NANOSECONDS]))
+        if one.peer:
+            options += _option(_INTERFACE_DESCRIPTION, f"{_PEER}{one.peer}".encode())
         if one.filter:
             options += _option(_INTERFACE_FILTER, b"\0" + one.filter.encode())  # 0: in words, not as a program
         blocks.append(_block(_INTERFACE, struct.pack("=HHI", one.linktype, 0, 0) + options + _option(0, b"")))
@@ -134,7 +144,7 @@ def _option(code: int, value: bytes) -> bytes:
     return struct.pack("=HH", code, len(value)) + value + _PADDING[len(value) & 3]
 
 
-def read(path: Path) -> Iterator[Packet | Statistics]:
+def read(path: Path) -> Iterator[Interface | Packet | Statistics]:
     """Yield what a file of this module holds, in its order.
 
     Raises:
@@ -160,14 +170,17 @@ def read(path: Path) -> Iterator[Packet | Statistics]:
         at += total
 
 
-def _parsed(kind: int, body: bytes, interfaces: list[Interface], place: str) -> Packet | Statistics | None:
-    """Return what a block says; an interface is added to those known so far, other kinds of blocks say nothing."""
+def _parsed(kind: int, body: bytes, interfaces: list[Interface], place: str) -> Interface | Packet | Statistics | None:
+    """Return what a block says, None where that is nothing; an interface is added to those known so far."""
     try:
         if kind == _INTERFACE:
             options = _options(body[8:])
             words = options.get(_INTERFACE_FILTER, b"")[1:].decode()
             name = options.get(_INTERFACE_NAME, b"").decode() or f"interface {len(interfaces)}"
-            interfaces.append(Interface(name, struct.unpack_from("=H", body)[0], words))
+            peer = options.get(_INTERFACE_DESCRIPTION, b"").decode()
+            peer = peer.removeprefix(_PEER) if peer.startswith(_PEER) else ""
+            interfaces.append(Interface(name, struct.unpack_from("=H", body)[0], words, peer))
+            return interfaces[-1]
         elif kind == _PACKET:
             number, high, low, captured, length = struct.unpack_from("=IIIII", body)
             options = _options(body[20 + (captured + 3 & ~3) :])

@@ -63,8 +63,12 @@ class Recorder:
             self._rings[sock.fileno()] = number, ring
         for descriptor in (*self._rings, *self._watches):
             self._poll.register(descriptor, select.EPOLLIN)
-        described = [pcapng.Interface(str(tap), _linktype(tap.tunnel), self._wish.filter) for tap in self._wish.taps]
+        described = [self._description(str(tap), tunnel=tap.tunnel) for tap in self._wish.taps]
         self._write(pcapng.header(described, self._wish.comment))
+
+    def _description(self, tap: str, *, tunnel: bool) -> pcapng.Interface:
+        linktype = pcapng.LINKTYPE_RAW if tunnel else pcapng.LINKTYPE_ETHERNET
+        return pcapng.Interface(tap, linktype, self._wish.filter, self._wish.peers.get(tap, ""))
 
     def __enter__(self) -> Recorder:
         return self
@@ -132,7 +136,3 @@ class Recorder:
         view = memoryview(data)
         while view:
             view = view[os.write(self._output, view) :]
-
-
-def _linktype(tunnel: bool) -> int:
-    return pcapng.LINKTYPE_RAW if tunnel else pcapng.LINKTYPE_ETHERNET

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final
@@ -26,6 +26,7 @@ from netlab.namespaces import NetworkNamespace
 ALL: Final = "all"
 SNAP_BYTES: Final = 256  # of each packet: headers and the start of what is inside; more would slow down what it shows
 MOST_SNAP_BYTES: Final = 1 << 18
+ETHERNET_BYTES: Final = 14
 MEMORY_BYTES: Final = 128 << 20  # of all taps together
 LARGEST_RING: Final = 16 << 20
 RTMGRP_LINK: Final = 1  # linux/rtnetlink.h
@@ -37,14 +38,16 @@ class Wish:
 
     Attributes:
         filter: an expression of filters.py, "" for all packets.
-        snap_bytes: how much of each packet is kept, 0 for all of it.
-        comment: goes into the file.
+        snap_bytes: how much of each packet is kept, from its IP header on, so that taps are alike; 0 for all of it.
+        comment: goes into the file, and so do
+        peers: by tap the tap at the other end of its cable.
     """
 
     taps: tuple[Tap, ...]
     filter: str = ""
     snap_bytes: int = SNAP_BYTES
     comment: str = ""
+    peers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ring_bytes(self) -> int:
@@ -79,7 +82,8 @@ def open_taps(wish: Wish, namespaces: Mapping[str, NetworkNamespace]) -> OpenTap
         BadInput: the filter cannot be read.
         EnvironmentLacks: the kernel refuses packet sockets, or their memory.
     """
-    program = filters.compiled(wish.filter, wish.snap_bytes or MOST_SNAP_BYTES)
+    kept = wish.snap_bytes or MOST_SNAP_BYTES
+    inside, outside = (filters.compiled(wish.filter, kept + link) for link in (0, ETHERNET_BYTES))
     sockets: list[socket.socket] = []
     watches: dict[str, socket.socket] = {}
     try:
@@ -87,7 +91,7 @@ def open_taps(wish: Wish, namespaces: Mapping[str, NetworkNamespace]) -> OpenTap
             space = namespaces[tap.node]
             if tap.node not in watches:
                 watches[tap.node] = space.run(_link_watch)
-            sockets.append(space.run(partial(open_tap, program, wish.ring_bytes)))
+            sockets.append(space.run(partial(open_tap, inside if tap.tunnel else outside, wish.ring_bytes)))
     except OSError as error:
         OpenTaps(wish, tuple(sockets), watches).close()
         words = f"no packet socket with {wish.ring_bytes >> 20} MiB of memory: {error.strerror}"
@@ -133,6 +137,12 @@ def choose(status: Mapping[str, Any], wanted: str) -> tuple[Tap, ...]:
     if not chosen:
         raise BadInput("nothing to capture was named", f"nodes: {', '.join(known)}; or: all")
     return tuple(tap for tap in names[ALL] if str(tap) in chosen)
+
+
+def peers(status: Mapping[str, Any]) -> dict[str, str]:
+    """Return by tap what is at the other end of its cable, from a status document."""
+    ends = [cable["ends"] for cable in status["cables"]]
+    return {one: other for near, far in ends for one, other in ((near, far), (far, near))}
 
 
 def _tap(end: str) -> Tap:

@@ -74,7 +74,7 @@ def test_what_passes_is_in_the_file_in_order(tmp_path: Path) -> None:
             talk.say(b"x" * 1000)
             tallies = capture.close()
         assert tallies == [Tally("left:eth0", 51, 0), Tally("right:eth0", 51, 0)]
-        words = [b"number %d" % number for number in range(50)] + [b"x" * (256 - 42)]
+        words = [b"number %d" % number for number in range(50)] + [b"x" * (256 - 28)]
         assert seen(tmp_path / "c.pcapng") == [
             event for word in words for event in (("left:eth0", True, word), ("right:eth0", False, word))
         ]

@@ -1,0 +1,1 @@
+"""Pictures of a laboratory, planned or running, and of what packets did in it: as text, Mermaid and SVG."""
