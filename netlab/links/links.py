@@ -125,8 +125,12 @@ class Links:
             ExpectationFailed: as `set` does.
         """
         self._named, self._planned = _names(topology), topology.links
+        nodes = {node.name for node in topology.nodes}
         for name, direction in list(self._directions.items()):
             if (direction.sender, direction.receiver) not in self._named[ALL]:
+                if direction.sender.node in nodes:  # rules outlive their interface, and would bind the next of its name
+                    commands = [shaping.rules(direction.sender.name, PLAIN, "")]
+                    self._namespaces[direction.sender.node].run(partial(diversion.run, commands))
                 if direction.way == "wire":
                     self._process().end(name)
                 del self._directions[name]

@@ -296,8 +296,10 @@ def test_links_follow_a_changed_plan(tmp_path: Path) -> None:
         assert links.follow(planned) == []
         assert [direction.name for direction in links.follow(topology)] == ["left->right"]
         links.follow(planned)
+        assert "link_eth0" in tables(namespaces["left"])
         assert [direction.name for direction in links.follow(replace(topology, cables=()))] == []
         assert links.impaired() == []
+        assert not {"link_eth0", "wire10"} & set(tables(namespaces["left"]).split())
     members = tuple(MemberSpec(one, "pair", (ip_interface(f"10.0.1.{place}/24"),)) for place, one in enumerate("ab", 1))
     uplink = Link(("a", "server"), forth=Impairment(delay_s=0.01), back=Impairment(loss=0.1))
     files = Files(tmp_path, tmp_path, tmp_path)
