@@ -187,17 +187,16 @@ class Stage:
         return {variant: self._places[variant] for variant in variants if variant in self._places}
 
     def _raise(self, variant: str) -> None:
-        new = place(variant, self._build, self._logs)
+        self._places[variant] = place(variant, self._build, self._logs)
         try:
-            new.start()
+            self._places[variant].start()
         except LabError as error:
-            new.close()
             if variant not in PEERS:
                 raise
+            self._places.pop(variant).close()
             self._skipped[variant] = f"does not come up here: {error.message}"
             _note(f"{variant}: {error}")
             return
-        self._places[variant] = new
         _note(f"{variant}: up")
 
     def keep(self, wanted: Collection[str]) -> None:

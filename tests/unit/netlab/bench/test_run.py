@@ -27,7 +27,7 @@ class Station:
 
     def start(self) -> None:
         """Come up, but for those that cannot."""
-        if self.name == "openvpn-tcp":
+        if self.name in ("openvpn-tcp", "aes-shared"):
             raise ExpectationFailed("no tun")
         self._seen.append(f"{self.name} up")
 
@@ -109,6 +109,14 @@ def test_a_peer_that_fails_is_skipped_by_name_and_everybody_else_measured(seen: 
     }
     assert {sample.variant for sample in begun.samples} == {PLAIN}
     assert seen[-2:] == ["plain down", "openvpn-udp down"]
+
+
+def test_a_variant_of_our_own_that_does_not_come_up_ends_the_run(seen: list[str], tmp_path: Path) -> None:
+    """A tunnel that cannot be set up any more would be a line at the end of a report."""
+    wanted = order(Row("one", "", (PLAIN, "aes-shared"), counted))
+    with pytest.raises(ExpectationFailed, match="no tun"):
+        run.run(wanted, run.begin(wanted, {}), tmp_path, tmp_path)
+    assert seen == ["plain up", "plain down", "aes-shared down"]
 
 
 def test_nothing_measured_is_no_success(seen: list[str], tmp_path: Path) -> None:
