@@ -67,6 +67,29 @@ def test_a_fork_ends_with_the_process_that_failed() -> None:
     assert "KeyboardInterrupt" in done.stderr
 
 
+def test_a_fork_ends_with_the_process_that_was_killed() -> None:
+    """It would wait for ever for who takes its answer, and hold the folder's lock: nobody could generate."""
+    work = "if os.getpid() == first: os.kill(first, signal.SIGKILL)\n    return ['x' * 100_000 for _ in items]"
+    assert run(work, "").returncode == -9  # who waits for the end of its output waits for the fork as well
+
+
+def test_ctrl_c_is_for_the_first_process_alone() -> None:
+    """Both would tidy up the same folder and say that they were interrupted, or neither could be any more."""
+    work = "if os.getpid() != first: os.kill(os.getpid(), signal.SIGINT)\n    return [*items]"
+    done = run(work, "print(found)\nos.kill(first, signal.SIGINT)")
+    assert done.stdout == "[0, 1, 2, 3, 4, 5, 6, 7]\n" and "KeyboardInterrupt" in done.stderr
+
+
+@pytest.mark.parametrize("before", ["os.fork = none", "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"])
+def test_without_a_fork_one_process_does_all(before: str) -> None:
+    """Who may have no more processes, or was started by who ignores children, could not generate a large fleet."""
+    after = "print(found.count(True), signal.pthread_sigmask(signal.SIG_BLOCK, ()), len(os.listdir('/proc/self/fd')))"
+    setting = "import errno, os, signal\n\ndef none():\n    raise BlockingIOError(errno.EAGAIN, 'too many')\n"
+    script = setting + before + SCRIPT.format(work="return [os.getpid() == first for _ in items]", after=after)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "8 set() 4\n", done.stderr
+
+
 def test_a_fork_tidies_up_nothing() -> None:
     """It would take away a temporary folder that the other process still works in."""
     work = "if os.getpid() != first: raise SystemExit('never')\n    return [*items]"
