@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
@@ -18,6 +20,8 @@ from netlab.bench.profiling import Profile
 from netlab.bench.rows.catalogue import ROWS
 from netlab.bench.rows.row import Curve, Figure, Row
 from netlab.bench.sample import Sample, Values
+from netlab.lab import Laboratory
+from netlab.processes import NodeProcess
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "bench" / "page.html"
 VOID = {"meta"}
@@ -182,3 +186,33 @@ def test_profiles_are_read_as_the_tools_write_them() -> None:
         ("openvpn", "__libc_sendto", "__dev_queue_xmit"): 2,
         ("openvpn", "EVP_CipherInit_ex"): 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ([], {"profile of aes": profiling.NO_PROFILER, "profile of ssh-tun": profiling.NO_PERF}),
+        (["py-spy"], {"profile of ssh-tun": profiling.NO_PERF}),
+        (["perf", "py-spy"], {}),
+    ],
+)
+def test_a_profiler_that_is_missing_is_named(
+    there: list[str], said: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without flame graphs would not say what to install."""
+    taken: list[tuple[str, str]] = []
+
+    def noted(_row: Row, variant: str, _lab: Laboratory, tool: str, *_more: object) -> list[Profile]:
+        taken.append((variant, tool))
+        return []
+
+    lab = Laboratory.__new__(Laboratory)
+    lab.processes = {"server": NodeProcess.__new__(NodeProcess)}
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name in there else None)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(profiling, "_profiles", noted)
+    skipped: dict[str, str] = {}
+    assert profiling.take(STREAM, {"aes": lab, "ssh-tun": lab}, 1.0, skipped) == []
+    assert skipped == said
+    assert ("ssh-tun", "/usr/bin/py-spy") not in taken
+    assert len(taken) + len(said) == 2
