@@ -70,7 +70,7 @@ def _keep(arguments: argparse.Namespace) -> int:
     choice = Choice(arguments.limit, arguments.combination)
     configured = configure(arguments.inventory, inventory, arguments.build / inventory.name, choice)
     as_user = os.geteuid() != 0
-    kept = partial(keeper.keep_laboratory, configured, logs, control, events, as_user=as_user)
+    kept = partial(keeper.keep_laboratory, configured, choice, logs, control, events, as_user=as_user)
     return enter_own_world(_guarded(kept))
 
 

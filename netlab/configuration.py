@@ -9,6 +9,7 @@ or of a combination of its matrix.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -28,14 +29,19 @@ from rustun.protocol.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """An inventory, what a laboratory is made from it, and where its generated files are."""
+    """An inventory, what a laboratory is made from it, and its generated files: where they are, what is in each."""
 
     source: Path
     inventory: Inventory
     spec: LabSpec
     folder: Path
-    files: int
+    generated: Mapping[str, bytes]
     seconds: float
+
+    @property
+    def files(self) -> int:
+        """How many files were generated."""
+        return len(self.generated)
 
 
 def load(source: Path) -> Inventory:
@@ -81,18 +87,42 @@ def configure(source: Path, inventory: Inventory, folder: Path, choice: Choice =
         BadInput: the inventory makes files that rustun would refuse, or has nothing of the choice.
         EnvironmentLacks: the folder cannot be written.
     """
-    started = monotonic()
-    if (rehearsed := with_one_relay(with_keys_of_its_own(choice.of(inventory).inventory))) != inventory:
+    if (rehearsed := _rehearsed(inventory, choice)) != inventory:
         inventory, folder = rehearsed, folder.with_name(f"{folder.name}-lab{choice.suffix}")
+    return _generate(source, inventory, folder, write=True)
+
+
+def configure_again(before: Configured, choice: Choice, *, write: bool) -> Configured:
+    """Generate the files of a laboratory that is up from its inventory as it is now, or only see what they would be.
+
+    Raises:
+        BadInput: the inventory has problems, or needs files of its own now; nothing is written.
+        EnvironmentLacks: the folder cannot be written.
+    """
+    inventory = load(before.source)
+    rehearsed = _rehearsed(inventory, choice)
+    if rehearsed != inventory and before.folder.name == inventory.name:
+        words = "what the laboratory would need is not what real hosts get any more, and it uses their files"
+        raise BadInput(f"{before.source}: {words}", "./invoke lab-down, then ./invoke lab-up")
+    return _generate(before.source, rehearsed, before.folder, write=write)
+
+
+def _rehearsed(inventory: Inventory, choice: Choice) -> Inventory:
+    return with_one_relay(with_keys_of_its_own(choice.of(inventory).inventory))
+
+
+def _generate(source: Path, inventory: Inventory, folder: Path, *, write: bool) -> Configured:
+    started = monotonic()
     try:
         plan = plan_render(inventory, folder)
-        write_plan(plan)
+        if write:
+            write_plan(plan)
     except ConfigError as error:
         raise BadInput(str(error)) from error
     except RustunError as error:
         raise EnvironmentLacks(error.message, error.remedy) from error
-    spec = lab_spec(inventory)
-    return Configured(source, inventory, spec, folder, len(plan.files), monotonic() - started)
+    generated = {file.name: file.wished for file in plan.files}
+    return Configured(source, inventory, lab_spec(inventory), folder, generated, monotonic() - started)
 
 
 def with_keys_of_its_own(inventory: Inventory) -> Inventory:

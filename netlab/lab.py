@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from netlab import layout, nat, wiring
+from netlab import layout, nat, rewiring, wiring
 from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
 from netlab.links.links import Links
@@ -103,9 +103,7 @@ class Laboratory:
             folder.mkdir(parents=True, exist_ok=True)
         with closing(self._readiness()) as readiness:
             self._await_ready([self._serve(SERVER, readiness)], readiness)
-            for first in range(0, len(self.spec.members), AT_ONCE):
-                wave = self.spec.members[first : first + AT_ONCE]
-                self._await_ready([self.start_client(member.identity, readiness) for member in wave], readiness)
+            self._start_clients([member.identity for member in self.spec.members], readiness)
         self._reached("processes")
         self.wait_online()
         self._reached("sessions")
@@ -114,6 +112,40 @@ class Laboratory:
 
     def _reached(self, phase: str) -> None:
         self.phases[phase] = monotonic() - self._began
+
+    def become(self, spec: LabSpec, topology: Topology) -> None:
+        """Change the wiring of a laboratory that is up; processes and links are the caller's to follow.
+
+        Args:
+            spec: what it is from now on.
+            topology: its plan, made with the one before kept.
+
+        Raises:
+            LabError: the kernel refused a step; the laboratory is neither the one nor the other, and has to be closed.
+        """
+        before, self.topology, self.spec = self.topology, topology, spec
+        names = {node.name for node in topology.nodes}
+        self.namespaces |= new_namespaces(names - self.namespaces.keys())
+        rewiring.rewire(before, topology, self.namespaces)
+        nat.follow({node.nat for node in before.nodes if node.nat}, topology, self.namespaces)
+        for name in self.namespaces.keys() - names:
+            self.namespaces.pop(name).close()
+
+    def reload_server(self) -> None:
+        """Have the relay read its files again, and wait until it says that it has. Raises ExpectationFailed."""
+        with closing(self._readiness()) as readiness:
+            self.processes[SERVER].signal(signal.SIGHUP)
+            self._await_ready([self.processes[SERVER]], readiness)
+
+    def start_clients(self, identities: Sequence[str]) -> None:
+        """Start clients, some at a time, and wait until they serve. Raises ExpectationFailed."""
+        with closing(self._readiness()) as readiness:
+            self._start_clients(identities, readiness)
+
+    def _start_clients(self, identities: Sequence[str], readiness: Readiness) -> None:
+        for first in range(0, len(identities), AT_ONCE):
+            wave = identities[first : first + AT_ONCE]
+            self._await_ready([self.start_client(identity, readiness) for identity in wave], readiness)
 
     def start_server(self, node: str = SERVER) -> NodeProcess:
         """Start `rustun serve` in a node's namespace and wait until it says that it serves."""
@@ -227,7 +259,7 @@ class Laboratory:
     def close(self) -> list[str]:
         """Stop the clients, then the server, let go of the namespaces, and return what was left over, in words."""
         started = list(self.processes)
-        left = self._stop([name for name in started if name != SERVER]) + self._stop([SERVER] * (SERVER in started))
+        left = self.stop([name for name in started if name != SERVER]) + self.stop([SERVER] * (SERVER in started))
         left += [f"control socket {path}" for path in map(self.control, started) if path.exists()]
         self.links.close()
         for name, namespace in self.namespaces.items():
@@ -235,7 +267,8 @@ class Laboratory:
             namespace.close()
         return left
 
-    def _stop(self, names: Sequence[str]) -> list[str]:
+    def stop(self, names: Sequence[str]) -> list[str]:
+        """Stop the processes in nodes, all at once, and return what was not in order about that, in words."""
         processes = [self.processes.pop(name) for name in names]
         for process in processes:
             process.signal(signal.SIGTERM)

@@ -18,11 +18,13 @@ Rules
      gateways route between the same addresses, and that is the measure for speed.
   5. A NAT router stands between its members (or other routers) and the outside. Who is behind one has an IPv4 address
      of 198.19.0.0/16, to which no route leads from the outside: nat.py translates. IPv6 is routed, not translated.
+  6. A laboratory that is changed while it is up keeps what it has: nodes that stay have the place they had, and with it
+     their addresses, indexes and MAC addresses, wherever in the inventory the others come and go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import count
@@ -53,16 +55,22 @@ from netlab.topology import (
     outside_addresses,
 )
 
+_Lan = tuple[tuple[Prefix, ...], list[HostSpec]]  # its networks, the hosts in it
+_INNER, _OUTER, _BRIDGE, _PLUG, _HOST = range(5)  # what an interface is, second byte of its MAC address
 
-def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
+
+def plan(spec: LabSpec, *, plain: bool = False, kept: Topology | None = None) -> Topology:
     """Lay out the laboratory for `spec`; with `plain`, kernels route in place of rustun and NAT.
+
+    Args:
+        kept: what there is already, which stays where it is as far as it is still wanted.
 
     Raises:
         BadInput: names that clash, hosts or routers without a member, LANs too small for a gateway; all in one message.
     """
     _judge(spec)
-    macs = (f"02:00:00:{n >> 16 & 255:02x}:{n >> 8 & 255:02x}:{n & 255:02x}" for n in count(1))
-    outside = _Outside(spec, macs)
+    places = _places(kept)
+    outside = _Outside(spec, places)
     nodes: list[Node] = []
     cables: list[Cable] = []
     routes: dict[str, list[Route]] = {SERVER: []}
@@ -74,7 +82,7 @@ def plan(spec: LabSpec, *, plain: bool = False) -> Topology:
         known.sort(key=lambda route: route.via is not None)  # a kernel takes a router only once it knows the way to it
     for member in spec.members:
         cables.append(outside.cable(member.identity))
-        bridges, lan_nodes, lan_cables = _site(spec, member, macs)
+        bridges, lan_nodes, lan_cables = _site(spec, member, outside.position(member.identity), places)
         node = Node(member.identity, "member", bridges=bridges, routes=tuple(outside.routes_out(member.identity)))
         bare = replace(node, loopback=alone(member.addresses), forwards=bool(bridges)) if plain else node
         nodes += [bare, *lan_nodes]
@@ -109,12 +117,11 @@ def _link(spec: LabSpec, near: str, far: str) -> Link:
 class _Outside:
     """The cables and routes between the server and everybody's outside addresses, through routers."""
 
-    def __init__(self, spec: LabSpec, macs: Iterator[str]) -> None:
+    def __init__(self, spec: LabSpec, places: Mapping[str, int]) -> None:
         self._spec = spec
-        self._macs = macs
         numeric = (ip_interface(server) for server in spec.servers if _numeric(server))
         names = (*(member.identity for member in spec.members), *(router.name for router in spec.routers))
-        self._positions = {name: position for position, name in enumerate(names, start=1)}
+        self._positions = _numbered(names, {name: at - FIRST_INDEX for name, at in places.items() if at < LAN_INDEX})
         self._addresses = {
             SERVER: tuple(dict.fromkeys((*outside_addresses(0), *numeric))),
             **{
@@ -125,13 +132,18 @@ class _Outside:
         own = str(self._addresses[SERVER][0].ip)
         self.names = tuple((server, own) for server in spec.servers if not _numeric(server))
 
+    def position(self, name: str) -> int:
+        """Return the number of a member or router, from 1."""
+        return self._positions[name]
+
     def cable(self, name: str) -> Cable:
         """Return the cable of a member or router to the outside, the outer end first."""
         outer, position = self._spec.outer(name), self._positions[name]
-        letter = "m" if position <= len(self._spec.members) else "r"
-        addresses = self._addresses[outer]
-        inner = Port(outer, f"{letter}{position}", FIRST_INDEX + position, next(self._macs), addresses)
-        return inner, Port(name, OUTER_INTERFACE, FIRST_INDEX, next(self._macs), self._addresses[name])
+        letter = "r" if any(router.name == name for router in self._spec.routers) else "m"
+        addresses, index = self._addresses[outer], FIRST_INDEX + position
+        inner = Port(outer, f"{letter}{position}", index, _mac(_INNER, position, index), addresses)
+        outer_mac = _mac(_OUTER, position, FIRST_INDEX)
+        return inner, Port(name, OUTER_INTERFACE, FIRST_INDEX, outer_mac, self._addresses[name])
 
     def _ways(self, node: str) -> dict[int, Address]:
         return {address.version: address.ip for address in self._addresses[node][:2]}
@@ -163,27 +175,33 @@ class _Outside:
             hop = outer
 
 
-def _site(spec: LabSpec, member: MemberSpec, macs: Iterator[str]) -> tuple[tuple[Port, ...], list[Node], list[Cable]]:
+def _site(
+    spec: LabSpec, member: MemberSpec, position: int, places: Mapping[str, int]
+) -> tuple[tuple[Port, ...], list[Node], list[Cable]]:
     """Lay out what is behind a member: one bridge for each LAN that has hosts, the hosts, and their cables."""
     bridges: list[Port] = []
     nodes: list[Node] = []
     cables: list[Cable] = []
-    for number, (networks, hosts) in enumerate(_lans(spec, member)):
+    for number, (networks, hosts) in _numbered_lans(_lans(spec, member), places):
         index = LAN_INDEX + number * LAN_INDEX_STEP
+        kept = {name: at - index for name, at in places.items() if index < at < index + LAN_INDEX_STEP}
         taken = {address for host in hosts for address in host.addresses}
         gateway = tuple(lowest_free(network, taken) for network in networks)
-        bridges.append(Port(member.identity, f"lan{number}", index, next(macs), gateway))
-        for place, host in enumerate(hosts, start=1):
-            port = Port(member.identity, f"lan{number}p{place}", index + place, next(macs), bridge=index)
+        bridges.append(Port(member.identity, f"lan{number}", index, _mac(_BRIDGE, position, index), gateway))
+        numbers = _numbered([host.name for host in hosts], kept)
+        for host in hosts:
+            place = numbers[host.name]
+            macs = [_mac(kind, position, index + place) for kind in (_PLUG, _HOST)]
+            port = Port(member.identity, f"lan{number}p{place}", index + place, macs[0], bridge=index)
             own = tuple(ip_interface(f"{a}/{n.prefixlen}") for a in host.addresses for n in networks if a in n)
-            cables.append((port, Port(host.name, OUTER_INTERFACE, FIRST_INDEX, next(macs), own)))
+            cables.append((port, Port(host.name, OUTER_INTERFACE, FIRST_INDEX, macs[1], own)))
             ways = {address.version: address.ip for address in gateway}
             defaults = tuple(Route(d, FIRST_INDEX, ways[d.version]) for d in DEFAULTS if d.version in ways)
             nodes.append(Node(host.name, "host", routes=defaults))
     return tuple(bridges), nodes, cables
 
 
-def _lans(spec: LabSpec, member: MemberSpec) -> list[tuple[tuple[Prefix, ...], list[HostSpec]]]:
+def _lans(spec: LabSpec, member: MemberSpec) -> list[_Lan]:
     """Group the hosts behind a member by the networks that their addresses lie in, in the inventory's order."""
     lans: dict[tuple[Prefix, ...], list[HostSpec]] = {}
     for host in spec.hosts:
@@ -191,6 +209,41 @@ def _lans(spec: LabSpec, member: MemberSpec) -> list[tuple[tuple[Prefix, ...], l
             networks = tuple(lan_of(member, address) for address in host.addresses)
             lans.setdefault(networks, []).append(host)
     return list(lans.items())
+
+
+def _places(kept: Topology | None) -> dict[str, int]:
+    """Return the index of the interface that each node's cable is plugged into, nearer to the server."""
+    return {far.node: near.index for near, far in kept.cables} if kept is not None else {}
+
+
+def _numbered(names: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:
+    """Number names from 1: those that have a number keep it, the others get the lowest that are free."""
+    wanted = list(names)
+    numbers = {name: kept[name] for name in wanted if name in kept}
+    taken = frozenset(numbers.values())
+    free = (number for number in count(1) if number not in taken)
+    return {name: numbers[name] if name in numbers else next(free) for name in wanted}
+
+
+def _numbered_lans(lans: Iterable[_Lan], places: Mapping[str, int]) -> list[tuple[int, _Lan]]:
+    """Number LANs from 0: one that has a host which is plugged in already keeps its number."""
+    found: dict[int, _Lan] = {}
+    new: list[_Lan] = []
+    for lan in lans:
+        plugged = (places[host.name] // LAN_INDEX_STEP - 1 for host in lan[1] if host.name in places)
+        number = next((number for number in plugged if number not in found), None)
+        if number is None:
+            new.append(lan)
+        else:
+            found[number] = lan
+    free = (number for number in count() if number not in found)
+    return sorted([*found.items(), *((next(free), lan) for lan in new)], key=lambda one: one[0])
+
+
+def _mac(kind: int, position: int, index: int) -> str:
+    """Return the address of an interface: of the node at a position of the outside, or in a LAN behind it."""
+    low = index & 0xFFFF
+    return f"02:{kind:02x}:{position >> 8:02x}:{position & 255:02x}:{low >> 8:02x}:{low & 255:02x}"
 
 
 def _judge(spec: LabSpec) -> None:

@@ -16,7 +16,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from rustun.errors import RustunError
 KERNEL_UDP_TIMEOUT_S: Final = 120  # nf_conntrack_udp_timeout_stream, of a mapping that was answered
 KERNEL_TCP_TIMEOUT_S: Final = 432_000  # nf_conntrack_tcp_timeout_established, five days
 MOST_MAPPINGS: Final = 65_535  # ports
+_EMPTIED: Final = "table inet nat\ndelete table inet nat\n"  # whether or not there was one
 _OUTSIDE: Final = f'"{OUTER_INTERFACE}"'
 
 
@@ -38,7 +39,13 @@ def set_up(topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> No
     Raises:
         EnvironmentLacks: nft is missing, or the kernel lacks a part of it.
     """
-    routers = [(namespaces[node.name], partial(nft.load, rules(node.nat))) for node in topology.nodes if node.nat]
+    follow(frozenset(), topology, namespaces)
+
+
+def follow(routers_before: Collection[NatSpec], topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
+    """Let the routers that are not as they were before do what is planned now. Raises EnvironmentLacks."""
+    changed = [(node.name, node.nat) for node in topology.nodes if node.nat and node.nat not in routers_before]
+    routers = [(namespaces[name], partial(nft.load, f"{_EMPTIED}{rules(one)}")) for name, one in changed]
     try:
         visit(routers)
     except RustunError as error:

@@ -32,6 +32,7 @@ _NEWLINK: Final = 16  # linux/rtnetlink.h
 _DELLINK: Final = 17
 _NEWADDR: Final = 20
 _NEWROUTE: Final = 24
+_DELROUTE: Final = 25
 _REQUEST_ACK: Final = 0x1 | 0x4
 _CREATE_EXCL: Final = 0x400 | 0x200
 _NLMSG_ERROR: Final = 2
@@ -116,12 +117,20 @@ def address(index: int, own: IPv4Interface | IPv6Interface) -> bytes:
 
 def route(prefix: IPv4Network | IPv6Network, index: int, via: IPv4Address | IPv6Address | None) -> bytes:
     """Let a prefix leave by an interface, by way of `via` where that is a router."""
+    return _message(_NEWROUTE, _CREATE_EXCL, _way(prefix, index, via))
+
+
+def unroute(prefix: IPv4Network | IPv6Network, index: int, via: IPv4Address | IPv6Address | None) -> bytes:
+    """Take a route away."""
+    return _message(_DELROUTE, 0, _way(prefix, index, via))
+
+
+def _way(prefix: IPv4Network | IPv6Network, index: int, via: IPv4Address | IPv6Address | None) -> bytes:
     family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
     scope = _RT_SCOPE_LINK if via is None else _RT_SCOPE_UNIVERSE
     body = _ROUTE.pack(family, prefix.prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, 0)
     body += _attribute(_RTA_DST, prefix.network_address.packed) if prefix.prefixlen else b""
-    body += _attribute(_RTA_OIF, _NUMBER.pack(index)) + (_attribute(_RTA_GATEWAY, via.packed) if via else b"")
-    return _message(_NEWROUTE, _CREATE_EXCL, body)
+    return body + _attribute(_RTA_OIF, _NUMBER.pack(index)) + (_attribute(_RTA_GATEWAY, via.packed) if via else b"")
 
 
 def _names(name: str, mac: str) -> bytes:

@@ -7,13 +7,13 @@ hundredths of a second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
 from netlab import rtnetlink
 from netlab.namespaces import NetworkNamespace, visit
-from netlab.topology import LOOPBACK_INDEX, Node, Port, Topology
+from netlab.topology import LOOPBACK_INDEX, Cable, Node, Port, Topology
 
 
 def build(topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
@@ -22,17 +22,21 @@ def build(topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> Non
     Raises:
         LabError: the kernel refused a step; the namespaces are then half built and of no use.
     """
-    cables = [rtnetlink.veth(_end(near, namespaces), _end(far, namespaces)) for near, far in topology.cables]
-    rtnetlink.send(cables, "cables")
-    visit((namespaces[node.name], partial(_furnish, node, topology.ports(node.name))) for node in topology.nodes)
+    lay(topology.cables, namespaces)
+    visit((namespaces[node.name], partial(furnish, node, topology.ports(node.name))) for node in topology.nodes)
+
+
+def lay(cables: Iterable[Cable], namespaces: Mapping[str, NetworkNamespace]) -> None:
+    """Put cables between nodes; nothing is plugged in or up yet. Raises LabError."""
+    rtnetlink.send([rtnetlink.veth(_end(near, namespaces), _end(far, namespaces)) for near, far in cables], "cables")
 
 
 def _end(port: Port, namespaces: Mapping[str, NetworkNamespace]) -> tuple[int, str, str, int]:
     return port.index, port.name, port.mac, namespaces[port.node].fileno()
 
 
-def _furnish(node: Node, ports: tuple[Port, ...]) -> None:
-    """Inside the node: kernel settings first, since interfaces copy them when they come up."""
+def furnish(node: Node, ports: tuple[Port, ...]) -> None:
+    """Inside a new node: kernel settings first, since interfaces copy them when they come up."""
     for name, value in _settings(node).items():
         Path("/proc/sys/net", name).write_text(value)
     rtnetlink.send(_steps(node, ports), node.name)
@@ -65,6 +69,10 @@ def _steps(node: Node, ports: tuple[Port, ...]) -> list[bytes]:
     steps.append(rtnetlink.up(LOOPBACK_INDEX))
     steps += [rtnetlink.address(LOOPBACK_INDEX, address) for address in node.loopback]
     for port in (*node.bridges, *ports):
-        steps.append(rtnetlink.up(port.index))
-        steps += [rtnetlink.address(port.index, address) for address in port.addresses]
+        steps += raised(port)
     return steps + [rtnetlink.route(route.prefix, route.index, route.via) for route in node.routes]
+
+
+def raised(port: Port) -> list[bytes]:
+    """Return the messages that set an interface up and give it its addresses."""
+    return [rtnetlink.up(port.index), *(rtnetlink.address(port.index, address) for address in port.addresses)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from netlab import facts
 from netlab.lab import Laboratory
 from netlab.links.impairment import settings
+from netlab.processes import NodeProcess
 from netlab.statuses import read_statuses
 
 SCHEMA: Final = 1
@@ -14,45 +16,25 @@ Document = dict[str, Any]
 
 def status(lab: Laboratory) -> Document:
     """Return what `lab-status --json` prints: every node with its addresses and its rustun process's own words."""
-    processes, topology = dict(lab.processes), lab.topology
-    clusters = {member.identity: member.cluster for member in lab.spec.members}
+    processes = dict(lab.processes)
     words = read_statuses({name: lab.control(name) for name in processes})
-    found = []
-    for node in topology.nodes:
-        process = processes.get(node.name)
-        addresses = [str(a) for port in (*node.bridges, *topology.ports(node.name)) for a in port.addresses]
-        found.append(
-            {
-                "node": node.name,
-                "role": node.role,
-                "cluster": clusters.get(node.name, ""),
-                "addresses": list(dict.fromkeys(addresses)),
-                "pid": process.pid if process else None,
-                "ended": process.ended() if process else None,
-                "rustun": words.get(node.name),
-            }
-        )
-    phases = {phase: round(seconds, 3) for phase, seconds in lab.phases.items()}
-    return {"schema": SCHEMA, "name": lab.spec.name, "phases": phases, "nodes": found, "cables": _cables(lab)}
-
-
-def _cables(lab: Laboratory) -> list[Document]:
-    """Return each cable's two ends, and what its directions do that is not plain."""
-    impaired = {direction.name: settings(direction.impairment) for direction in lab.links.impaired()}
-    return [
-        {
-            "ends": [f"{near.node}:{near.name}", f"{far.node}:{far.name}"],
-            "forth": impaired.get(f"{near.node}->{far.node}", {}),
-            "back": impaired.get(f"{far.node}->{near.node}", {}),
-        }
-        for near, far in lab.topology.cables
+    found = [
+        {**node, **_process(processes.get(node["node"])), "rustun": words.get(node["node"])} for node in _known(lab)
     ]
+    impaired = {direction.name: settings(direction.impairment) for direction in lab.links.impaired()}
+    phases = {phase: round(seconds, 3) for phase, seconds in lab.phases.items()}
+    cables = facts.cables(lab.topology, impaired)
+    return {"schema": SCHEMA, "name": lab.spec.name, "phases": phases, "nodes": found, "cables": cables}
+
+
+def _known(lab: Laboratory) -> list[Document]:
+    return facts.nodes(lab.spec, lab.topology)
+
+
+def _process(process: NodeProcess | None) -> Document:
+    return {"pid": process.pid if process else None, "ended": process.ended() if process else None}
 
 
 def nodes(lab: Laboratory) -> Document:
     """Return what nodes there are."""
-    clusters = {member.identity: member.cluster for member in lab.spec.members}
-    found = [
-        {"node": node.name, "role": node.role, "cluster": clusters.get(node.name, "")} for node in lab.topology.nodes
-    ]
-    return {"nodes": found}
+    return {"nodes": [{key: node[key] for key in ("node", "role", "cluster")} for node in _known(lab)]}

@@ -7,6 +7,8 @@
                                    node from there, none where that is the node itself
     {"do": "link", ...}            netlab/links/requests.py
     {"do": "probe", ...}           netlab/isolation/requests.py
+    {"do": "diff"}                 how the inventory differs from it by now (applying.py)
+    {"do": "apply"}                lets it follow; {"changes", "steps", "reachability"}
     {"do": "down"}                 takes all down, answers {"left": [...]}, ends
 While it starts it writes events as lines of JSON to `lab-up`: {"event": ..., "text": ...}.
 """
@@ -26,9 +28,10 @@ from time import monotonic
 from typing import IO, Any, Final, Protocol
 
 from netlab import kernel
-from netlab.configuration import Configured
+from netlab.configuration import Choice, Configured
 from netlab.control import answering, documents
 from netlab.control.answering import Changing, Handler, Work, answered
+from netlab.control.applying import Follower
 from netlab.errors import EXIT_OK, BadInput, LabError
 from netlab.isolation import requests as probing
 from netlab.lab import Files, Laboratory, phases_text
@@ -81,11 +84,12 @@ class Kept:
 
 
 def keep_laboratory(
-    configured: Configured, logs: Path, control: socket.socket, events: IO[str], *, as_user: bool
+    configured: Configured, choice: Choice, logs: Path, control: socket.socket, events: IO[str], *, as_user: bool
 ) -> int:
     """Keep a laboratory of namespaces; return the exit code. Its arguments are those of `keep`, and what to build."""
     lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
     replace_hosts_file(dict(lab.topology.names))
+    follower = Follower(lab, configured, choice, lambda words: None)
     kept = Kept(
         lab,
         lambda: {name: Entrance(namespace) for name, namespace in lab.namespaces.items()},
@@ -95,6 +99,8 @@ def keep_laboratory(
         changes={
             "link": lambda request: linking.answer(lab.links, request, monotonic()),
             "probe": partial(probing.answer, lab),
+            "diff": follower.compare,
+            "apply": follower.apply,
         },
         links=lab.links,
     )
