@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from ipaddress import ip_interface
 from pathlib import Path
@@ -52,18 +53,19 @@ def do(links: Links, name: str, **written: str) -> list[Way]:
 
 
 def round_trip(namespaces: dict[str, NetworkNamespace]) -> float:
-    """Return the seconds of a datagram from left to right and back, by ordinary sockets."""
+    """Return the seconds of a datagram from left to right and back by ordinary sockets, the shortest of some."""
     left, right = (namespaces[node].run(datagrams) for node in ("left", "right"))
+    trips = []
     with left, right:
         right.bind(("10.9.0.2", 7))
-        for _ in range(2):  # the first asks for the hardware address
+        for _ in range(5):  # the first asks for the hardware address, others may find the processor taken
             began = monotonic()
             left.sendto(b"there", ("10.9.0.2", 7))
             right.sendto(b"back", right.recvfrom(64)[1])
             assert select.select((left,), (), (), 5)[0]
             left.recv(64)
-            seconds = monotonic() - began
-    return seconds
+            trips.append(monotonic() - began)
+    return min(trips)
 
 
 def datagrams() -> socket.socket:
@@ -192,13 +194,18 @@ def test_a_flapping_link_is_down_by_the_clock(tmp_path: Path) -> None:
                 if select.select((right,), (), (), 0.002)[0]:
                     right.recv(64)
                     longest, last = max(longest, monotonic() - last), monotonic()
-        assert 0.095 < longest < 0.150
+        assert 0.095 < longest < 0.200
 
 
 @in_own_world
 def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
     """A kernel that ignores a setting would give a lab without the impairment, and nobody would know."""
-    with linked() as (links, _):
+    with linked() as (links, namespaces):
+        everything = Impairment(0.05, loss=0.01, burst=3, duplicate=0.01, reorder=0.02, rate_bit_s=10**7)
+        for one in (everything, replace(everything, burst=1.0)):
+            words = shaping.shape("eth0", one, "netem")[0].words
+            done = namespaces["left"].run(partial(subprocess.run, words, capture_output=True, text=True, check=False))
+            assert done.returncode == 0 or "kind is unknown" in done.stderr, f"tc does not know these words: {done}"
         honest = shaping.shape
 
         def deaf(device: str, impairment: Impairment, way: Way) -> tuple[Command, ...]:
