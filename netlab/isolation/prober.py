@@ -178,13 +178,11 @@ class Prober:
         until_ns = time_ns()
         outgoing = {member: _addresses(flows) for member, flows in self._outgoing.items()}
         traces = tuple(self._trace(number) for number in numbers)
-        self._forget_outgoing()
-        from_senders = self._mark(batch.from_senders)
-        to_targets = self._mark(batch.to_targets)
+        came = self._mark((*batch.from_senders, *batch.to_targets))
         return Observed(
             traces,
-            frozenset((marker.sender, marker.source.version) for marker in from_senders),
-            frozenset((marker.target, marker.source.version) for marker in to_targets),
+            frozenset((one.sender, one.source.version) for one in batch.from_senders if one in came),
+            frozenset((one.target, one.source.version) for one in batch.to_targets if one in came),
             outgoing,
             counts,
             sum(_lost(sock) for sock, _ in self._watched.values()),
@@ -205,14 +203,15 @@ class Prober:
             self._listen(0.0)
         return number
 
-    def _mark(self, markers: Sequence[Probe]) -> list[Probe]:
-        """Send markers and return those that came through."""
-        sent = {self._send(marker): marker for marker in markers}
+    def _mark(self, markers: Iterable[Probe]) -> set[Probe]:
+        """Send markers, each path once, and return those that came through."""
+        self._forget_outgoing()
+        sent = {self._send(marker): marker for marker in dict.fromkeys(markers)}
         here = {number: (number, marker.receiver, False) for number, marker in sent.items()}
         self._settle({one for number, one in here.items() if _path(sent[number]) not in self._dead})
         came = [number for number, one in here.items() if one in self._sighted]
         self._dead.update(_path(marker) for number, marker in sent.items() if number not in came)
-        return [sent[number] for number in came]
+        return {sent[number] for number in came}
 
     def _trace(self, number: int) -> Trace:
         sent = self._probes[number]
