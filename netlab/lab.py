@@ -30,7 +30,7 @@ from netlab.readiness import Readiness
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 
 AT_ONCE: Final = 20  # interpreters that begin together; of more, none would get anywhere for long
-START_SECONDS: Final = 60.0  # of those that begin together; ten on two cores need three, and on a busy machine many more
+START_SECONDS: Final = 60.0  # of those that begin together; ten on two cores need three, on a busy machine more
 ECHO_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 3.0  # rustun promises two
 STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
