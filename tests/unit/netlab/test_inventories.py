@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from netlab.layout import plan
 from netlab.links.impairment import PRESETS
 from netlab.spec import lab_spec
 from rustun.ops.inventory import load_inventory
+from rustun.ops.lab.records import Lab
 from rustun.ops.linting import run as linting
 from rustun.ops.policy import run as policies
+from rustun.ops.render import plan_render, write_plan
 from tests.unit.ops.test_model import inventory_fits
 
 FOLDER = Path(__file__).resolve().parents[3] / "inventory"
@@ -50,6 +53,14 @@ def test_the_example_is_a_fleet_that_can_be_deployed(capsys: pytest.CaptureFixtu
     assert linting.run(folder, FOLDER / "no-keys", strict=True, accepting=False, as_json=False) == 0
     assert policies.run(folder, as_json=False) == 0
     assert "all 9 hold" in capsys.readouterr().out
+
+
+def test_generated_files_know_nothing_of_the_laboratory(tmp_path: Path) -> None:
+    """Hosts would reload, and a deployment be due, because somebody rehearsed behind another router."""
+    whole = load_inventory(FOLDER / "example")
+    assert whole.lab != Lab()
+    write_plan(plan_render(whole, tmp_path))
+    assert plan_render(replace(whole, lab=Lab()), tmp_path).current
 
 
 def test_the_laboratory_of_the_example() -> None:
