@@ -67,6 +67,17 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.module
 
 
+OPS_FILES = [path for path in python_files("rustun") if part_of(module_name(path)) == "ops"]
+
+
+@pytest.mark.parametrize("path", OPS_FILES, ids=module_name)
+def test_the_toolkit_knows_of_the_laboratory_only_how_links_are_written(path: Path) -> None:
+    """An inventory could not be read without scapy and namespaces; and the laboratory is made from the toolkit."""
+    for line, module in imports(path):
+        known = module.split(".")[0] != "netlab" or module == "netlab.links.impairment"
+        assert known, f"{path.relative_to(ROOT)}:{line}: imports {module}"
+
+
 STARTERS = ("os.fork", "os.posix_spawn", "os.spawn", "os.exec")  # of processes
 RUNTIME_FILES = [path for path in python_files("rustun") if part_of(module_name(path)) != "ops"]
 
