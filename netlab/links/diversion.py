@@ -24,6 +24,7 @@ from netlab.errors import EnvironmentLacks, LabError
 from netlab.links.shaping import OWN_MARK, Command
 from netlab.namespaces import TUN_DEVICE
 
+EGRESS_REMEDY: Final = "Linux 5.16 or newer with CONFIG_NETFILTER_EGRESS has it, and nftables 1.0.1"
 _SIOCGIFMTU: Final = 0x8921
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TAP_NO_PI: Final = 0x0002 | 0x1000
@@ -41,7 +42,7 @@ def run(commands: Iterable[Command]) -> None:
     """Run commands in the calling thread's namespace.
 
     Raises:
-        EnvironmentLacks: there is no such program.
+        EnvironmentLacks: there is no such program, or the kernel has no egress hook.
         LabError: the kernel or the program refused one; those before it have been done.
     """
     for command in commands:
@@ -52,6 +53,8 @@ def run(commands: Iterable[Command]) -> None:
             raise EnvironmentLacks(f"no program {command.words[0]}", f"apt-get install {package}") from error
         if done.returncode:
             complaint = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+            if command.words[0] == "nft":
+                raise EnvironmentLacks(f"nft refuses a hook at an egress: {complaint}", EGRESS_REMEDY)
             raise LabError(f"{' '.join(command.words)}: {complaint}")
 
 

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Final
 
-from netlab.errors import BadInput, ExpectationFailed, LabError
+from netlab.errors import BadInput, EnvironmentLacks, ExpectationFailed, LabError
 from netlab.links import diversion, measuring, shaping
 from netlab.links.impairment import PLAIN, Impairment, judge, words
 from netlab.links.shaping import Way
@@ -146,6 +146,7 @@ class Links:
         Raises:
             BadInput: settings that contradict each other; nothing was changed.
             ExpectationFailed: a direction does not do it in any way; all directions have what they had before.
+            EnvironmentLacks: no way to do it exists here; as before.
         """
         problems = [f"{direction.name}: {problem}" for direction, one in wanted for problem in judge(one)]
         if problems:
@@ -222,6 +223,8 @@ class Links:
             try:
                 self._install(pending.direction, replace(pending.impairment, flap=None), way)
             except LabError as error:
+                if isinstance(error, EnvironmentLacks) and not pending.ways:
+                    raise
                 pending.direction.findings = (Finding("way", way, error.message, holds=False),)
             else:
                 return True

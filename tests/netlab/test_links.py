@@ -21,7 +21,7 @@ from typing import Any
 
 from netlab.control import keeper
 from netlab.control.asking import send
-from netlab.errors import BadInput, ExpectationFailed
+from netlab.errors import BadInput, EnvironmentLacks, ExpectationFailed
 from netlab.lab import Files, Laboratory
 from netlab.links import requests, shaping
 from netlab.links.figures import two_nodes
@@ -222,6 +222,13 @@ def test_what_did_not_take_is_replaced_or_told(tmp_path: Path) -> None:
         else:
             raise AssertionError("nobody noticed")
         assert links.find("left->right")[0].impairment == from_settings({"rate": "20mbit"})
+        shaping.rules = lambda device, impairment, tap: Command(("nft", "-f", "-"), "hook")
+        try:
+            do(links, "left->right", rate="30mbit", black_hole_icmp="on")
+        except EnvironmentLacks as error:
+            assert error.message.startswith("nft refuses a hook at an egress: ")
+        else:
+            raise AssertionError("a rule that is not there was taken for one that is")
 
 
 @in_own_world
@@ -255,7 +262,7 @@ def test_the_keeper_ends_what_was_for_a_time_and_follows_the_plan(tmp_path: Path
         control.bind(str(tmp_path / "control"))
         control.listen()
         changes = {"link": lambda request: requests.answer(links, request, monotonic())}
-        kept = keeper.Kept(Idle(), dict, "two nodes", lambda: "up", {}, changes, links)
+        kept = keeper.Kept(Idle(), dict, "two nodes", lambda: "up", looks={}, changes=changes, links=links)
         keeping = Thread(target=keeper.keep, args=(kept, control, StringIO()), kwargs={"as_user": False})
         keeping.start()
         ask(tmp_path, {"do": "link", "link": "right", "set": {"delay": "5ms"}})
