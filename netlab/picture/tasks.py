@@ -7,6 +7,7 @@ from typing import Final
 
 from invoke import Context
 
+from netlab.tasks import LAB_NAME_HELP
 from rustun.ops.tasks.arguments import end, refuse, task
 
 FORMS: Final = {"sequence": ("text", "svg"), "picture": ("text", "mermaid", "svg")}
@@ -35,6 +36,36 @@ def lab_sequence(_context: Context, file: str, form: str = "text", acks: bool = 
     from netlab.picture import command
 
     end(command.draw_sequence(Path(file), form=form, acknowledgements=acks))
+
+
+@task(
+    help={
+        "inventory": "draw the plan of this inventory, a file or a folder (default: what runs is drawn)",
+        "name": LAB_NAME_HELP,
+        "form": "text (default), mermaid or svg",
+    },
+)
+def lab_picture(_context: Context, inventory: str = "", name: str = "", form: str = "text") -> None:
+    """Draw a laboratory: the plan of an inventory, or one that runs, with the state of each node and cable.
+
+    Of a running one, echoes measure the round trip and loss of each member's cable; beside a member's state stands the
+    round trip through its tunnel. Signs and words say what colours say. The same input gives the same bytes.
+
+    Examples:
+        ./invoke lab-picture
+        ./invoke lab-picture --name rehearsal --form svg > lab.svg
+        ./invoke lab-picture --inventory inventory/example --form mermaid
+    """
+    _check("lab-picture", form, FORMS["picture"])
+    if inventory and name:
+        refuse("lab-picture: --inventory together with --name", "a plan has no name, and what runs needs no inventory")
+
+    from netlab.picture import command
+
+    if inventory:
+        end(command.draw_plan(Path(inventory), form=form))
+    else:
+        end(command.draw_running(name, form=form))
 
 
 def _check(name: str, form: str, forms: tuple[str, ...]) -> None:
