@@ -16,6 +16,7 @@ from invoke import Collection, Task
 
 import netlab.bench.tasks
 import netlab.capture.tasks
+import netlab.control.tasks
 import netlab.isolation.tasks
 import netlab.links.tasks
 import netlab.picture.tasks
@@ -34,6 +35,7 @@ for module in (
     rustun.ops.tasks.editing,
     rustun.ops.tasks.hosts,
     netlab.tasks,
+    netlab.control.tasks,
     netlab.isolation.tasks,
     netlab.links.tasks,
     netlab.capture.tasks,

@@ -81,9 +81,15 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _exec(arguments: argparse.Namespace) -> int:
-    from netlab.control import commands
+    from netlab.control import execute
 
-    return commands.execute(arguments.name, arguments.node, arguments.command)
+    return execute.run(arguments.name, arguments.nodes, arguments.command, as_json=arguments.json)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from netlab.control import doctor
+
+    return doctor.run(as_json=arguments.json)
 
 
 def _down(arguments: argparse.Namespace) -> int:
@@ -185,10 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     keep.add_argument("--events", type=int, required=True)
     for name, run in (("status", _status), ("exec", _exec), ("down", _down)):
         command(name, run).add_argument("--name", default="")
-    commands.choices["status"].add_argument("--json", action="store_true")
-    commands.choices["exec"].add_argument("node")
+        commands.choices[name].add_argument("--json", action="store_true")
+    commands.choices["exec"].add_argument("nodes")
     commands.choices["exec"].add_argument("command", nargs="+")
     command("sweep", _sweep)
+    command("doctor", _doctor).add_argument("--json", action="store_true")
     bench = _add_bench(command)
     for generating in (demo, policy, up, keep, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")

@@ -44,9 +44,14 @@ def status(*, name: str = "", as_json: bool = False) -> int:
     return status.run(name, as_json=as_json)
 
 
-def execute(node: str, command: Sequence[str], *, name: str = "") -> int:
-    """Run a command inside a node, on this terminal; return the command's exit code."""
-    return _netlab("exec", "--name", name, node, "--", *command)
+def execute(nodes: str, command: Sequence[str], *, name: str = "", as_json: bool = False) -> int:
+    """Run a command inside nodes (control/patterns.py); in one, on this terminal; return its exit code."""
+    return _netlab("exec", "--name", name, *["--json"] * as_json, nodes, "--", *command)
+
+
+def doctor(*, as_json: bool = False) -> int:
+    """Try what of this machine a laboratory needs, and print it; 4 where none can run."""
+    return _netlab("doctor", *["--json"] * as_json)
 
 
 def down(*, name: str = "") -> int:

@@ -78,8 +78,13 @@ def _end(name: str, mac: str, namespace: int) -> bytes:
 
 def bridge(index: int, name: str, mac: str) -> bytes:
     """Make a bridge."""
-    kind = _attribute(_IFLA_INFO_KIND, b"bridge")
-    return _new_link(index, _names(name, mac) + _attribute(_IFLA_LINKINFO, kind))
+    return device("bridge", index, name, mac)
+
+
+def device(kind: str, index: int, name: str, mac: str) -> bytes:
+    """Make a device of a kind that needs no further words."""
+    info = _attribute(_IFLA_INFO_KIND, kind.encode())
+    return _new_link(index, _names(name, mac) + _attribute(_IFLA_LINKINFO, info))
 
 
 def plug(index: int, master: int) -> bytes:

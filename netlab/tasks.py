@@ -11,7 +11,6 @@ from rustun.ops.tasks.arguments import (
     INVENTORY,
     INVENTORY_HELP,
     JSON_HELP,
-    after_dashes,
     end,
     number,
     refuse,
@@ -110,58 +109,3 @@ def lab_up(
     from netlab import api
 
     end(api.up(Path(inventory), name=name, limit=limit, matrix=matrix, machines=machines))
-
-
-@task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})
-def lab_status(_context: Context, name: str = "", json: bool = False) -> None:
-    """Say what a laboratory's nodes are and do.
-
-    Examples:
-        ./invoke lab-status
-        ./invoke lab-status --json
-    """
-    from netlab import api
-
-    end(api.status(name=name, as_json=json))
-
-
-@task(positional=["node"], help={"node": "a member, a LAN host, or server", "name": LAB_NAME_HELP})
-def lab_exec(_context: Context, node: str, name: str = "") -> None:
-    """Run a command inside a node of a laboratory; its exit code becomes ours.
-
-    Examples:
-        ./invoke lab-exec bj-dev -- ping -c 3 10.0.1.1
-        ./invoke lab-exec sh-office-gw -- sh
-        ./invoke lab-exec control -- ssh root@gw.example.com     (of machines)
-    """
-    command = after_dashes()
-    if not command:
-        refuse("lab-exec: no command", f"./invoke lab-exec {node} -- COMMAND")
-
-    from netlab import api
-
-    end(api.execute(node, command, name=name))
-
-
-@task(help={"name": LAB_NAME_HELP})
-def lab_down(_context: Context, name: str = "") -> None:
-    """Take a laboratory down, and check that nothing is left of it.
-
-    Examples:
-        ./invoke lab-down
-    """
-    from netlab import api
-
-    end(api.down(name=name))
-
-
-@task
-def lab_sweep(_context: Context) -> None:
-    """Remove what dead laboratories left; those whose owner lives are not touched.
-
-    Examples:
-        ./invoke lab-sweep
-    """
-    from netlab import api
-
-    end(api.sweep())

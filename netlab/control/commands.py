@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,9 +17,9 @@ from typing import Final
 from netlab import kernel
 from netlab.configuration import Choice, load
 from netlab.control import runfolder
-from netlab.control.asking import demand, send
+from netlab.control.asking import demand
 from netlab.control.runfolder import CONTROL, KEEPER_LOG, RunFolder
-from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks, ExpectationFailed
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, ExpectationFailed
 from netlab.machines import groups
 from netlab.matrix import combinations
 from netlab.namespaces import need_tun_device
@@ -110,48 +109,6 @@ def _follow(events: int, folder: RunFolder) -> bool:
             if event["event"] == "up":
                 return True
     return False
-
-
-def execute(name: str, node: str, command: Sequence[str]) -> int:
-    """Run a command inside a node with this terminal; return its exit code."""
-    where = os.getcwd()
-    with runfolder.find(name).connect() as control:
-        control.settimeout(ANSWER_SECONDS)
-        send(control, {"do": "enter", "node": node})
-        answer, descriptors, _, _ = socket.recv_fds(control, 1 << 16, MOST_NAMESPACES)
-    reply = json.loads(answer)
-    if "error" in reply:
-        raise BadInput(f'"{node}": {reply["error"]}')
-    try:
-        for descriptor, kind in zip(descriptors, reply["flags"], strict=True):
-            kernel.setns(descriptor, kind)
-            os.close(descriptor)
-    except OSError as error:
-        raise EnvironmentLacks(f"cannot enter {node}: {error.strerror}", "run it as the user who ran lab-up") from error
-    os.chdir(where if Path(where).is_dir() else "/")
-    if reply["through"]:
-        command = [*reply["through"], *["-t"] * sys.stdin.isatty(), "--", shlex.join(command)]
-    return _run_here(command)
-
-
-def _run_here(command: Sequence[str]) -> int:
-    """Run a child, which is the first to be inside the pid namespace; the terminal's Ctrl-C is its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    try:
-        child = subprocess.Popen(
-            command,
-            env={**os.environ, "PATH": path},
-            preexec_fn=_default_interrupt,  # noqa: PLW1509  one thread only
-        )
-    except OSError as error:
-        raise BadInput(f"{command[0]}: {error.strerror}") from error
-    code = child.wait()
-    return code if code >= 0 else 128 - code
-
-
-def _default_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def down(name: str) -> int:

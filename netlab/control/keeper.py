@@ -7,6 +7,7 @@
                                    node from there, none where that is the node itself
     {"do": "link", ...}            netlab/links/requests.py
     {"do": "probe", ...}           netlab/isolation/requests.py
+    {"do": "events"}               {"event": "snapshot", ...}, then a line for each change, until the asker goes
     {"do": "diff"}                 how the inventory differs from it by now (applying.py)
     {"do": "apply"}                lets it follow; {"changes", "steps", "reachability"}
     {"do": "down"}                 takes all down, answers {"left": [...]}, ends
@@ -32,6 +33,7 @@ from netlab.configuration import Choice, Configured
 from netlab.control import answering, documents
 from netlab.control.answering import Changing, Handler, Work, answered
 from netlab.control.applying import Follower
+from netlab.control.happenings import Journal, report
 from netlab.errors import EXIT_OK, BadInput, LabError
 from netlab.isolation import requests as probing
 from netlab.lab import Files, Laboratory, phases_text
@@ -71,6 +73,7 @@ class Kept:
         up: what to tell of it then.
         looks: what is answered without changing anything, by the request's "do".
         changes: what is answered by one request at a time.
+        listeners: what stays connected and is told of what happens.
         links: those whose settings may be for a time.
     """
 
@@ -80,6 +83,7 @@ class Kept:
     up: Callable[[], str]
     looks: Mapping[str, Work]
     changes: Mapping[str, Work] = field(default_factory=dict)
+    listeners: Mapping[str, Handler] = field(default_factory=dict)
     links: Links | None = None
 
 
@@ -89,7 +93,8 @@ def keep_laboratory(
     """Keep a laboratory of namespaces; return the exit code. Its arguments are those of `keep`, and what to build."""
     lab = Laboratory(configured.spec, Files(configured.folder, logs, SOCKETS))
     replace_hosts_file(dict(lab.topology.names))
-    follower = Follower(lab, configured, choice, lambda words: None)
+    journal = Journal()
+    follower = Follower(lab, configured, choice, journal.tell)
     kept = Kept(
         lab,
         lambda: {name: Entrance(namespace) for name, namespace in lab.namespaces.items()},
@@ -102,6 +107,7 @@ def keep_laboratory(
             "diff": follower.compare,
             "apply": follower.apply,
         },
+        listeners={"events": lambda connection, _request: report(lab, journal, connection)},
         links=lab.links,
     )
     return keep(kept, control, events, as_user=as_user)
@@ -149,6 +155,7 @@ def _handlers(kept: Kept, changing: Changing, control: socket.socket, *, as_user
         finally:
             control.shutdown(socket.SHUT_RDWR)
 
+    handlers |= kept.listeners
     handlers["enter"] = partial(_enter, kept, as_user)
     handlers["down"] = go_down
     return handlers
