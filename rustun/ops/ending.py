@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from rustun.errors import ConfigError, RustunError
 from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, FAILED
+from rustun.printable import printable
 
 
 class InputError(RustunError):
@@ -43,9 +44,14 @@ def guarded(task: str, work: Callable[[], int], left: str = "nothing was written
     except BrokenPipeError:  # nobody reads on, which is no fault (tasks/arguments.py)
         raise
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _say(f"{task}: {place}{error.strerror or error}", "  check the room on the disk and who owns the folder")
+        _say(*words_for(task, error))
         return ENVIRONMENT
+
+
+def words_for(task: str, error: OSError) -> list[str]:
+    """Return two lines about what the system refused to a task: what, and what to do."""
+    place = f"{printable(str(error.filename), 200)}: " if error.filename else ""
+    return [f"{task}: {place}{error.strerror or error}", "  check the room on the disk and who owns the folder"]
 
 
 def _say(*lines: str) -> None:

@@ -110,6 +110,24 @@ def test_a_reader_that_has_seen_enough_ends_a_task_quietly(tmp_path: Path, task:
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize("task", ["lint", "gen-config --out here", "policy-test", "--list"])
+def test_output_that_finds_no_room_is_told(tmp_path: Path, task: str) -> None:
+    """A report on a full disk would end in a traceback, or be cut off and count as whole."""
+    command = [sys.executable, str(PROGRAM), "--search-root", str(ROOT), *task.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    name = "invoke" if task == "--list" else task.split()[0]
+    told = f"{name}: No space left on device\n  check the room on the disk and who owns the folder\n"
+    assert (done.returncode, done.stderr) == (4, told)
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
+    """A name that no file can have would end in a traceback."""
+    for task in ("lint", "policy-test"):
+        done = invoke(task, "--inventory", f"{'a' * 300}.toml", cwd=tmp_path)
+        assert done.returncode == 4 and done.stderr.startswith(f"{task}: aaa") and "Traceback" not in done.stderr
+
+
 def test_lab_exec_without_a_command_says_how(tmp_path: Path) -> None:
     """The user would read the usage of a program that the documents do not name."""
     done = invoke("lab-exec", "bj-dev", cwd=tmp_path)

@@ -124,9 +124,8 @@ def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool
         judgement = judge(path, inventory, folder, now)
     except ConfigError as error:
         judgement = Judgement(tuple(("inventory", problem) for problem in error.problems), 0, ())
-    except (OSError, RustunError) as error:
-        remedy = error.remedy if isinstance(error, RustunError) else "check who owns the folder"
-        print(f"lint: {error}\n  {remedy}", file=sys.stderr)
+    except RustunError as error:
+        print(f"lint: {error}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT
     if as_json:
         print(json.dumps(_facts(path, judgement), indent=2))

@@ -13,7 +13,8 @@ from typing import Any, Final
 import invoke
 from invoke import Exit, Task
 
-from rustun.ops.exit_codes import INTERRUPTED, UNREAD
+from rustun.ops.ending import words_for
+from rustun.ops.exit_codes import ENVIRONMENT, INTERRUPTED, UNREAD
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEMO: Final = str(ROOT / "inventory" / "demo.toml")
@@ -62,7 +63,9 @@ def stoppable(body: Callable[..., None]) -> Callable[..., None]:
     """Return the body of a task that ctrl-C ends with a word and 130, as a shell says of it.
 
     Where nobody reads on, as behind `head`, it ends with 141 and no word; what a terminal cannot show is escaped.
+    What the system refuses, room for standard output too, ends it with words and 4.
     """
+    name = body.__name__.replace("_", "-")
 
     @functools.wraps(body)
     def run(*arguments: Any, **options: Any) -> None:
@@ -74,14 +77,23 @@ def stoppable(body: Callable[..., None]) -> Callable[..., None]:
             finally:
                 print(end="", flush=True)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to flush
+            give_up_output()
             raise Exit(code=UNREAD) from None
+        except OSError as error:
+            give_up_output()
+            if isinstance(error.__context__, Exit):  # the end of the task, which has told already what is wrong
+                raise error.__context__ from None
+            raise Exit("\n".join(words_for(name, error)), code=ENVIRONMENT) from None
         except KeyboardInterrupt:
-            name = body.__name__.replace("_", "-")
             message = f"\n{name}: interrupted; each file is as it was, or as it should be; run it again to go on"
             raise Exit(message, code=INTERRUPTED) from None
 
     return run
+
+
+def give_up_output() -> None:
+    """Let what is left to flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def number(option: str, text: str, low: float, high: float) -> float:

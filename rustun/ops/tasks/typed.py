@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Final
 
 from invoke import Exit, Program
 from invoke.exceptions import ParseError
 
-from rustun.ops.exit_codes import BAD_INPUT, UNREAD
+from rustun.ops.ending import words_for
+from rustun.ops.exit_codes import BAD_INPUT, ENVIRONMENT, UNREAD
+from rustun.ops.tasks.arguments import give_up_output
 
 _BARE: Final = re.compile(r"Flag <Argument: (\S+).*> needed value.*")
 _UNKNOWN: Final = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
@@ -49,9 +49,12 @@ class Tasks(Program):
             read()
         except ParseError as error:
             raise Exit(self._words_for(error), code=BAD_INPUT) from None
-        except BrokenPipeError:  # the reader of a list or of help has seen enough; what is left to flush goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # the reader of a list or of help has seen enough
+            give_up_output()
             raise Exit(code=UNREAD) from None
+        except OSError as error:
+            give_up_output()
+            raise Exit("\n".join(words_for("invoke", error)), code=ENVIRONMENT) from None
 
     def _words_for(self, error: ParseError) -> str:
         """Return what is wrong, and what to type instead."""

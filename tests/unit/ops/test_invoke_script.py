@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import subprocess
 import sys
 import venv
 from importlib.machinery import SourceFileLoader
@@ -34,6 +36,15 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         monkeypatch.setattr(module, name, value)
     (tmp_path / "requirements.lock").write_text("invoke==1\n")
     return module
+
+
+def test_a_standard_stream_that_is_closed_is_opened() -> None:
+    """A task under `>&-` would end in a traceback, or write its words into the next file that it opens."""
+    after = "import os, sys; sys.exit(len({os.fstat(one).st_rdev for one in range(3)}) + sys.stdout.write('told'))"
+    code = f"import os, runpy, sys; sys.dont_write_bytecode = True; script = runpy.run_path({str(SCRIPT)!r}); "
+    code += f"script['open_standard_streams'](); os.execv(sys.executable, [sys.executable, '-c', {after!r}])"
+    closed = f"exec {shlex.join([sys.executable, '-c', code])} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", closed], check=False, timeout=30).returncode == 1 + len("told")
 
 
 class Pip:
