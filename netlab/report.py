@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from netlab.bench.measure import Datagrams
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 100
 MOST_COLUMNS: Final = 8  # a larger fleet is told by rows that are not as expected, not by a table
-SHOWN_SURPRISES: Final = 20
+SHOWN_SURPRISES: Final = 5
 SHOWN_EXPLANATIONS: Final = 3
 WHAT_IS_SENT: Final = "ICMP, TCP, UDP, fragments, spoofed sources, broadcast, multicast, IPv4 and IPv6"
 
@@ -32,7 +33,7 @@ def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
         yield f"    {member} is alone in its cluster: the counters of its client and of the relay prove its denials"
     for title, findings in (("surprise", verdict.red), ("unproven", verdict.doubtful)):
         for finding in findings[:SHOWN_SURPRISES]:
-            yield f"      {title}: {finding}"
+            yield from wrap(f"{title}: {finding}", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8)
         if len(findings) > SHOWN_SURPRISES:
             yield f"      ... and {len(findings) - SHOWN_SURPRISES} more (--json lists all)"
     yield ""
