@@ -76,7 +76,7 @@ def run(configured: Configured, logs: Path, seconds: float, as_json: bool) -> in
     failures += left
     say("  lab-down    " + ("; ".join(left) or "clean: no namespace, device, process or socket left"))
     facts["seconds"] = round(monotonic() - started, 1)
-    _say_end(facts, failures, logs, say)
+    _say_end(facts, failures, configured.spec.members[0].identity, logs, say)
     if as_json:
         print(json.dumps(facts, indent=2), flush=True)
     return EXIT_UNEXPECTED if failures else EXIT_OK
@@ -164,10 +164,10 @@ def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _say_end(facts: dict[str, Any], failures: list[str], logs: Path, say: Say) -> None:
+def _say_end(facts: dict[str, Any], failures: list[str], node: str, logs: Path, say: Say) -> None:
     if failures:
         say(f"not as expected, after {facts['seconds']:.0f} s: " + "; ".join(failures))
         say(f"  what the processes said: {logs}")
     else:
-        say(f"everything as expected in {facts['seconds']:.0f} s.   Play on: ./invoke lab-up, then")
-        say("  ./invoke lab-exec bj-dev -- rustun status")
+        say(f"everything as expected in {facts['seconds']:.0f} s.   Play on: ./invoke lab-up with these options, then")
+        say(f"  ./invoke lab-exec {node} -- rustun status")
