@@ -14,6 +14,7 @@ import pytest
 from netlab.isolation import command
 from tests.netlab.child import faults
 from tests.netlab.lab_cases import CASES, INVENTORY
+from tests.netlab.watched_lab import begin_capture, check_capture, check_picture
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 90  # only reached where something hangs
@@ -105,8 +106,11 @@ def check_single_probes(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean sh-db?" in capsys.readouterr().err
 
 
-def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """People could not play with it, or it stayed for ever."""
+def test_a_laboratory_stays_up_until_it_is_taken_down(
+    lab: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """People could not play with it, or look at it, or it stayed for ever."""
+    capture = begin_capture(lab, tmp_path / "watched.pcapng")
     document = json.loads(netlab("status", "--name", lab, "--json").stdout)
     states = {node["node"]: node["rustun"]["state"] for node in document["nodes"] if node["role"] == "member"}
     assert states == dict.fromkeys(("bj-office-gw", "bj-dev", "sh-office-gw", "sh-db"), "online")
@@ -115,11 +119,13 @@ def test_a_laboratory_stays_up_until_it_is_taken_down(lab: str, capsys: pytest.C
     assert "rustun0" not in inside.stdout
     assert netlab("exec", "--name", lab, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
     check_single_probes(lab, capsys)
+    check_picture(lab)
     again = netlab("up", "--inventory", str(INVENTORY), "--name", lab)
     assert (again.returncode, "is up already" in again.stderr) == (2, True)
     down = netlab("down", "--name", lab)
     assert (down.returncode, "clean" in down.stdout) == (0, True), down.stdout + down.stderr
     assert netlab("status", "--name", lab).returncode == 2
+    check_capture(capture, tmp_path / "watched.pcapng")
 
 
 @pytest.mark.parametrize(
