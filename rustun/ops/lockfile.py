@@ -25,7 +25,7 @@ OPTIONS: Final = (
     "--quiet", "--generate-hashes", "--allow-unsafe", "--strip-extras", "--all-extras", "--no-header",
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host",
 )  # fmt: skip
-# The `dev` extra names the package itself (rustun[ops,lab]); what is in the checkout has no release to pin.
+# The `dev` extra names the package itself (rustun[ops]); what is in the checkout has no release to pin.
 OWN_ENTRY: Final = re.compile(r"^(# WARNING: pip install.*\n(#.*\n)*)?rustun @ .*\n(    #.*\n)*", re.MULTILINE)
 
 
