@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from invoke import Task
+from invoke import Exit, Task
 
 import tasks
-from rustun.ops.tasks.arguments import after_dashes
+from rustun.ops.tasks.arguments import after_dashes, stoppable
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "rustun" / "ops" / "tasks" / "__main__.py"
@@ -126,6 +126,17 @@ def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
     for task in ("lint", "policy-test"):
         done = invoke(task, "--inventory", f"{'a' * 300}.toml", cwd=tmp_path)
         assert done.returncode == 4 and done.stderr.startswith(f"{task}: aaa") and "Traceback" not in done.stderr
+
+
+def test_memory_that_is_short_is_told() -> None:
+    """A large fleet on a small machine would end in a traceback."""
+
+    def gen_config() -> None:
+        raise MemoryError
+
+    with pytest.raises(Exit, match=r"^gen-config: memory is short; each file is as it was") as raised:
+        stoppable(gen_config)()
+    assert raised.value.code == 4
 
 
 def test_lab_exec_without_a_command_says_how(tmp_path: Path) -> None:

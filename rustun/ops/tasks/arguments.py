@@ -63,7 +63,7 @@ def stoppable(body: Callable[..., None]) -> Callable[..., None]:
     """Return the body of a task that ctrl-C ends with a word and 130, as a shell says of it.
 
     Where nobody reads on, as behind `head`, it ends with 141 and no word; what a terminal cannot show is escaped.
-    What the system refuses, room for standard output too, ends it with words and 4.
+    What the system refuses, memory and room for standard output too, ends it with words and 4.
     """
     name = body.__name__.replace("_", "-")
 
@@ -84,6 +84,9 @@ def stoppable(body: Callable[..., None]) -> Callable[..., None]:
             if isinstance(error.__context__, Exit):  # the end of the task, which has told already what is wrong
                 raise error.__context__ from None
             raise Exit("\n".join(words_for(name, error)), code=ENVIRONMENT) from None
+        except MemoryError:
+            told = f"{name}: memory is short; each file is as it was, or as it should be"
+            raise Exit(f"{told}\n  end what else runs here, then run it again", code=ENVIRONMENT) from None
         except KeyboardInterrupt:
             message = f"\n{name}: interrupted; each file is as it was, or as it should be; run it again to go on"
             raise Exit(message, code=INTERRUPTED) from None
