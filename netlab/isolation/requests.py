@@ -36,7 +36,7 @@ def answer(lab: Laboratory, request: Mapping[str, Any]) -> Document:
 
 
 def choose(expectation: Expectation, sender: str, target: str, kind: str) -> tuple[Probe, ...]:
-    """Return the probes from one node to another of a kind.
+    """Return the probes from one node to another of a kind; icmp where none is named, to groups all.
 
     Raises: BadInput: no such node, nothing of the tunnel between them, no such kind.
     """
@@ -51,8 +51,9 @@ def choose(expectation: Expectation, sender: str, target: str, kind: str) -> tup
     probes = cells(expectation).get((sender, target), ())
     if not probes:
         raise BadInput(f"nothing goes from {sender} to {target} by the tunnel", "choose machines behind two members")
+    kind = kind or (ALL if target in (BROADCAST, MULTICAST) else "icmp")
     exact = tuple(probe for probe in probes if probe.what == kind)
-    chosen = exact or tuple(probe for probe in probes if kind == ALL or (kind and probe.what.startswith(kind)))
+    chosen = exact or tuple(probe for probe in probes if kind == ALL or probe.what.startswith(kind))
     if not chosen:
         names = ", ".join(probe.what for probe in probes)
         raise BadInput(f'no probe of the kind "{kind}" from {sender} to {target}', f"kinds: {names}, or all")

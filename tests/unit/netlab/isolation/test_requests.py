@@ -19,6 +19,8 @@ EXPECTATION = Expectation(two_tenants())
         ("a2", "tcp", {"tcp-open", "tcp-closed", "tcp-open6", "tcp-closed6"}),
         ("b1", "forged", {"forged-member", "forged-cluster", "forged-lan"}),
         ("broadcast", "all", {"broadcast-255.255.255.255", "broadcast-10.0.1.255"}),
+        ("broadcast", "", {"broadcast-255.255.255.255", "broadcast-10.0.1.255"}),
+        ("a2", "", {"icmp"}),
     ],
 )
 def test_a_kind_is_one_probe_or_begins_several(target: str, kind: str, chosen: set[str]) -> None:
@@ -35,7 +37,6 @@ def test_a_kind_is_one_probe_or_begins_several(target: str, kind: str, chosen: s
         ("b1", "printer", "udp", "by the tunnel"),
         ("a1", "a1", "udp", "by the tunnel"),
         ("a1", "b1", "ftp", "kinds: icmp, tcp-open"),
-        ("a1", "b1", "", "kinds: icmp"),
         ("(broadcast)", "b1", "icmp", "by the tunnel"),
     ],
 )
