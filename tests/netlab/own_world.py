@@ -14,7 +14,6 @@ from pathlib import Path
 
 from netlab.namespaces import enter_own_world
 from tests.netlab.child import load_case, run_in_child
-from tests.netlab.many_ids import become_root_of_many
 from tests.netlab.private_namespace import hide_journals
 
 LIMIT_S = 120  # only reached where something hangs
@@ -38,7 +37,6 @@ def inside(file: str, name: str, folder: str) -> int:
         load_case(file, name)(Path(folder))
         return 0
 
-    become_root_of_many()
     return enter_own_world(run)
 
 
