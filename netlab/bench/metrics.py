@@ -21,7 +21,7 @@ class Better(Enum):
 
 
 SPEED: Final = re.compile(r"[GM]bit/s$")
-MORE: Final = re.compile(r"[GM]bit/s$|per second$|per server CPU s$|in memory/s$|^beside/(alone|bare port)$")
+MORE: Final = re.compile(r"[GM]bit/s$|per second$|per server CPU s$|in memory/s$|^(beside|captured)/(alone|bare port)$")
 LESS: Final = re.compile(r"(?:^| )(?:ms|s|s/GB|MB|KiB each)$|(?:^| )lost(?: %)?(?: at .*)?$|^dropped$|^beside/before$")
 
 

@@ -58,6 +58,7 @@ PROMISED = {
     ("lab", "reference lab", "wired after s", False, 0.5, ""),
     ("lab", "reference lab", "echoes after s", False, 4.0, ""),
     ("lab", "reference lab", "down after s", False, 0.5, ""),
+    ("capture", "aes", "captured/alone", True, 0.9, ""),
 }
 
 
