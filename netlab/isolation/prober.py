@@ -40,6 +40,7 @@ from netlab.topology import SERVER
 
 QUIET_SECONDS: Final = 0.25  # beside what the slowest links need
 SETTLE_STEP_SECONDS: Final = 0.002  # between two looks at the counters, unless a packet comes
+SURE_ROUNDS: Final = 3  # in which nothing moves, where counters alone cannot tell
 QUIET_ROUNDS: Final = 10  # a busy machine has longer rounds
 QUIET_DELAYS: Final = 4  # links on the longest way: sender, relay, receiver, its LAN host
 SENT_AT_ONCE: Final = 8  # probes between two looks at what has come
@@ -237,7 +238,8 @@ class Prober:
             self._listen(0.0)
             risen = {name: rise(one, self._counts[name]) for name, one in now.items() if name in self._counts}
             agreed = all(one.settled and one.read == sent.get(name, 0) for name, one in risen.items())
-            if agreed and sent == self._sent_by_tap() and wanted <= self._sighted:
+            sure = rounds >= SURE_ROUNDS or not any(one.late for one in risen.values())
+            if agreed and sure and sent == self._sent_by_tap() and wanted <= self._sighted:
                 break
             if before != (now, sent, len(self._sighted)):
                 before, moved_at, rounds = (now, sent, len(self._sighted)), monotonic(), 0

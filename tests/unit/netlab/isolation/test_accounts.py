@@ -93,10 +93,11 @@ def test_documents_are_read_and_subtracted() -> None:
     session = {"received_packets": 6, "sent_packets": 6, "drops": {"no-route": 3}}
     now = counts_of(client, session)
     assert now == Counts(10, 4, 1, 6, 6, {"no-route": 3}, {"bad-source": 2})
-    assert now.settled
+    assert (now.settled, now.late) == (True, 0)
     assert not replace(now, read=11).settled
     assert not replace(now, written=3).settled
     assert replace(now, taken=6, refused={"no-route": 3, "offline": 2}).settled  # handed on, then found offline
+    assert replace(now, refused={"offline": 1, "no-route": 2}).late == 1
     assert not replace(now, taken=7, refused={"no-route": 3, "offline": 2}).settled
     assert rise(now, now) == Counts(refused={}, dropped={})
     assert rise(now, Counts()) == now
