@@ -17,6 +17,8 @@ from tests.unit.netlab.picture.golden import same
 
 PATH = ["bj-dev:rustun0", "bj-dev:eth0", "server:m2", "server:m1", "bj-office-gw:eth0", "bj-office-gw:rustun0"]
 
+ROOT = Path(__file__).parents[4]
+
 
 def stops(trail: sequence.Trail) -> list[str]:
     """Return the taps of a trail."""
@@ -31,6 +33,7 @@ def test_the_story_is_told() -> None:
     assert [stops(trail) for trail in diagram.rows[1:3]] == [[PATH[0], PATH[5]], [PATH[1], PATH[2]]]
     assert [stops(trail) for trail in diagram.rows if trail.vanished] == [[PATH[0]], [PATH[3]]]
     assert same("story.txt", sequence_text.draw(diagram))
+    assert sequence_text.draw(diagram) in (ROOT / "docs" / "lab.md").read_text()
     drawn = sequence_svg.draw(diagram, "bj-dev pings bj-office-gw & waits")
     ElementTree.fromstring(drawn)
     assert same("story.svg", drawn)
