@@ -96,7 +96,8 @@ def stoppable(body: Callable[..., None]) -> Callable[..., None]:
 
 def give_up_output() -> None:
     """Let what is left to flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what stands for it in memory has nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def number(option: str, text: str, low: float, high: float) -> float:
