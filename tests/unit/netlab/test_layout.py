@@ -161,3 +161,36 @@ def test_routers_that_lead_nowhere_are_said(routers: tuple[NatSpec, ...], found:
     """A member without a way out would be a riddle, two routers behind each other a plan without end."""
     with pytest.raises(BadInput, match=found):
         plan(replace(two_tenants(), routers=routers))
+
+
+def test_who_stays_keeps_its_place_whoever_comes_and_goes() -> None:
+    """A change of a laboratory that is up would give everybody new addresses, and so end all sessions."""
+    spec = two_tenants()
+    before = plan(spec)
+    assert plan(spec, kept=before) == before
+    first, second, *others = spec.members
+    newcomers = (member("new1", "a", "10.0.1.7/24"), member("new2", "a", "10.0.1.8/24", "192.168.5.0/24"))
+    hosts = (HostSpec("first", "b1", (ip_address("192.168.10.3"),)), *spec.hosts)
+    changed = replace(spec, members=(*newcomers, second, *others), hosts=hosts)
+    after = plan(changed, kept=before)
+    stay = {SERVER, "printer", *(one.identity for one in (second, *others))}
+    for name in stay - {SERVER, "b1"}:
+        assert after.node(name) == before.node(name)
+        assert after.ports(name) == before.ports(name)
+    assert after.node("b1").bridges == before.node("b1").bridges
+    assert set(before.ports("b1")) < set(after.ports("b1"))
+    ends = [end for cable in after.cables for end in cable]
+    assert len({(port.node, port.index) for port in ends}) == len({port.mac for port in ends}) == len(ends)
+    assert {port.name for port in after.ports(SERVER)} == {"m1", "m2", "m3", "m4", "m5"}
+
+
+def test_a_lan_that_comes_beside_another_takes_nothing_from_it() -> None:
+    """Hosts of the LAN that was there would be cut off while the laboratory follows."""
+    spec = two_tenants()
+    before = plan(spec)
+    other = HostSpec("aside", "b1", (ip_address("192.168.99.7"),))
+    after = plan(replace(spec, hosts=(other, *spec.hosts)), kept=before)
+    assert set(before.cables) < set(after.cables)
+    assert {bridge.name for bridge in after.node("b1").bridges} == {"lan0", "lan1"}
+    back = plan(replace(spec, hosts=(other,)), kept=after)
+    assert [bridge.name for bridge in back.node("b1").bridges] == ["lan1"]
