@@ -118,6 +118,12 @@ def test_a_laboratory_stays_up_until_it_is_taken_down(
     assert "eth0" in inside.stdout
     assert "rustun0" not in inside.stdout
     assert netlab("exec", "--name", lab, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
+    several = netlab("exec", "--name", lab, "--json", "beijing/*", "--", "sh", "-c", "cat /proc/net/dev; test -e /x")
+    ran = {one["node"]: one for one in json.loads(several.stdout)["nodes"]}
+    assert (several.returncode, sorted(ran)) == (5, ["bj-dev", "bj-office-gw"])
+    assert all(one["code"] == 1 and "rustun0" in one["stdout"] for one in ran.values())
+    told = netlab("exec", "--name", lab, "role:host,server", "--", "echo", "here").stdout.splitlines()
+    assert sorted(told) == ["server     | here", "sh-printer | here"]
     check_single_probes(lab, capsys)
     check_picture(lab)
     again = netlab("up", "--inventory", str(INVENTORY), "--name", lab)
@@ -142,3 +148,16 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: tuple[str, ...], fo
     assert done.returncode == 2, done.stderr
     assert found in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_tries_everything_and_makes_nothing() -> None:
+    """People with a kernel that lacks something would learn it from an error in the middle of a run."""
+    before = Path("/proc/net/dev").read_text().count(":")
+    done = netlab("doctor", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    states = {one["name"]: one["state"] for one in document["facilities"]}
+    needed = ("TUN device", "namespaces", "TUN in a namespace", "veth", "bridge", "nft NAT", "nft egress", "AF_PACKET")
+    assert (document["can_run"], {states[name] for name in needed}) == (True, {"ok"})
+    assert all(one["why"] and one["mend"] for one in document["facilities"] if one["state"] != "ok")
+    assert Path("/proc/net/dev").read_text().count(":") == before
