@@ -187,14 +187,25 @@ def ask_passphrase(file: Path | None, *, twice: bool) -> Secret:
     elif not sys.stdin.isatty():
         raise SealError("nobody can be asked for a passphrase here", "give --passphrase-file, or recipients")
     else:
-        text = getpass.getpass("passphrase for the fleet's keys: ")
-        if twice and getpass.getpass("again: ") != text:
+        text = _typed("passphrase for the fleet's keys: ")
+        if twice and _typed("again: ") != text:
             raise SealError("the two differ", "type it again")
     if not text:
         raise SealError(
             "the passphrase is empty", "take a long one: who reads the repository can try as often as they like"
         )
     return Secret(text)
+
+
+def _typed(prompt: str) -> str:
+    try:
+        text = getpass.getpass(prompt)
+        text.encode()
+    except EOFError:  # ctrl-D
+        raise SealError("no passphrase was typed", "type it, or give --passphrase-file") from None
+    except UnicodeError:
+        raise SealError("the passphrase is not UTF-8 text", "is this terminal set to UTF-8?") from None
+    return text
 
 
 def run_seal(

@@ -77,9 +77,9 @@ class Sources:
 
 
 def read_sources(path: Path) -> Sources:
-    """Read all files of an inventory; nothing is raised before `finish`."""
+    """Read all files of an inventory; nothing is raised before `finish`, but OSError: they cannot be seen."""
     sources = Sources()
-    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if file.name.endswith(".toml")) if path.is_dir() else [path]
     if not files:
         sources.unreadable.append(Problem(str(path), 0, "", "holds no *.toml", "start from inventory/demo.toml"))
     for root in in_halves(_read, files, _cost_us):

@@ -97,3 +97,15 @@ def test_missing_and_empty_places_are_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=str(path)) as caught:
             load_inventory(path)
         assert words in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_listed_is_not_called_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not look into it would look for files that are all there."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("os.listdir", refuse)
+    with pytest.raises(PermissionError):
+        load_inventory(tmp_path)

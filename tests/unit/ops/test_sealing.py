@@ -203,3 +203,18 @@ def test_without_recipients_and_terminal_it_is_said_what_to_give(
     assert "nobody can be asked for a passphrase here" in capsys.readouterr().err
     assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "build", None, None) == exit_codes.BAD_INPUT
     assert "acme.keys.age: there is no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed, said", [(None, "no passphrase was typed"), ("\udce4", "is not UTF-8 text")])
+def test_what_cannot_be_a_passphrase_is_told(typed: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D, or a terminal of another encoding, would end in a traceback."""
+
+    def typing(_prompt: str) -> str:
+        if typed is None:
+            raise EOFError
+        return typed
+
+    monkeypatch.setattr("getpass.getpass", typing)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    with pytest.raises(SealError, match=said):
+        sealing.ask_passphrase(None, twice=True)
