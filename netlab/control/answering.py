@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any, Final
 
 from netlab.errors import EXIT_UNEXPECTED, BadInput, LabError
+from rustun.printable import printable
 
 REQUEST_BYTES: Final = 65_536
 REQUEST_SECONDS: Final = 2.0  # from accept to the request's last byte
@@ -175,4 +176,4 @@ def _try_to_answer(connection: socket.socket, handlers: Mapping[str, Handler]) -
 def _unknown(name: str, handlers: Mapping[str, Handler]) -> BadInput:
     near = get_close_matches(name, handlers, n=1)
     known = ", ".join(sorted(handlers))
-    return BadInput(f'no request "{name[:40]}"', f"did you mean {near[0]}?" if near else f"there are {known}")
+    return BadInput(f'no request "{printable(name)}"', f"did you mean {near[0]}?" if near else f"there are {known}")

@@ -1,4 +1,4 @@
-"""Decoders of what the toolkit reads: policies, sealed keys, what hosts tell, names that become files and commands."""
+"""Decoders of what toolkit and laboratory read: policies, sealed keys, what hosts tell, names, a keeper's requests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import pyrage
 
+from netlab.control.answering import parse_request
+from netlab.errors import BadInput
 from rustun.ops.deploy.told import nonsense, read_hosts
 from rustun.ops.destination import parse_destination
 from rustun.ops.filenames import parse_server_name
@@ -25,6 +27,10 @@ POLICY: Final = (
 KEYS: Final = json.dumps({"secrets/server.key": "a", "secrets/members/bj-dev@2.key": "b"}).encode()
 HOSTS: Final = json.dumps({"hosts": {"root@gw.example:22": ["gw"], "-oProxyCommand=x": ["bad"]}}).encode()
 FACTS: Final = json.dumps({"machine": "x", "files": {"/etc/rustun/a": {"mode": "0644"}}, "status": [{}]}).encode()
+REQUESTS: Final = (
+    b'{"do": "link", "link": "bj-dev", "set": {"delay": "5ms"}, "clear": false, "for_s": 2.5}\n',
+    b'{"do": "enter", "node": "bj-dev"}\n',
+)
 IDENTITY: Final = pyrage.x25519.Identity.generate()  # what is damaged is what is sealed: age itself guards the rest
 
 
@@ -55,6 +61,7 @@ TOOLKIT: Final = (
     file_decoder("policy.read_policy", "demo.policy", POLICY, policy),
     Decoder("told.read_hosts", (HOSTS, FACTS), told, ValueError, is_text=True),
     Decoder("sealing.unseal", (KEYS,), sealed, SealError, is_text=True),
+    Decoder("answering.parse_request", REQUESTS, parse_request, BadInput, is_text=True),
     word_decoder(parse_destination, "root@gw.example:22", "ssh://gw", "[2001:db8::1]:22", ""),
     word_decoder(parse_server_name, "server", "hk-1.a_b"),
 )
