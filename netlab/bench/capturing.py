@@ -24,6 +24,7 @@ def stream_captured(lab: Laboratory, path: measure.Path, seconds: float) -> Valu
     with TemporaryDirectory() as folder:
         capture = Capture(wish, lab.namespaces, Path(folder, "stream.pcapng"))
         try:
+            capture.wait_until_read()
             captured = measure.throughput(lab, path, streams=1, seconds=seconds / 2).gigabits
         finally:
             tallies = capture.close()

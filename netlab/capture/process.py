@@ -63,6 +63,11 @@ class Capture:
         finally:
             opened.close()
 
+    def wait_until_read(self) -> None:
+        """Wait until the other process has started and reads; only who measures what it costs has a need to."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
     def close(self) -> list[Tally]:
         """Finish the file and return what each tap received and lost.
 
@@ -76,7 +81,7 @@ class Capture:
             answer, _ = self._process.communicate()
         if self._process.returncode:
             raise ExpectationFailed(f"the capture ended with exit code {self._process.returncode}")
-        return [Tally(*one) for one in json.loads(answer)]
+        return [Tally(*one) for one in json.loads(answer.splitlines()[-1])]
 
 
 def new_file(path: Path) -> IO[bytes]:
@@ -95,6 +100,7 @@ def _main(output: str, order: str) -> None:
     sockets = tuple(socket.socket(fileno=number) for number in wanted["sockets"])
     watches = {node: socket.socket(fileno=number) for node, number in wanted["watches"].items()}
     with Recorder(OpenTaps(Wish(taps, *wanted["wish"]), sockets, watches), int(output)) as recorder:
+        print("reading", flush=True)
         tallies = recorder.record([sys.stdin.fileno()])
     os.close(int(output))
     print(json.dumps([(one.tap, one.received, one.dropped) for one in tallies]))
