@@ -36,7 +36,8 @@ def former_keys(plan: RenderPlan) -> Iterator[Problem]:
             file = plan.folder / name
             if file.exists() and file.stat().st_mtime < (plan.folder / routes.name).stat().st_mtime:
                 reason = f"is older than the new member {quoted(member.identity)}: who has a copy could come in as it"
-                remedy = f"key = {free_number(plan.folder, member.identity)} makes a new one; leave it to the same host"
+                number = free_number(plan.folder, member.identity)
+                remedy = f"key = {number} makes a new one; leave it where it is the same host again"
                 yield Problem(str(file), 0, "", reason, remedy, "warning")
 
 
