@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 from time import monotonic
 
 from netlab import rtnetlink
@@ -41,6 +43,24 @@ class Talk:
     def close(self) -> None:
         self.left.close()
         self.right.close()
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Do something again and again until the end."""
+    over = Event()
+
+    def repeat() -> None:
+        while not over.is_set():
+            work()
+
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(repeat)
+        try:
+            yield
+        finally:
+            over.set()
+            done.result()
 
 
 def packets(file: Path) -> list[pcapng.Packet]:
@@ -94,10 +114,11 @@ def test_what_found_no_room_has_a_number(tmp_path: Path) -> None:
         content = os.urandom(60_000)
         with (tmp_path / "c.pcapng").open("wb", buffering=0) as output:
             opened = open_taps(wish, spaces)
+            talk.left.connect(("10.9.0.2", 7))
             sent = 2 * wish.ring_bytes // 60_000
             for _ in range(sent):
                 talk.say(content)
-            with Recorder(opened, output.fileno()) as recorder:
+            with Recorder(opened, output.fileno()) as recorder, meanwhile(lambda: talk.left.send(b"more")):
                 (tally,) = recorder.record([], until=monotonic())
         frames = packets(tmp_path / "c.pcapng")
         assert tally.received == len(frames) + tally.dropped
