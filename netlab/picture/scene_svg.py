@@ -139,7 +139,7 @@ def _legend(scene: Scene, y: int) -> Iterator[str]:
         "good": "as it should be",
         "warn": "packets are lost, or not online",
         "bad": "dead",
-        "planned": "planned",
+        "planned": "planned, with dashes",
     }
     said = [f"{SIGNS[mood]} {text}" for mood, text in words.items() if mood in found]
     yield svg.text(MARGIN, y, "   ·   ".join(said), "small")

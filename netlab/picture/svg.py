@@ -8,6 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import Final
 
@@ -39,24 +40,29 @@ _DARK: Final = {
     "warn": "#e3a64a",
     "sealed": "#79aaf5",
 }
-_RULES: Final = (
-    "text{font:12px system-ui,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:var(--ink)}"
-    ".name{font-weight:600}.big{font-size:16px;font-weight:600}.small{font-size:11px;fill:var(--faint)}"
-    ".mono{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:11px}"
-    ".paper{fill:var(--paper)}.panel{fill:var(--panel);stroke:var(--edge)}.card{fill:var(--card);stroke:var(--edge)}"
-    ".line{stroke:var(--line);fill:none;stroke-width:1.5}.thick{stroke-width:2.5}.ring{fill:var(--paper)}"
-    + "".join(
-        f".{name}{{stroke:var(--{name})}}text.{name},.dot.{name}{{fill:var(--{name});stroke:none}}"
-        for name in ("good", "bad", "warn", "sealed", "faint")
-    )
+_SHAPES: Final = (
+    "text{font:12px system-ui,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
+    ".name{font-weight:600}.big{font-size:16px;font-weight:600}.small{font-size:11px}"
+    ".line{fill:none;stroke-width:1.5}.thick{stroke-width:2.5}"
 )
+_STATES: Final = ("good", "bad", "warn", "sealed", "faint")
+
+
+def _colours(scheme: Mapping[str, str]) -> str:
+    """Return the rules of a scheme, each colour written out: not every viewer knows variables."""
+    rules = [
+        f"text{{fill:{scheme['ink']}}}.small{{fill:{scheme['faint']}}}.paper,.ring{{fill:{scheme['paper']}}}",
+        *(f".{name}{{fill:{scheme[name]};stroke:{scheme['edge']}}}" for name in ("panel", "card")),
+        f".line{{stroke:{scheme['line']}}}",
+        *(f".{one}{{stroke:{scheme[one]}}}text.{one},.dot.{one}{{fill:{scheme[one]};stroke:none}}" for one in _STATES),
+    ]
+    return "".join(rules)
 
 
 def document(title: str, width: int, height: int, body: list[str]) -> str:
     """Return a whole file; `title` is what is read aloud of it."""
-    colours = (";".join(f"--{name}:{value}" for name, value in one.items()) for one in (_LIGHT, _DARK))
-    light, dark = colours
-    style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}{_RULES}</style>"
+    dark = f"@media(prefers-color-scheme:dark){{{_colours(_DARK)}}}"
+    style = f"<style>{_SHAPES}{_colours(_LIGHT)}{dark}</style>"
     box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">'
     lines = [
