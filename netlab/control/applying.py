@@ -5,7 +5,8 @@ Rules of this module
      it will be.
   2. Clients that go are stopped, then files are written, cables laid, the relay told to read again, and clients that
      come started; whoever is not concerned keeps process, session, cable and addresses.
-  3. A client whose own file changed is started anew. What the relay needs another process for is refused.
+  3. A client whose own file changed is started anew. The relay only reads again: other addresses or ports of it are
+     refused, and other settings that it takes at its start alone wait for the next lab-up.
   4. Where a step fails the laboratory stays as far as it got; the next `lab-apply` goes on from there.
 """
 
@@ -48,7 +49,7 @@ class Follower:
     def compare(self, _request: Mapping[str, Any]) -> Document:
         """Return {"changes": [...]}, nothing else. Raises BadInput where the inventory is broken."""
         wanted = configure_again(self._configured, self._choice, write=False)
-        return {"inventory": str(wanted.source), "changes": _told(self._changes(wanted)[0])}
+        return {"inventory": str(wanted.source), "changes": _told(differences(*self._states(wanted)))}
 
     def apply(self, _request: Mapping[str, Any]) -> Document:
         """Do what is different; return the changes, the steps with their seconds, and who reaches whom afterwards.
@@ -57,21 +58,24 @@ class Follower:
             BadInput: the inventory is broken, or has what only a new laboratory can be; nothing was done.
             ExpectationFailed: a step did not come out as it has to (rule 4).
         """
-        changes, todo = self._changes(configure_again(self._configured, self._choice, write=False))
+        before, after = self._states(configure_again(self._configured, self._choice, write=False))
+        changes = differences(before, after)
         document: Document = {"inventory": str(self._configured.source), "changes": _told(changes), "steps": []}
         if not changes:
             return document
-        if any(one.what == "relay" and one.text.startswith("servers") for one in changes):
-            raise BadInput("the addresses of the relay are others now", "./invoke lab-down, then ./invoke lab-up")
+        if before.relay != after.relay:
+            raise BadInput("the relay is to be at other addresses or ports", "./invoke lab-down, then ./invoke lab-up")
         steps = _Steps(self._tell)
-        self._do(todo, steps)
+        self._do(orders(before, after), steps)
         verdict = steps.taken("who reaches whom", lambda: prove.probe(self._lab))
         return {**document, "steps": steps.done, "reachability": _judged(verdict)}
 
     def _do(self, todo: Orders, steps: _Steps) -> None:
         lab = self._lab
         if todo.stop:
-            steps.taken(f"stopped {', '.join(todo.stop)}", lambda: lab.stop([*filter(lab.processes.get, todo.stop)]))
+            here = [name for name in todo.stop if name in lab.processes]
+            left = steps.taken(f"stopped {', '.join(todo.stop)}", lambda: lab.stop(here))
+            steps.done += [{"step": words, "seconds": 0.0} for words in left]
         wanted = configure_again(self._configured, self._choice, write=True)
         topology = layout.plan(wanted.spec, kept=lab.topology)
         if topology != lab.topology:
@@ -85,7 +89,8 @@ class Follower:
         steps.taken("all sessions up", lab.wait_online)
         steps.taken("an echo through each tunnel", lab.prove_tunnels)
 
-    def _changes(self, wanted: Configured) -> tuple[list[Change], Orders]:
+    def _states(self, wanted: Configured) -> tuple[State, State]:
+        """Return what the laboratory is and what it is to be."""
         lab = self._lab
         topology = layout.plan(wanted.spec, kept=lab.topology)
         processes = lab.processes
@@ -94,9 +99,8 @@ class Follower:
         if SERVER in ended:
             raise BadInput("the relay has ended: nothing can follow", "./invoke lab-down, then ./invoke lab-up")
         links = {name: lab.links.find(name)[0].lasting for name in planned_links(lab.topology)}
-        before = State(lab.spec, self._configured.generated, links, (*idle, *ended))
-        after = State(wanted.spec, wanted.generated, planned_links(topology))
-        return differences(before, after), orders(before, after)
+        before = State(lab.spec, self._configured.generated, links, (*idle, *ended), _relay(self._configured))
+        return before, State(wanted.spec, wanted.generated, planned_links(topology), relay=_relay(wanted))
 
 
 class _Steps:
@@ -112,6 +116,12 @@ class _Steps:
         self.done.append({"step": words, "seconds": round(monotonic() - began, 3)})
         self._tell(words)
         return result
+
+
+def _relay(configured: Configured) -> tuple[str, ...]:
+    inventory = configured.inventory
+    listen = (endpoint for server in inventory.servers for endpoint in inventory.listen_of(server))
+    return tuple(dict.fromkeys(map(str, (*(server.endpoint for server in inventory.servers), *listen))))
 
 
 def _told(changes: list[Change]) -> list[Document]:

@@ -41,12 +41,14 @@ class State:
         files: generated files by name.
         links: what each direction "A->B" does; those that are plain may be missing.
         ended: members whose client does not run.
+        relay: where the relay listens, and by what names and addresses it is reached.
     """
 
     spec: LabSpec
     files: Mapping[str, bytes]
     links: Mapping[str, Impairment]
     ended: tuple[str, ...] = ()
+    relay: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ def differences(before: State, after: State) -> list[Change]:
     found += _things("host", before.spec.hosts, after.spec.hosts)
     found += _things("nat", before.spec.routers, after.spec.routers)
     found += _links(before, after)
-    if before.spec.servers != after.spec.servers:
-        found.append(Change("~", "relay", SERVER, _became("servers", before.spec.servers, after.spec.servers)))
+    if before.relay != after.relay:
+        found.append(Change("~", "relay", SERVER, _became("at", before.relay, after.relay)))
     elif before.files.get(SERVER_FILE) != after.files.get(SERVER_FILE):
         found.append(Change("~", "relay", SERVER, SERVER_FILE))
     elif not any(one.what == "member" for one in found) and before.files.get(ROUTES) != after.files.get(ROUTES):
