@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,8 +81,9 @@ def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path) -> None:
     folder = runfolder.find(fleet.stem)
     assert demand(folder, {"do": "diff"}, WAIT_S)["changes"] == []
     command = [*STRICT, "-m", "netlab", "exec", "--name", fleet.stem, "sh-db", "--", "ping", "-i", "0.01", "10.0.2.1"]
+    pipe = subprocess.PIPE
     with (
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as ping,
+        subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as ping,
         folder.connect() as control,
     ):
         assert ping.stdout is not None
@@ -93,7 +95,7 @@ def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path) -> None:
         change(fleet)
         applied = demand(folder, {"do": "apply"}, WAIT_S)
         seen = until(events, "session-online", "bj-new")
-        netlab("exec", "--name", fleet.stem, "sh-db", "--", "pkill", "-INT", "-x", "ping")
+        os.killpg(ping.pid, signal.SIGINT)  # as ctrl-C of a terminal does
         echoes = [int(number) for number in re.findall(r"icmp_seq=(\d+)", heard + ping.communicate(timeout=WAIT_S)[0])]
     assert len(echoes) > 50
     assert echoes == list(range(1, len(echoes) + 1)), "an echo was lost, came late or twice"
