@@ -60,7 +60,7 @@ class Wire:
         self._carried: dict[int, _Carried] = {}  # by tap
 
     def serve(self) -> None:
-        """Carry frames until the other end of the control socket is closed."""
+        """Carry frames until the other end of the control socket is closed; of no use afterwards."""
         alive = True
         while alive:
             select.select((self._epoll,), (), (), self._patience())
@@ -72,6 +72,14 @@ class Wire:
             now = monotonic()
             for carried in self._carried.values():
                 _send(carried, carried.lane.take(now))
+        self._close()
+
+    def _close(self) -> None:
+        for carried in self._carried.values():
+            os.close(carried.tap)
+            carried.out.close()
+        self._epoll.close()
+        self._control.close()
 
     def _patience(self) -> float | None:
         """Return the seconds until a frame is due, None while none waits."""

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +28,9 @@ from rustun.protocol.packet import MAX_PACKET_BYTES, examine, flow_key
 from rustun.protocol.segmentation import segment
 from tests.ip_packets import ACK, PSH, SYN, TCP, UDP, ip_packet, tcp_packet, udp_packet
 
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
 ROOT = Path(__file__).resolve().parents[2]
 MTU = 1500
 HOST = {4: "10.9.0.1", 6: "fd09::1"}  # the kernel's address on the device
@@ -36,6 +40,8 @@ READY_S = 10.0  # only reached where something hangs
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 PORTS = (40000, 5000)
 MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
+RTN_LOCAL = 2  # linux/rtnetlink.h: packets for it come in here
+LOOK_SECONDS = 0.002
 IFA_F_NODAD = 2  # linux/if_addr.h: no neighbour can have it, so it may be used at once
 KERNEL_SECONDS = 10.0  # never reached unless the kernel drops what it was given
 UDP_SEGMENT = 103  # linux/udp.h, setsockopt level SOL_UDP
@@ -105,7 +111,19 @@ def make_device(name: str, subnet: int, offload: bool) -> Device:
         address6 = "fd09::1" if not subnet else f"fd09:{subnet}::1"
         netlink.addr("add", index=index, address=address6, prefixlen=64, flags=IFA_F_NODAD)
         netlink.link("set", index=index, state="up", mtu=MTU)
+        while not is_local(netlink, address6):
+            select.select((), (), (), LOOK_SECONDS)
     return Device(tun)
+
+
+def is_local(netlink: IPRoute, address: str) -> bool:
+    """Say whether the kernel takes packets for an IPv6 address yet: its work queue does that some time after `add`."""
+    from pyroute2 import NetlinkError
+
+    try:
+        return bool(netlink.route("get", dst=address, family=socket.AF_INET6)[0]["type"] == RTN_LOCAL)
+    except NetlinkError:
+        return False
 
 
 def forward_between_devices() -> None:
