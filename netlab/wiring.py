@@ -7,7 +7,7 @@ hundredths of a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,29 +36,28 @@ def _end(port: Port, namespaces: Mapping[str, NetworkNamespace]) -> tuple[int, s
 
 
 def furnish(node: Node, ports: tuple[Port, ...]) -> None:
-    """Inside a new node: kernel settings first, since interfaces copy them when they come up."""
-    for name, value in _settings(node).items():
+    """Inside a new node: kernel settings first, for what is made later and for its cables, which are there already."""
+    for name, value in _settings(node, [port.name for port in ports]).items():
         Path("/proc/sys/net", name).write_text(value)
     rtnetlink.send(_steps(node, ports), node.name)
 
 
-def _settings(node: Node) -> dict[str, str]:
+def _settings(node: Node, interfaces: Sequence[str]) -> dict[str, str]:
     forwards = "1" if node.forwards else "0"
     settings = {
         "ipv4/ip_forward": forwards,
         "ipv6/conf/all/forwarding": forwards,
-        "ipv6/conf/all/accept_dad": "0",
-        "ipv6/conf/default/accept_dad": "0",
         "ipv4/icmp_echo_ignore_broadcasts": "0",  # a broadcast that gets through must show
         "ipv4/icmp_ratelimit": "0",  # probes come faster than a patient kernel answers
         "ipv6/icmp/ratelimit": "0",
         "ipv4/ping_group_range": "0 0",
     }
-    for scope in ("all", "default"):
+    for scope in ("all", "default", *interfaces):
         settings |= {
             f"ipv4/conf/{scope}/rp_filter": "0",  # a spoofed packet must be stopped by rustun, not by the receiver
             f"ipv4/conf/{scope}/send_redirects": "0",
-            f"ipv6/conf/{scope}/accept_ra": "0",
+            f"ipv6/conf/{scope}/accept_ra": "0",  # nobody asks for routers, now and then, for ever
+            f"ipv6/conf/{scope}/accept_dad": "0",
         }
     return settings
 
