@@ -36,21 +36,21 @@ REMEDIES: Final = {  # of what does not fit together, by its first word
     "reorder": 'add a delay, as in delay = "20ms"',
     "burst": 'as in loss = "1%" and burst = 3',
 }
-NO_TABLE: Final = LabTable()
 
 
 def read_lab(sources: Sources, members: Mapping[str, Member]) -> Lab:
     """Return what the laboratory is told; problems are reported to the tables."""
     entry = sources.entries.get(("lab",))
-    top = (read_table(entry.table, LabTable, *LAB_TABLES) if entry else None) or NO_TABLE
+    top = read_table(entry.table, LabTable, *LAB_TABLES) if entry else None
+    preset = top.preset if top else NO_PRESET
     nodes = _Nodes({name: "a member" for name in members})
     hosts = tuple(_hosts(sources, members, nodes))
     nats = tuple(_nats(sources, nodes))
     _report_names(sources, nodes)
-    lab = Lab(top.preset, hosts, nats, matrix=tuple(_matrix(sources)))
+    lab = Lab(preset, hosts, nats, matrix=tuple(_matrix(sources)))
     _report_ways(sources, lab, nodes)
     links = tuple(_links(sources, lab, members))
-    return Lab(top.preset, hosts, nats, links, lab.matrix)
+    return Lab(preset, hosts, nats, links, lab.matrix)
 
 
 @dataclass(slots=True)
