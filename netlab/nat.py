@@ -22,9 +22,10 @@ from typing import Final
 
 from netlab.errors import EnvironmentLacks
 from netlab.namespaces import NetworkNamespace, visit
-from netlab.topology import OUTER_INTERFACE, NatSpec, Topology
+from netlab.topology import OUTER_INTERFACE, Topology
 from rustun.backends import nft
 from rustun.errors import RustunError
+from rustun.ops.lab.records import LabNat
 
 KERNEL_UDP_TIMEOUT_S: Final = 120  # nf_conntrack_udp_timeout_stream, of a mapping that was answered
 KERNEL_TCP_TIMEOUT_S: Final = 432_000  # nf_conntrack_tcp_timeout_established, five days
@@ -42,7 +43,7 @@ def set_up(topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> No
     follow(frozenset(), topology, namespaces)
 
 
-def follow(routers_before: Collection[NatSpec], topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
+def follow(routers_before: Collection[LabNat], topology: Topology, namespaces: Mapping[str, NetworkNamespace]) -> None:
     """Let the routers that are not as they were before do what is planned now. Raises EnvironmentLacks."""
     changed = [(node.name, node.nat) for node in topology.nodes if node.nat and node.nat not in routers_before]
     routers = [(namespaces[name], partial(nft.load, f"{_EMPTIED}{rules(one)}")) for name, one in changed]
@@ -52,13 +53,13 @@ def follow(routers_before: Collection[NatSpec], topology: Topology, namespaces: 
         raise EnvironmentLacks(f"NAT routers: {error.message}", error.remedy) from error
 
 
-def rules(nat: NatSpec) -> str:
+def rules(nat: LabNat) -> str:
     """Return the nft script that makes a router of a node whose way outside is its `eth0`."""
     parts = (*_timeouts(nat), *_translation(nat), *_filtering(nat))
     return "\n".join(("table inet nat {", *parts, "}", ""))
 
 
-def _timeouts(nat: NatSpec) -> Iterator[str]:
+def _timeouts(nat: LabNat) -> Iterator[str]:
     policies = []
     if nat.udp_timeout_s:
         policies.append(("udp", f"unreplied : {nat.udp_timeout_s}, replied : {nat.udp_timeout_s}"))
@@ -74,7 +75,7 @@ def _timeouts(nat: NatSpec) -> Iterator[str]:
         yield "  }"
 
 
-def _translation(nat: NatSpec) -> Iterator[str]:
+def _translation(nat: LabNat) -> Iterator[str]:
     if nat.kind == "open":
         yield from _notes("udp", nat.udp_timeout_s or KERNEL_UDP_TIMEOUT_S)
         yield from _notes("tcp", nat.tcp_timeout_s or KERNEL_TCP_TIMEOUT_S)
@@ -104,7 +105,7 @@ def _notes(protocol: str, seconds: int) -> Iterator[str]:
     yield "  }"
 
 
-def _filtering(nat: NatSpec) -> Iterator[str]:
+def _filtering(nat: LabNat) -> Iterator[str]:
     yield "  chain through {"
     yield "    type filter hook forward priority filter;"
     if nat.kind == "open":

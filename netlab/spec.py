@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from netlab.topology import HostSpec, LabSpec, MemberSpec, NatSpec
+from netlab.topology import HostSpec, LabSpec, MemberSpec
 from rustun.ops.filenames import client_file
 from rustun.ops.fleet import Inventory, Member
-from rustun.ops.lab.records import LabHost, LabNat
+from rustun.ops.lab.records import LabHost
 
 
 def lab_spec(inventory: Inventory) -> LabSpec:
@@ -18,7 +18,7 @@ def lab_spec(inventory: Inventory) -> LabSpec:
         servers=tuple(server.endpoint.host for server in inventory.servers),
         members=tuple(map(_member, inventory.members)),
         hosts=tuple(map(_host, inventory.lab.hosts)),
-        routers=tuple(map(_router, inventory.lab.nats)),
+        routers=inventory.lab.nats,
         links=tuple(inventory.lab.impaired(member.identity for member in inventory.members)),
     )
     return whole.part(member.identity for member in inventory.members if takes_part(member, now))
@@ -40,7 +40,3 @@ def _member(member: Member) -> MemberSpec:
 def _host(host: LabHost) -> HostSpec:
     addresses = (host.address,) if host.address6 is None else (host.address, host.address6)
     return HostSpec(host.name, host.behind, addresses)
-
-
-def _router(nat: LabNat) -> NatSpec:
-    return NatSpec(nat.name, nat.kind, nat.before, nat.udp_timeout_s, nat.tcp_timeout_s)

@@ -22,13 +22,13 @@ from typing import Final, Literal
 
 from netlab.errors import BadInput
 from netlab.links.impairment import Link
+from rustun.ops.lab.records import LabNat
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
 Prefix = IPv4Network | IPv6Network
 Cable = tuple["Port", "Port"]
 Role = Literal["server", "member", "host", "nat"]
-NatKind = Literal["open", "moderate", "strict"]
 
 SERVER: Final = "server"
 OUTSIDE4: Final = IPv4Network("198.18.0.0/16")
@@ -71,23 +71,6 @@ class HostSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class NatSpec:
-    """A NAT router between the nodes that it stands `before`, members or other routers, and the outside.
-
-    Attributes:
-        kind: what it does to addresses and ports; see nat.py.
-        udp_timeout_s: silence after which a UDP mapping is gone; 0: the kernel's own.
-        tcp_timeout_s: the same of an established TCP connection.
-    """
-
-    name: str
-    kind: NatKind
-    before: tuple[str, ...]
-    udp_timeout_s: int = 0
-    tcp_timeout_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class LabSpec:
     """All that a laboratory is made from.
 
@@ -100,7 +83,7 @@ class LabSpec:
     servers: tuple[str, ...]
     members: tuple[MemberSpec, ...]
     hosts: tuple[HostSpec, ...] = ()
-    routers: tuple[NatSpec, ...] = ()
+    routers: tuple[LabNat, ...] = ()
     links: tuple[Link, ...] = ()
 
     def member(self, identity: str) -> MemberSpec:
@@ -160,7 +143,7 @@ class Node:
     loopback: tuple[Interface, ...] = ()
     bridges: tuple[Port, ...] = ()
     routes: tuple[Route, ...] = ()
-    nat: NatSpec | None = None
+    nat: LabNat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from netlab.errors import EXIT_ENVIRONMENT, EXIT_OK, EnvironmentLacks, LabError
 from netlab.links import diversion, shaping
 from netlab.links.impairment import Impairment
 from netlab.namespaces import TUN_DEVICE, enter_own_world, need_tun_device
-from netlab.topology import FIRST_INDEX, NatSpec
+from netlab.topology import FIRST_INDEX
+from rustun.ops.lab.records import LabNat
 
 SCHEMA: Final = 1
 State = Literal["ok", "replaced", "missing", "impossible"]
@@ -166,7 +167,7 @@ def _trials() -> tuple[_Trial, ...]:
     module, device = "sudo modprobe {} (not in kernels for clouds: sudo apt-get install linux-image-amd64)", NEAR[1]
     wire = "the wire, a process of the laboratory, takes its place"
     delay, rate = Impairment(delay_s=0.01), Impairment(rate_bit_s=100_000_000)
-    router = NatSpec("router", "open", (), 30, 300)
+    router = LabNat("router", "open", (), 30, 300)
     nft = "sudo apt-get install nftables; kernel: sudo modprobe -a nf_tables nft_nat nft_masq nft_ct"
     egress = shaping.rules(device, Impairment(black_hole_icmp=True), "")
     return (

@@ -21,7 +21,8 @@ from netlab import layout, nat, wiring
 from netlab.configuration import Choice, configure, load
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import new_namespaces, replace_hosts_file
-from netlab.topology import SERVER, LabSpec, MemberSpec, NatKind, NatSpec, Topology
+from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
+from rustun.ops.lab.records import LabNat, NatKind
 from tests.netlab.own_world import in_own_world
 
 EXAMPLE = Path(__file__).parents[2] / "inventory" / "example"
@@ -38,8 +39,8 @@ class World:
     """Wired nodes and all sockets in them."""
 
     def __init__(self, *, timeout_s: int = 0) -> None:
-        routers = [NatSpec(kind, kind, (f"{kind}-m",), timeout_s, timeout_s) for kind in KINDS]
-        routers += [NatSpec("far", "moderate", ("near",)), NatSpec("near", "strict", ("near-m",))]
+        routers = [LabNat(kind, kind, (f"{kind}-m",), timeout_s, timeout_s) for kind in KINDS]
+        routers += [LabNat("far", "moderate", ("near",)), LabNat("near", "strict", ("near-m",))]
         names = [f"{one.name}-m" for one in routers if one.name != "far"]
         members = [MemberSpec(name, "c", (ip_interface(f"10.0.0.{at}/24"),)) for at, name in enumerate(names, 1)]
         self.topology: Topology = layout.plan(LabSpec("nat", (ONE, OTHER), tuple(members), (), tuple(routers)))

@@ -29,7 +29,13 @@ class LabHost:
 
 @dataclass(frozen=True, slots=True)
 class LabNat:
-    """A NAT router between members, or other routers, and the outside; a timeout of 0 s is the kernel's own."""
+    """A NAT router between the nodes that it stands `before`, members or other routers, and the outside.
+
+    Attributes:
+        kind: what it does to addresses and ports; see netlab/nat.py.
+        udp_timeout_s: silence after which a UDP mapping is gone; 0: the kernel's own.
+        tcp_timeout_s: the same of an established TCP connection.
+    """
 
     name: str
     kind: NatKind

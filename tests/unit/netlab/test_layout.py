@@ -10,7 +10,8 @@ import pytest
 from netlab.errors import BadInput
 from netlab.layout import plan
 from netlab.links.impairment import Impairment, Link
-from netlab.topology import SERVER, HostSpec, LabSpec, NatSpec, Topology
+from netlab.topology import SERVER, HostSpec, LabSpec, Topology
+from rustun.ops.lab.records import LabNat
 from tests.unit.netlab.fleets import member, twins, two_tenants
 
 
@@ -83,7 +84,7 @@ def test_a_fleet_without_members_is_said() -> None:
 
 def behind_routers() -> LabSpec:
     """Return the two tenants: a2 behind a router, b2 behind two, and a slow link."""
-    routers = (NatSpec("office", "moderate", ("a2", "home")), NatSpec("home", "strict", ("b2",)))
+    routers = (LabNat("office", "moderate", ("a2", "home")), LabNat("home", "strict", ("b2",)))
     slow = Link(("a2", "office"), Impairment(delay_s=0.02), Impairment(delay_s=0.01))
     return replace(two_tenants(), routers=routers, links=(slow,))
 
@@ -150,14 +151,14 @@ def test_a_part_has_what_leads_to_its_members_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("routers", "found"),
     [
-        ((NatSpec("a1", "open", ("a2",)),), 'two nodes are called "a1"'),
-        ((NatSpec("r", "open", ()),), 'NAT router "r" is before nobody'),
-        ((NatSpec("r", "open", ("printer",)),), '"printer", which is neither member nor router'),
-        ((NatSpec("r", "open", ("a1",)), NatSpec("s", "open", ("a1",))), '"a1" is behind two NAT routers'),
-        ((NatSpec("r", "open", ("s",)), NatSpec("s", "open", ("r",))), 'NAT router "r" is behind itself'),
+        ((LabNat("a1", "open", ("a2",)),), 'two nodes are called "a1"'),
+        ((LabNat("r", "open", ()),), 'NAT router "r" is before nobody'),
+        ((LabNat("r", "open", ("printer",)),), '"printer", which is neither member nor router'),
+        ((LabNat("r", "open", ("a1",)), LabNat("s", "open", ("a1",))), '"a1" is behind two NAT routers'),
+        ((LabNat("r", "open", ("s",)), LabNat("s", "open", ("r",))), 'NAT router "r" is behind itself'),
     ],
 )
-def test_routers_that_lead_nowhere_are_said(routers: tuple[NatSpec, ...], found: str) -> None:
+def test_routers_that_lead_nowhere_are_said(routers: tuple[LabNat, ...], found: str) -> None:
     """A member without a way out would be a riddle, two routers behind each other a plan without end."""
     with pytest.raises(BadInput, match=found):
         plan(replace(two_tenants(), routers=routers))

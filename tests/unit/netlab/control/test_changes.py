@@ -8,7 +8,8 @@ from ipaddress import ip_address, ip_network
 from netlab.control.changes import Change, Orders, State, differences, orders, planned_links
 from netlab.layout import plan
 from netlab.links.impairment import Impairment, Link
-from netlab.topology import HostSpec, LabSpec, NatSpec
+from netlab.topology import HostSpec, LabSpec
+from rustun.ops.lab.records import LabNat
 from tests.unit.netlab.fleets import member, two_tenants
 
 
@@ -47,7 +48,7 @@ def test_hosts_routers_and_links_are_compared_too() -> None:
     """A change of [lab] would be overlooked."""
     spec = two_tenants()
     first = spec.members[0].identity
-    router = NatSpec("router", "strict", (first,))
+    router = LabNat("router", "strict", (first,))
     host = HostSpec("camera", spec.hosts[0].behind, (ip_address("192.168.10.99"),))
     link = Link((spec.members[1].identity, "server"), Impairment(delay_s=0.02), Impairment())
     wanted = replace(spec, routers=(router,), hosts=(*spec.hosts, host), links=(link,))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from netlab import layout
 from netlab.isolation.expectation import Expectation
 from netlab.isolation.route import stations
-from netlab.topology import NatSpec
+from rustun.ops.lab.records import LabNat
 from tests.unit.netlab.fleets import two_tenants
 
 
 def way(sender: str, receiver: str | None) -> list[str]:
     """Return the stations with their directions; a2 is behind two routers, and sealed ones are in brackets."""
-    routers = (NatSpec("home", "strict", ("a2",)), NatSpec("carrier", "open", ("home",)))
+    routers = (LabNat("home", "strict", ("a2",)), LabNat("carrier", "open", ("home",)))
     spec = replace(two_tenants(), routers=routers)
     sites = Expectation(spec).site_of
     found = stations(spec, layout.plan(spec), sites[sender], sites[receiver] if receiver else None)

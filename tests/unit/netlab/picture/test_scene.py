@@ -12,7 +12,8 @@ from netlab.configuration import load
 from netlab.picture import scene_svg, scene_text
 from netlab.picture.scene import SIGNS, Figure, Scene, Trip, scene
 from netlab.spec import lab_spec
-from netlab.topology import LabSpec, NatSpec
+from netlab.topology import LabSpec
+from rustun.ops.lab.records import LabNat
 from tests.unit.netlab.fleets import member, two_tenants
 from tests.unit.netlab.picture.golden import same
 
@@ -98,7 +99,7 @@ def test_every_node_is_there_once() -> None:
 def test_a_router_before_two_clusters_stands_in_both() -> None:
     """A shared router hangs members of two tenants together; each tenant has to see it."""
     spec = two_tenants()
-    routers = (NatSpec("nat", "open", ("a1", "b1")), NatSpec("outer", "strict", ("nat",)))
+    routers = (LabNat("nat", "open", ("a1", "b1")), LabNat("outer", "strict", ("nat",)))
     found = scene(plan_of(LabSpec("two", spec.servers, spec.members, spec.hosts, routers)), live=False)
     assert [names(group.figures) for group in found.groups] == [
         ["a2", "outer", "nat", "a1"],
