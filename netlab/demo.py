@@ -19,8 +19,9 @@ from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
 from netlab.isolation import prove
 from netlab.isolation.judgement import Verdict
-from netlab.lab import Files, Laboratory, phases_text
+from netlab.lab import Files, Laboratory
 from netlab.namespaces import replace_hosts_file
+from netlab.phases import phases_text
 from netlab.processes import Document
 from netlab.report import explanation_lines, matrix_lines, throughput_lines
 from netlab.topology import LabSpec

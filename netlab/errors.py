@@ -9,7 +9,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ClassVar, Final, ParamSpec
+
+P = ParamSpec("P")
 
 EXIT_OK: Final = 0
 EXIT_BAD_INPUT: Final = 2
@@ -53,3 +58,20 @@ def of_exit_code(code: object) -> type[LabError]:
     """Return the kind of error that ends a command with an exit code, for one that another process had."""
     kinds: dict[object, type[LabError]] = {kind.exit_code: kind for kind in (BadInput, EnvironmentLacks)}
     return kinds.get(code, ExpectationFailed)
+
+
+def in_words(task: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Let a task's function return its exit code also where a LabError ends it, which is told on standard error."""
+
+    def decorated(run: Callable[P, int]) -> Callable[P, int]:
+        @wraps(run)
+        def told(*arguments: P.args, **options: P.kwargs) -> int:
+            try:
+                return run(*arguments, **options)
+            except LabError as error:
+                print(f"{task}: {error}", file=sys.stderr)
+                return error.exit_code
+
+        return told
+
+    return decorated

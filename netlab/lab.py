@@ -25,8 +25,9 @@ from netlab.bench.load import ICMP_ECHO
 from netlab.errors import ExpectationFailed
 from netlab.links.links import Links
 from netlab.namespaces import new_namespaces
-from netlab.processes import Document, NodeProcess, read_status
+from netlab.processes import Document, NodeProcess
 from netlab.readiness import Readiness
+from netlab.statuses import read_status
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 
 AT_ONCE: Final = 20  # interpreters that begin together; of more, none would get anywhere for long
@@ -45,11 +46,6 @@ class Files:
     configuration: Path
     logs: Path
     sockets: Path
-
-
-def phases_text(phases: Mapping[str, float]) -> str:
-    """Return what a start took, as a line: "wired 0.03 s · processes 2.1 s · sessions 2.2 s · echoes 2.3 s"."""
-    return " · ".join(f"{phase} {seconds:.2f} s" for phase, seconds in phases.items())
 
 
 class Laboratory:

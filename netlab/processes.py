@@ -14,7 +14,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -122,23 +121,6 @@ class NodeProcess:
     def last_words(self) -> str:
         """Return the end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-
-
-def read_status(path: Path) -> Document | None:
-    """Ask a control socket for its status document; None while nobody answers there."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-            control.settimeout(STATUS_SECONDS)
-            control.connect(str(path))
-            control.sendall(b"status\n")
-            answer = b"".join(iter(lambda: control.recv(1 << 16), b""))
-    except OSError:
-        return None
-    try:
-        document = json.loads(answer)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
 
 
 class Measurement:

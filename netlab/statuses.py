@@ -36,6 +36,11 @@ def read_statuses(controls: Mapping[str, Path]) -> dict[str, Document]:
     return {name: document for name, document in documents.items() if document is not None}
 
 
+def read_status(control: Path) -> Document | None:
+    """Ask one control socket for its document; None where none comes within two seconds."""
+    return read_statuses({"": control}).get("")
+
+
 def _collect(asked: dict[int, tuple[str, socket.socket]], answers: dict[str, bytearray]) -> None:
     poll = select.poll()
     for descriptor in asked:

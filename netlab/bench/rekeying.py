@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from netlab.bench import crowd
 from netlab.bench.newcomers import Arrivals, Newcomer
-from netlab.processes import CHECKOUT, environment, read_status
+from netlab.processes import CHECKOUT, environment
+from netlab.statuses import read_status
 from rustun.config.keys import encode_key
 from rustun.protocol.control import Message, Ping, Pong, RekeyReply, RekeySwitch, decode, encode
 from rustun.protocol.frames import RECORD_TYPES, FrameReader, FrameType

@@ -26,7 +26,7 @@ from netlab.capture.taps import SNAP_BYTES, Wish, choose, open_taps, peers
 from netlab.control import entrances, runfolder
 from netlab.control.asking import ask
 from netlab.control.runfolder import RunFolder
-from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks, LabError
+from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks, in_words
 from netlab.links.impairment import parse_duration
 from netlab.processes import CHECKOUT, environment
 
@@ -161,12 +161,9 @@ def table(tallies: Sequence[Tally]) -> list[str]:
     return lines
 
 
+@in_words("lab-capture")
 def _main(order: str) -> int:
-    try:
-        _capture(Order(**json.loads(order)))
-    except LabError as error:
-        print(f"lab-capture: {error}", file=sys.stderr)
-        return error.exit_code
+    _capture(Order(**json.loads(order)))
     return EXIT_OK
 
 

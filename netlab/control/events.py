@@ -7,31 +7,28 @@ from time import monotonic
 
 from netlab.control import runfolder
 from netlab.control.asking import PIECE_BYTES, send
-from netlab.errors import EXIT_OK, BadInput, LabError
+from netlab.errors import EXIT_OK, BadInput, in_words
 from netlab.links.impairment import parse_duration
 
 
+@in_words("lab-events")
 def run(name: str, time: str) -> int:
     """Print events for a time ("10s", "" for ever), or until the laboratory goes; return the exit code."""
-    try:
-        deadline = monotonic() + _seconds(time) if time else None
-        folder = runfolder.find(name)
-        with folder.connect() as control:
-            send(control, {"do": "events"})
-            while deadline is None or deadline > monotonic():
-                control.settimeout(None if deadline is None else max(0.001, deadline - monotonic()))
-                try:
-                    piece = control.recv(PIECE_BYTES)
-                except TimeoutError:
-                    break
-                if not piece:
-                    print(f"lab-events: {folder.name} is down", file=sys.stderr)
-                    break
-                sys.stdout.write(piece.decode())
-                sys.stdout.flush()
-    except LabError as error:
-        print(f"lab-events: {error}", file=sys.stderr)
-        return error.exit_code
+    deadline = monotonic() + _seconds(time) if time else None
+    folder = runfolder.find(name)
+    with folder.connect() as control:
+        send(control, {"do": "events"})
+        while deadline is None or deadline > monotonic():
+            control.settimeout(None if deadline is None else max(0.001, deadline - monotonic()))
+            try:
+                piece = control.recv(PIECE_BYTES)
+            except TimeoutError:
+                break
+            if not piece:
+                print(f"lab-events: {folder.name} is down", file=sys.stderr)
+                break
+            sys.stdout.write(piece.decode())
+            sys.stdout.flush()
     return EXIT_OK
 
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from netlab.control import runfolder
 from netlab.control.asking import demand
-from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, in_words
 
 COMPARE_SECONDS: Final = 30.0  # thousands of members' files are generated for it
 APPLY_SECONDS: Final = 600.0  # hundreds of clients that start, and packets between all of them
 SCHEMA: Final = 1
 
 
+@in_words("lab-diff")
 def diff(name: str, *, as_json: bool) -> int:
     """Print the differences; return the exit code: 5 where there are some."""
-    try:
-        folder = runfolder.find(name)
-        answer = demand(folder, {"do": "diff"}, COMPARE_SECONDS)
-    except LabError as error:
-        print(f"lab-diff: {error}", file=sys.stderr)
-        return error.exit_code
+    folder = runfolder.find(name)
+    answer = demand(folder, {"do": "diff"}, COMPARE_SECONDS)
     if as_json:
         print(json.dumps({"schema": SCHEMA, "laboratory": folder.name, **answer}, indent=2))
     else:
@@ -31,14 +27,11 @@ def diff(name: str, *, as_json: bool) -> int:
     return EXIT_UNEXPECTED if answer["changes"] else EXIT_OK
 
 
+@in_words("lab-apply")
 def apply(name: str, *, as_json: bool) -> int:
     """Let a laboratory follow and print what was done; return the exit code: 5 where it is not as it has to be."""
-    try:
-        folder = runfolder.find(name)
-        answer = demand(folder, {"do": "apply"}, APPLY_SECONDS)
-    except LabError as error:
-        print(f"lab-apply: {error}", file=sys.stderr)
-        return error.exit_code
+    folder = runfolder.find(name)
+    answer = demand(folder, {"do": "apply"}, APPLY_SECONDS)
     if as_json:
         print(json.dumps({"schema": SCHEMA, "laboratory": folder.name, **answer}, indent=2))
     elif answer["changes"]:

@@ -36,10 +36,11 @@ from netlab.control.applying import Follower
 from netlab.control.happenings import Journal, report
 from netlab.errors import EXIT_OK, BadInput, LabError
 from netlab.isolation import requests as probing
-from netlab.lab import Files, Laboratory, phases_text
+from netlab.lab import Files, Laboratory
 from netlab.links import requests as linking
 from netlab.links.links import Links
 from netlab.namespaces import NetworkNamespace, replace_hosts_file
+from netlab.phases import phases_text
 
 SOCKETS: Final = Path("/run/rustun")
 Document = dict[str, Any]

@@ -11,7 +11,6 @@ import json
 import os
 import pwd
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Final
 
 from netlab.control import runfolder
 from netlab.control.runfolder import FOLDER, RunFolder
-from netlab.errors import EXIT_OK, LabError
+from netlab.errors import EXIT_OK, in_words
 from rustun.printable import printable
 
 SCHEMA: Final = 1
@@ -46,13 +45,10 @@ class Listed:
     logs: str
 
 
+@in_words("lab-ls")
 def run(*, as_json: bool) -> int:
     """Print the list; return the exit code."""
-    try:
-        found = [listed(folder) for folder in folders()]
-    except LabError as error:
-        print(f"lab-ls: {error}", file=sys.stderr)
-        return error.exit_code
+    found = [listed(folder) for folder in folders()]
     if as_json:
         print(json.dumps({"schema": SCHEMA, "laboratories": [asdict(one) for one in found]}, indent=2))
     else:

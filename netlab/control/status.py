@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 from netlab.control import runfolder
 from netlab.control.asking import demand
-from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, in_words
+from netlab.phases import phases_text
 
 GAP: Final = 2
 
 
+@in_words("lab-status")
 def run(name: str, *, as_json: bool) -> int:
     """Print a laboratory's status; return the exit code: 5 where a process of it has ended."""
-    try:
-        document = demand(runfolder.find(name), {"do": "status"})
-    except LabError as error:
-        print(f"lab-status: {error}", file=sys.stderr)
-        return error.exit_code
+    document = demand(runfolder.find(name), {"do": "status"})
     print(json.dumps(document, indent=2) if as_json else "\n".join(table(document)))
     return EXIT_UNEXPECTED if any(node["ended"] is not None for node in document["nodes"]) else EXIT_OK
 
@@ -32,8 +29,7 @@ def table(document: Mapping[str, Any]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) + GAP for column in range(3)]
     lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
     if phases := document.get("phases"):
-        took = " · ".join(f"{phase} {seconds:.2f} s" for phase, seconds in phases.items())
-        lines.append(f"{document['name']} came up: {took}")
+        lines.append(f"{document['name']} came up: {phases_text(phases)}")
     return lines
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from netlab.errors import BadInput, LabError
+from netlab.errors import BadInput
 from netlab.isolation.evidence import Evidence, Witness
 from netlab.isolation.expectation import BROADCAST, MULTICAST, Expectation
 from netlab.isolation.plan import Probe, cells
@@ -24,14 +24,11 @@ Document = dict[str, Any]
 
 
 def answer(lab: Laboratory, request: Mapping[str, Any]) -> Document:
-    """Send what a request asks for, each probe by itself, and return the answer."""
+    """Send what a request asks for, each probe by itself, and return the answer. Raises LabError: it is refused."""
     expectation = Expectation(lab.spec)
-    try:
-        probes = choose(expectation, *(_text(request, key) for key in ("from", "to", "kind")))
-        with Witness(lab, expectation, lab.files.logs / "probes") as witness:
-            found = [witness.keep(witness.send(probe)) for probe in probes]
-    except LabError as error:
-        return {"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+    probes = choose(expectation, *(_text(request, key) for key in ("from", "to", "kind")))
+    with Witness(lab, expectation, lab.files.logs / "probes") as witness:
+        found = [witness.keep(witness.send(probe)) for probe in probes]
     return {"probes": [_document(expectation, one, lab.files.configuration / ROUTES) for one in found]}
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from netlab.control import runfolder
-from netlab.control.asking import ask
-from netlab.errors import EXIT_OK, BadInput, LabError
+from netlab.control.asking import demand
+from netlab.errors import EXIT_OK, BadInput, in_words
 from netlab.links.impairment import parse_duration
 
 ANSWER_SECONDS: Final = 120.0  # a link of ten seconds' delay, probed several times
@@ -26,19 +25,12 @@ class Wish:
     time: str = ""
 
 
+@in_words("lab-link")
 def run(laboratory: str, link: str, wish: Wish, *, as_json: bool) -> int:
     """Do it, or only show where the wish is empty; return the exit code."""
-    try:
-        folder = runfolder.find(laboratory)
-        request = {"do": "link", "link": link, "set": _changes(wish.changes), "clear": wish.clear, "for_s": _time(wish)}
-        answer = ask(folder, request, ANSWER_SECONDS)
-        if "error" in answer:
-            error = LabError(answer["error"], answer.get("remedy", ""))
-            print(f"lab-link: {error}", file=sys.stderr)
-            return int(answer.get("exit_code", BadInput.exit_code))
-    except LabError as error:
-        print(f"lab-link: {error}", file=sys.stderr)
-        return error.exit_code
+    folder = runfolder.find(laboratory)
+    request = {"do": "link", "link": link, "set": _changes(wish.changes), "clear": wish.clear, "for_s": _time(wish)}
+    answer = demand(folder, request, ANSWER_SECONDS)
     if as_json:
         print(json.dumps({"schema": SCHEMA, "laboratory": folder.name, **answer}, indent=2))
     else:

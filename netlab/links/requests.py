@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from netlab.errors import BadInput, LabError
+from netlab.errors import BadInput
 from netlab.links.impairment import PLAIN, Impairment, settings, with_setting
 from netlab.links.links import Direction, Links
 
@@ -26,18 +26,18 @@ def answer(links: Links | None, request: Mapping[str, Any], now: float) -> Docum
     Args:
         links: None where the laboratory has none of its own making.
         now: seconds of the clock that `Links.expire` gets.
+
+    Raises:
+        LabError: the request is refused; who answers tells that (control/answering.py).
     """
-    try:
-        if links is None:
-            raise BadInput("the cables of real machines cannot be impaired", "lab-up without --machines")
-        directions = links.find(_text(request, "link"))
-        changes = _changes(request)
-        if changes or request.get("clear"):
-            base = {one.name: PLAIN if request.get("clear") else one.impairment for one in directions}
-            links.set([(one, _changed(base[one.name], changes)) for one in directions], _until(request, now))
-        counts = links.counts()
-    except LabError as error:
-        return {"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+    if links is None:
+        raise BadInput("the cables of real machines cannot be impaired", "lab-up without --machines")
+    directions = links.find(_text(request, "link"))
+    changes = _changes(request)
+    if changes or request.get("clear"):
+        base = {one.name: PLAIN if request.get("clear") else one.impairment for one in directions}
+        links.set([(one, _changed(base[one.name], changes)) for one in directions], _until(request, now))
+    counts = links.counts()
     return {"links": [_document(one, counts.get(one.name), now) for one in directions]}
 
 

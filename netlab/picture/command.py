@@ -5,39 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
+from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, in_words
 from netlab.picture import scene_svg, scene_text, sequence, sequence_svg, sequence_text
 from netlab.picture.scene import Scene, scene
 from netlab.processes import environment
 
 
+@in_words("lab-sequence")
 def draw_sequence(file: Path, *, form: str, acknowledgements: bool) -> int:
     """Print the diagram of a capture as text or SVG; 5 where it holds no packet."""
-    try:
-        diagram = sequence.arrange(*sequence.read(file), acknowledgements=acknowledgements)
-    except LabError as error:
-        print(f"lab-sequence: {error}", file=sys.stderr)
-        return error.exit_code
+    diagram = sequence.arrange(*sequence.read(file), acknowledgements=acknowledgements)
     drawn = sequence_svg.draw(diagram, file.stem) if form == "svg" else sequence_text.draw(diagram)
     print(drawn, end="")
     return EXIT_OK if diagram.rows else EXIT_UNEXPECTED
 
 
+@in_words("lab-picture")
 def draw_plan(inventory: Path, *, form: str) -> int:
     """Print the picture of the laboratory that an inventory makes."""
     from netlab import facts, layout
     from netlab.configuration import load
     from netlab.spec import lab_spec
 
-    try:
-        spec = lab_spec(load(inventory))
-        document = facts.planned(spec, layout.plan(spec))
-    except LabError as error:
-        print(f"lab-picture: {error}", file=sys.stderr)
-        return error.exit_code
-    _print(scene(document, live=False), form)
+    spec = lab_spec(load(inventory))
+    _print(scene(facts.planned(spec, layout.plan(spec)), live=False), form)
     return EXIT_OK
 
 
@@ -46,23 +38,20 @@ def draw_running(laboratory: str, *, form: str) -> int:
     return subprocess.call([sys.executable, "-m", "netlab.picture.command", laboratory, form], env=environment())
 
 
+@in_words("lab-picture")
 def _draw_running(laboratory: str, form: str) -> int:
     from netlab.control import entrances, runfolder
     from netlab.control.asking import ask
     from netlab.errors import BadInput
     from netlab.picture import echoes
 
-    try:
-        folder = runfolder.find(laboratory)
-        document: dict[str, Any] = ask(folder, {"do": "status"})
-        if "cables" not in document:
-            raise BadInput(f"{folder.name} is a laboratory of real machines", "./invoke lab-status tells of those")
-        members = [node["node"] for node in document["nodes"] if node["role"] == "member"]
-        server = next(node for node in document["nodes"] if node["role"] == "server")
-        spaces = entrances.namespaces(folder, members)
-    except LabError as error:
-        print(f"lab-picture: {error}", file=sys.stderr)
-        return error.exit_code
+    folder = runfolder.find(laboratory)
+    document = ask(folder, {"do": "status"})
+    if "cables" not in document:
+        raise BadInput(f"{folder.name} is a laboratory of real machines", "./invoke lab-status tells of those")
+    members = [node["node"] for node in document["nodes"] if node["role"] == "member"]
+    server = next(node for node in document["nodes"] if node["role"] == "server")
+    spaces = entrances.namespaces(folder, members)
     trips = echoes.ask(spaces, server["addresses"][0].partition("/")[0])
     _print(scene({**document, "name": folder.name}, trips, live=True), form)
     return EXIT_OK

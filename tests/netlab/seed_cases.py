@@ -21,7 +21,8 @@ from time import monotonic
 from netlab.bench import measure
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
-from netlab.processes import Document, NodeProcess, read_status
+from netlab.processes import Document, NodeProcess
+from netlab.statuses import read_status
 from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec
 from tests.netlab.private_namespace import hide_journals
 

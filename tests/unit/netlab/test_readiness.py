@@ -8,7 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from netlab.lab import phases_text
+from netlab.phases import phases_text
 from netlab.readiness import Readiness
 
 SPEAK = """
