@@ -8,6 +8,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.base import OFFLOAD_HEADER_BYTES
 from rustun.errors import ProtocolError
 from rustun.protocol.codec import RecordCodec
@@ -15,7 +16,6 @@ from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, ex
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES, RECORD_OVERHEAD_BYTES, Cipher
 from rustun.protocol.segmentation import lower_run
 from rustun.relay.session import RelaySession
-from tests.ip_packets import tcp_packet, udp_packet
 from tests.unit.client.test_pump import World as ClientWorld
 from tests.unit.relay.test_switch import KEYS, World, items_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.base import HostReport
 from rustun.client.peers import OwnEntry, Peers, own_entry
 from rustun.client.seed_session import seed_entries
@@ -22,7 +23,6 @@ from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply, See
 from rustun.protocol.segmentation import lower_run
 from rustun.protocol.strict_json import loads_object
 from tests.fuzz.decoders import Decoder
-from tests.ip_packets import tcp_packet, udp_packet
 
 KEYS: Final = SessionKeys(bytes([1]) * 32, bytes([2]) * 32, bytes(32))
 HELLO: Final = Hello("bj-dev", "0.1.0", (Cipher.AES256, Cipher.CHACHA20), frozenset({"csum"}), 10, 1500)

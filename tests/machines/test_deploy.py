@@ -19,9 +19,9 @@ from time import monotonic
 from netlab.machines.machine import Machine
 from netlab.machines.network import MachineSpec
 from netlab.machines.running import Machines, machines
+from netlab.worlds.traffic import Echoes, Pings, Transfer
 from tests.machines.station import Station, replace, results
 from tests.machines.world import on_machines
-from tests.netlab.traffic import Echoes, Pings, Transfer
 
 ADDRESSES = {"bj-a": "10.0.1.1", "bj-b": "10.0.1.2", "bj-c": "10.0.1.3"}
 WATCHED = ("bj-a", "bj-b")

@@ -13,10 +13,10 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all
 from rustun.backends.tun import LinuxTun
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE
 
 

@@ -23,8 +23,9 @@ from typing import Final
 
 from netlab import kernel
 from netlab.namespaces import enter_own_world
+from netlab.worlds.leftovers import descriptors, processes
+from netlab.worlds.own_world import hide_journals
 from tests.netlab.child import load_case, run_in_child
-from tests.netlab.private_namespace import hide_journals
 
 LIMIT_S: Final = 2400  # only reached where something hangs; a soak takes half of it
 PATIENCE_S: Final = 20.0
@@ -62,22 +63,6 @@ def picture(*folders: Path) -> dict[str, list[str]]:
         "files": sorted(map(str, files)),
         "descriptors": descriptors(),
     }
-
-
-def processes() -> list[int]:
-    """Return the process ids of this world, with those of the worlds inside."""
-    return sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
-
-
-def descriptors() -> list[str]:
-    """Return what this process has open; the folder that is being read is not counted."""
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{number}"))
-        except FileNotFoundError:
-            continue
-    return sorted(found)
 
 
 def _command(pid: int) -> str:

@@ -25,9 +25,9 @@ from pathlib import Path
 from time import monotonic
 
 from netlab.namespaces import replace_hosts_file
+from netlab.worlds.running import ENVIRONMENT, SERVER, SERVER_TOML, write_client_toml
+from netlab.worlds.site import Machine, cable
 from rustun.admin.control_client import read_status
-from tests.netlab.running import ENVIRONMENT, SERVER, SERVER_TOML, write_client_toml
-from tests.netlab.site import Machine, cable
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 CRASHES = 20  # of one world; a soak makes five

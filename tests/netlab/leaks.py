@@ -19,10 +19,10 @@ from ipaddress import ip_address
 from itertools import cycle
 from time import monotonic
 
+from netlab.worlds.running import PORT, SERVER
+from netlab.worlds.site import BUFFER_BYTES, ETH_P_ALL, PACKET_OUTGOING, PATIENCE_S
 from rustun.backends.base import Address
 from tests.netlab.crashes import World
-from tests.netlab.running import PORT, SERVER
-from tests.netlab.site import BUFFER_BYTES, ETH_P_ALL, PACKET_OUTGOING, PATIENCE_S
 
 GLOBAL = ("8.8.8.8", "2001:4860::8")
 SOURCES = {4: "198.18.1.2", 6: "2a00:1::2"}

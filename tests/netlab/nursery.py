@@ -21,6 +21,12 @@ import sys
 from typing import Any, Final
 
 PREPARED: Final = (
+    "netlab.worlds.keyed_lab",
+    "netlab.worlds.leftovers",
+    "netlab.worlds.own_world",
+    "netlab.worlds.running",
+    "netlab.worlds.site",
+    "netlab.worlds.traffic",
     "pytest",
     "rustun.backends.host_recovery",
     "rustun.backends.rtnetlink",
@@ -28,13 +34,8 @@ PREPARED: Final = (
     "rustun.cli.serve",
     "tests.netlab.counted_world",
     "tests.netlab.crashes",
-    "tests.netlab.keyed_lab",
-    "tests.netlab.leftovers",
     "tests.netlab.own_world",
     "tests.netlab.private_namespace",
-    "tests.netlab.running",
-    "tests.netlab.site",
-    "tests.netlab.traffic",
 )
 
 

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from netlab.namespaces import enter_own_world
+from netlab.worlds.own_world import run_in_own_world
 from tests.netlab.child import load_case, run_in_child
-from tests.netlab.private_namespace import hide_journals
 
 LIMIT_S = 120  # only reached where something hangs
 
@@ -31,13 +30,7 @@ def in_own_world(function: Callable[[Path], None]) -> Callable[[Path], None]:
 
 def inside(file: str, name: str, folder: str) -> int:
     """Run one function of one test file in there."""
-
-    def run() -> int:
-        hide_journals()
-        load_case(file, name)(Path(folder))
-        return 0
-
-    return enter_own_world(run)
+    return run_in_own_world(lambda: load_case(file, name)(Path(folder)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlab import kernel
-from rustun.backends.host_journal import STATE_DIR
+from netlab.worlds.own_world import hide_journals
 from tests.netlab.child import load_case, run_in_child
 from tests.netlab.many_ids import become_root_of_many
 
@@ -47,12 +47,6 @@ def enter() -> None:
     own = Path("/run/hosts")
     own.write_bytes(HOSTS.read_bytes() if HOSTS.exists() else b"")
     kernel.mount(str(own), str(HOSTS), "", kernel.MS_BIND)
-
-
-def hide_journals() -> None:
-    """Put an empty folder in place of the host's journals, for this mount namespace."""
-    folder = STATE_DIR if STATE_DIR.is_dir() else STATE_DIR.parent  # what is not there cannot be mounted on
-    kernel.mount("tmpfs", str(folder), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
 
 
 def drop_capabilities(kept: int = 0) -> None:

@@ -24,7 +24,7 @@ from netlab.namespaces import enter_own_world
 from netlab.processes import Document, NodeProcess
 from netlab.statuses import read_status
 from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec
-from tests.netlab.private_namespace import hide_journals
+from netlab.worlds.own_world import hide_journals
 
 BJ_GW, BJ_DEV, SH_GW, SH_DB = "bj-office-gw", "bj-dev-server", "sh-office-gw", "sh-db-server"
 REMOTE, IN_OFFICE = "192.0.2.100", "192.168.1.100"  # the server's addresses in the seed's examples

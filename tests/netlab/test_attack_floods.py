@@ -15,11 +15,11 @@ from time import monotonic
 from netlab.bench import measure
 from netlab.processes import Document, Measurement, resident_bytes
 from netlab.topology import SERVER
-from tests.netlab.forgeries import DEVICE, EVIL, GATEWAY
-from tests.netlab.hostile import ME, crowd_address, crowd_identity
-from tests.netlab.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.forgeries import DEVICE, EVIL, GATEWAY
+from netlab.worlds.hostile import ME, crowd_address, crowd_identity
+from netlab.worlds.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.traffic import Pings, Transfer
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import Pings, Transfer
 
 RED = (KeyedMember("red-gw", "red", GATEWAY), KeyedMember("red-dev", "red", DEVICE))
 HOSTILE = KeyedMember(ME, "blue", EVIL)

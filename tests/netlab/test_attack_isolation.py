@@ -18,7 +18,7 @@ from typing import Any
 
 from netlab.bench import measure
 from netlab.processes import Document
-from tests.netlab.forgeries import (
+from netlab.worlds.forgeries import (
     ABSENT,
     DEVICE,
     EVIL,
@@ -30,10 +30,10 @@ from tests.netlab.forgeries import (
     numbers_in,
     packed,
 )  # fmt: skip
-from tests.netlab.hostile import LEGACY_ME, ME, SEED_KEY
-from tests.netlab.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.hostile import LEGACY_ME, ME, SEED_KEY
+from netlab.worlds.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.traffic import Tap, addresses
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import Tap, addresses
 
 LAN = "192.168.1.0/24"
 HONEST = (

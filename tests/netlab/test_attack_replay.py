@@ -13,9 +13,9 @@ from pathlib import Path
 from netlab.bench import measure
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER
+from netlab.worlds.keyed_lab import PATIENCE_S, PORT, KeyedLab, KeyedMember
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
 from rustun.protocol.handshake import MAX_REPLY_BYTES
-from tests.netlab.keyed_lab import PATIENCE_S, PORT, KeyedLab, KeyedMember
 from tests.netlab.own_world import in_own_world
 
 MEMBERS = (KeyedMember("dev", "blue", "10.0.1.1"), KeyedMember("witness", "blue", "10.0.1.2"))

@@ -9,10 +9,10 @@ from pathlib import Path
 from time import monotonic, time
 
 from netlab.processes import Document
-from tests.netlab.forgeries import packed
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.forgeries import packed
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.traffic import Pings, Tap
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import Pings, Tap
 
 GATEWAY = "10.0.1.1"
 STAYING = (KeyedMember("gw", "blue", GATEWAY), KeyedMember("dev", "blue", "10.0.1.2"))

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Site
 from rustun.backends.capabilities import CAP_NET_ADMIN, PR_CAPBSET_DROP
 from rustun.backends.process import prctl
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Site
 
 CLIENT_TOML = f"""
 identity = "m0"

@@ -20,8 +20,8 @@ from select import select
 
 import pytest
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from tests.netlab.crashes import BATCHES, CRASHES, World
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.leaks import KINDS, Detector, Programs
 from tests.netlab.own_world import in_own_world
 

@@ -14,8 +14,8 @@ from random import Random
 
 import pytest
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from tests.netlab.crashes import BATCHES, CRASHES, STATE, World
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.own_world import in_own_world
 
 

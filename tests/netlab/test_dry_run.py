@@ -6,9 +6,9 @@ import json
 import signal
 import subprocess
 
-from tests.netlab.host_picture import assert_same, host_picture, settle
+from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Site
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Site
 
 ARGUMENTS = ["connect", "-s", f"{SERVER}:{PORT}", "-i", "m0", "--crypto-file", "key"]
 

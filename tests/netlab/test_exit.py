@@ -22,9 +22,9 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6MLReport2, ICMPv6ND_NA, 
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
+from netlab.worlds.site import DEVICE, Machine, Tap, arrived_nowhere, cable, dropped, exchange, transfer, tunnel
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from tests.netlab.own_world import in_own_world
-from tests.netlab.site import DEVICE, Machine, Tap, arrived_nowhere, cable, dropped, exchange, transfer, tunnel
 
 SERVER4, SERVER6, PORT = "8.8.4.4", "2a00:8::4", 8080
 GLOBAL = ("8.8.8.8", "2001:4860::8")

@@ -23,18 +23,8 @@ from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from rustun.backends import nft
-from rustun.backends.base import Forwarding, HostState
-from rustun.backends.firewall import script, table_name
-from rustun.backends.forwarding import needed, opened, read_settings, undone, write_setting
-from rustun.backends.process import harden
-from rustun.backends.rtnetlink import RouteSocket
-from rustun.backends.surroundings import survey
-from rustun.errors import HostError, RightsError
-from tests.netlab.host_picture import assert_same, host_picture
-from tests.netlab.own_world import in_own_world
-from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
-from tests.netlab.site import (
+from netlab.worlds.host_picture import assert_same, host_picture
+from netlab.worlds.site import (
     DEVICE,
     PATIENCE_S,
     Machine,
@@ -46,6 +36,16 @@ from tests.netlab.site import (
     transfer,
     tunnel,
 )
+from rustun.backends import nft
+from rustun.backends.base import Forwarding, HostState
+from rustun.backends.firewall import script, table_name
+from rustun.backends.forwarding import needed, opened, read_settings, undone, write_setting
+from rustun.backends.process import harden
+from rustun.backends.rtnetlink import RouteSocket
+from rustun.backends.surroundings import survey
+from rustun.errors import HostError, RightsError
+from tests.netlab.own_world import in_own_world
+from tests.netlab.private_namespace import drop_capabilities, in_private_namespace
 
 LANS = (ip_network("192.168.1.0/24"), ip_network("fd77::/64"))
 WISH = HostState(DEVICE, 1500, (ip_interface("10.0.1.2/24"), ip_interface("fd00:1::2/64")))

@@ -13,12 +13,12 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from unittest import mock
 
+from netlab.worlds.host_picture import assert_same, host_picture
+from netlab.worlds.site import DEVICE, Machine, cable
 from rustun.backends import forwarding, host_executor, nft
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
-from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.own_world import in_own_world
-from tests.netlab.site import DEVICE, Machine, cable
 
 LANS = (ip_network("192.168.1.0/24"), ip_network("fd77::/64"))
 PEER = ip_network("10.0.2.0/24")

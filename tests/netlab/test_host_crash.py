@@ -21,13 +21,13 @@ from typing import Any
 from pyroute2 import IPRSocket
 from pyroute2.netlink import NLM_F_DUMP
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from rustun.backends import host_executor, hosts_file, nft, route_changes
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_journal import HostJournal
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all, recover
 from tests.netlab.bare_host import Host
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
 
 DIED = 9

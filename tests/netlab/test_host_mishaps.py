@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from rustun.backends import host_executor, hosts_file
 from rustun.backends.base import Forwarding, HostState
 from rustun.backends.host_executor import Hands
@@ -14,7 +15,6 @@ from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_recovery import cleanup_all, recover
 from rustun.backends.host_steps import Step, WriteHosts
 from tests.netlab.bare_host import Host
-from tests.netlab.host_picture import assert_same, host_picture, settle
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import WISH, in_child, start
 from tests.netlab.test_host_shared import CARD

@@ -15,6 +15,7 @@ from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_NEWLINK
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
+from netlab.worlds.host_picture import assert_same, host_picture
 from rustun.backends.base import Endpoint, HostState
 from rustun.backends.host_network import LinuxHostNetwork
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
@@ -22,7 +23,6 @@ from rustun.backends.process import harden
 from rustun.backends.rtnetlink import RouteSocket
 from rustun.errors import HostError, RightsError
 from tests.netlab.bare_host import Host
-from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 FIGURE_S = 1.0  # 2,000 routes; about 0.2 s on an idle machine

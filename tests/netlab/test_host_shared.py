@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.host_picture import assert_same, difference, host_picture, settle, sysctls
 from rustun.backends import hosts_file
 from rustun.backends.base import Endpoint, Forwarding, HostState
 from rustun.backends.host_network import LinuxHostNetwork
@@ -18,7 +19,6 @@ from rustun.backends.host_recovery import cleanup_all, recover
 from rustun.backends.tun import open_device
 from rustun.errors import HostError
 from tests.netlab.bare_host import Host
-from tests.netlab.host_picture import assert_same, difference, host_picture, settle, sysctls
 from tests.netlab.private_namespace import STATE, in_private_namespace
 from tests.netlab.test_host_crash import PICTURE, WISH, in_child, start, told
 

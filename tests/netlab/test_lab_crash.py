@@ -23,8 +23,9 @@ from time import monotonic
 from typing import Final
 
 from netlab.control import runfolder
+from netlab.worlds.leftovers import processes
 from tests.netlab.child import ROOT
-from tests.netlab.counted_world import in_counted_world, picture, processes, reap_all, until_alone
+from tests.netlab.counted_world import in_counted_world, picture, reap_all, until_alone
 
 CRASHES: Final = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 5  # of each test
 HANG_S: Final = 60.0  # only reached where something hangs

@@ -24,7 +24,8 @@ from typing import Any, Final
 from netlab.configuration import Configured, configure, load
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import enter_own_world
-from tests.netlab.counted_world import descriptors, in_counted_world, reap_all, until_alone
+from netlab.worlds.leftovers import descriptors
+from tests.netlab.counted_world import in_counted_world, reap_all, until_alone
 
 SOAK: Final = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 ROUNDS: Final = 25 if SOAK else 1

@@ -17,9 +17,9 @@ from scapy.layers.inet import ICMP, IP, IPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPerror6, IPv6
 from scapy.packet import Packet
 
+from netlab.worlds.site import DEVICE, Machine, Tap, cable, exchange, transfer, tunnel
 from rustun.backends.base import Forwarding, HostState
 from tests.netlab.own_world import in_own_world
-from tests.netlab.site import DEVICE, Machine, Tap, cable, exchange, transfer, tunnel
 
 CLOSED_PORT = 9
 REAL_SIDE = "real side of a mapping"

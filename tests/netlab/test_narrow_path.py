@@ -15,10 +15,10 @@ from time import monotonic
 from netlab.lab import TUN
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER
-from tests.netlab.carrying import content, run
-from tests.netlab.host_picture import sysctls
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
-from tests.netlab.leftovers import hosts_as_before
+from netlab.worlds.carrying import content, run
+from netlab.worlds.host_picture import sysctls
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.leftovers import hosts_as_before
 from tests.netlab.own_world import in_own_world
 
 NEAR, FAR = "10.0.1.1", "10.0.1.2"

@@ -14,8 +14,8 @@ from pathlib import Path
 from netlab.lab import TUN
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER
-from tests.netlab.carrying import datagrams, ping, streams
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.carrying import datagrams, ping, streams
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 from tests.netlab.own_world import in_own_world
 
 ECHOES = 10

@@ -18,12 +18,12 @@ from time import monotonic
 
 from netlab.bench.load import ICMP_ECHO
 from netlab.topology import SERVER, outside_addresses
-from tests.netlab.carrying import run
-from tests.netlab.forgeries import packed
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
-from tests.netlab.leftovers import nothing_left
+from netlab.worlds.carrying import run
+from netlab.worlds.forgeries import packed
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.leftovers import nothing_left
+from netlab.worlds.traffic import LAST_S, Echoes, Pings, Tap, Transfer
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import LAST_S, Echoes, Pings, Tap, Transfer
 
 RELAYS = ("relay-1", "relay-2")
 Pair = tuple[str, str]

@@ -28,15 +28,15 @@ from pyroute2 import NFCTSocket
 from netlab.namespaces import NetworkNamespace
 from netlab.topology import SERVER as OUTSIDE
 from netlab.topology import HostSpec, outside_addresses
-from tests.netlab.carrying import datagrams, ping, run, streams
-from tests.netlab.forgeries import packed
-from tests.netlab.host_picture import assert_same, host_picture
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
-from tests.netlab.leftovers import hosts_as_before, nothing_left
+from netlab.worlds.carrying import datagrams, ping, run, streams
+from netlab.worlds.forgeries import packed
+from netlab.worlds.host_picture import assert_same, host_picture
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.leftovers import hosts_as_before, nothing_left
+from netlab.worlds.running import KEY, SERVER, SERVER_TOML, Running
+from netlab.worlds.running import PORT as SERVER_PORT
+from netlab.worlds.traffic import Pings, Tap, addresses
 from tests.netlab.own_world import in_own_world
-from tests.netlab.running import KEY, SERVER, SERVER_TOML, Running
-from tests.netlab.running import PORT as SERVER_PORT
-from tests.netlab.traffic import Pings, Tap, addresses
 
 RELAY = "relay"
 WIDE, NARROW, AROUND = "10.9.0.0/16", "10.9.1.0/24", "198.18.0.0/24"

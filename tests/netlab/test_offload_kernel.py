@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from netlab.worlds.ip_packets import ACK, PSH, SYN, TCP, UDP, ip_packet, tcp_packet, udp_packet
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.client.datagrams import DatagramGatherer
 from rustun.protocol.checksum import address_sum
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import MAX_PACKET_BYTES, examine, flow_key
 from rustun.protocol.segmentation import segment
-from tests.ip_packets import ACK, PSH, SYN, TCP, UDP, ip_packet, tcp_packet, udp_packet
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute

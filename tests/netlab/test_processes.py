@@ -7,9 +7,9 @@ import subprocess
 
 from pyroute2 import IPRoute
 
+from netlab.worlds.running import NEAR, OTHER, SERVER, Site
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import NEAR, OTHER, SERVER, Site
 
 LAN = "10.9.0.0/24"
 OVER_SERVER = "203.0.113.0/24"

@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 
 from pyroute2 import IPRoute
 
+from netlab.worlds.running import ENVIRONMENT, HANG_S, KEY, RUSTUN
 from rustun.admin.control_client import read_status
 from rustun.errors import HostError
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import ENVIRONMENT, HANG_S, KEY, RUSTUN
 
 IN_CREATE = 0x100
 PR_CAPBSET_DROP, CAP_NET_ADMIN = 24, 12  # a right that is gone after an exec, also for root

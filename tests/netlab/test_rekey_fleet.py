@@ -14,10 +14,10 @@ from pathlib import Path
 from time import monotonic
 
 from netlab.topology import SERVER
-from tests.netlab.hostile import STILL_OPEN
-from tests.netlab.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.hostile import STILL_OPEN
+from netlab.worlds.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
+from netlab.worlds.traffic import Pings, Transfer
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import Pings, Transfer
 
 FLEET = ("one", "two", "three")
 ADDRESSES = {"one": "10.0.1.1", "two": "10.0.1.2", "three": "10.0.1.3"}

@@ -20,11 +20,11 @@ from pyroute2 import IPRoute
 
 from netlab.bench.load import ICMP_ECHO
 from netlab.topology import SERVER, outside_addresses
-from tests.netlab.carrying import run
-from tests.netlab.keyed_lab import KeyedLab, KeyedMember
-from tests.netlab.leftovers import hosts_as_before
+from netlab.worlds.carrying import run
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+from netlab.worlds.leftovers import hosts_as_before
+from netlab.worlds.traffic import Pings, Tap
 from tests.netlab.own_world import in_own_world
-from tests.netlab.traffic import Pings, Tap
 
 NEAR, FAR = "10.0.1.1", "10.0.1.2"
 GATEWAY, GATEWAY6 = (str(own.ip) for own in outside_addresses(0))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from netlab.worlds.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Running, Site
 from rustun.protocol.suites import public_key
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import ENVIRONMENT, HANG_S, PORT, RUSTUN, SERVER, Running, Site
 from tests.secrets_shown import shown
 
 BROKEN = [*RUSTUN[:-1], "tests.netlab.broken_rustun"]

@@ -22,10 +22,10 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from netlab.namespaces import replace_hosts_file
-from tests.netlab.host_picture import assert_same, host_picture, settle
+from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.running import PORT, SERVER, SERVER_TOML, Running, write_client_toml
+from netlab.worlds.site import Machine, Tap, cable
 from tests.netlab.own_world import in_own_world
-from tests.netlab.running import PORT, SERVER, SERVER_TOML, Running, write_client_toml
-from tests.netlab.site import Machine, Tap, cable
 
 NAME, HOSTS = "vpn.example", Path("/run/hosts")
 NOWHERE, SECOND4, SECOND6 = "2a00:8::7", "203.0.113.8", "2a00:8::8"

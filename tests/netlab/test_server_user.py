@@ -18,12 +18,12 @@ import pytest
 
 from netlab import kernel
 from netlab.namespaces import NetworkNamespace
+from netlab.worlds.running import ENVIRONMENT, HANG_S, KEY, RUSTUN, SERVER, Running, Site
 from rustun.backends.capabilities import permitted_capabilities
 from rustun.backends.rights import Account, acting_as, find_account, give_up
 from rustun.errors import RightsError
 from tests.netlab.accounts import ID, NAME, OTHER, add_account
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import ENVIRONMENT, HANG_S, KEY, RUSTUN, SERVER, Running, Site
 
 SERVER_TOML = f"""
 [server_config]

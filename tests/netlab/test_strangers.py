@@ -20,10 +20,10 @@ from netlab.bench import crowd
 from netlab.bench.newcomers import Arrivals, Newcomer
 from netlab.bench.strangers import Strangers, first_frame, run
 from netlab.processes import resident_bytes
+from netlab.worlds.running import RUSTUN, Running
 from rustun.config.keys import encode_key
 from rustun.protocol.suites import public_key
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import RUSTUN, Running
 
 PORT: Final = 8080
 DESCRIPTORS: Final = 300

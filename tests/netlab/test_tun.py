@@ -11,13 +11,13 @@ from ipaddress import ip_interface
 import pytest
 from pyroute2 import IPRoute
 
+from netlab.worlds.host_picture import assert_same, host_picture
 from rustun.backends import tun
 from rustun.backends.base import HostState
 from rustun.backends.capabilities import CAP_NET_ADMIN
 from rustun.backends.host_network import GSO_MAX_BYTES, LinuxHostNetwork
 from rustun.backends.tun import LinuxTun, open_device
 from rustun.errors import HostError, RightsError
-from tests.netlab.host_picture import assert_same, host_picture
 from tests.netlab.private_namespace import STATE, drop_capabilities, in_private_namespace
 
 IPV4 = struct.Struct("!BBHHHBBH4s4s")

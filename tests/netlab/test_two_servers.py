@@ -11,8 +11,8 @@ from time import monotonic
 
 from pyroute2 import IPRoute
 
+from netlab.worlds.running import PORT, SERVER, Running, Site
 from tests.netlab.private_namespace import in_private_namespace
-from tests.netlab.running import PORT, SERVER, Running, Site
 from tests.simulation.world import public_text, write_key
 
 SECOND = "203.0.113.8"

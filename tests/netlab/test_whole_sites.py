@@ -22,10 +22,10 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from netlab.namespaces import replace_hosts_file
-from tests.netlab.host_picture import assert_same, host_picture, settle
+from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.running import SERVER, SERVER_TOML, Running, write_client_toml
+from netlab.worlds.site import Machine, Tap, cable, exchange, transfer
 from tests.netlab.own_world import in_own_world
-from tests.netlab.running import SERVER, SERVER_TOML, Running, write_client_toml
-from tests.netlab.site import Machine, Tap, cable, exchange, transfer
 
 EXITS = ["0.0.0.0/0", "::/0"]
 DESK = ["172.16.5.0/24", "fd77::/64"]

@@ -1,7 +1,7 @@
 """What a kernel makes of a packet and its offload header: slow and obvious, for comparison.
 
-The checksums and the cutting are done here from the fields of the packet, by tests/ip_packets.py, and share no code
-with rustun/protocol.
+The checksums and the cutting are done here from the fields of the packet, by netlab/worlds/ip_packets.py, and share
+no code with rustun/protocol.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from ipaddress import ip_address
 
-from tests.ip_packets import TCP, UDP, ip_packet, tcp_packet, udp_packet, word_checksum
+from netlab.worlds.ip_packets import TCP, UDP, ip_packet, tcp_packet, udp_packet, word_checksum
 
 HEADER = struct.Struct("=BBHHHH")  # struct virtio_net_hdr
 NEEDS_CHECKSUM = 1

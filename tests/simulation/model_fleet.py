@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
+from netlab.worlds.ip_packets import ip_packet
 from rustun.backends.base import Endpoint
 from rustun.backends.memory.network import Faults
 from rustun.backends.memory.reactor import EPOCH_S
@@ -21,7 +22,6 @@ from rustun.config.addresses import parse_endpoint
 from rustun.config.client import ClientConfig, ServerAddress
 from rustun.config.consent import HostConsent
 from rustun.config.keys import parse_public_key
-from tests.ip_packets import ip_packet
 from tests.simulation.model_coverage import Coverage
 from tests.simulation.model_path import TAMPERINGS, Path, Recording, Stranger
 from tests.simulation.model_reference import GRACE_S, Credentials, Members, Party, Reference, Version, is_legal

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Endpoint
 from rustun.client.backoff import FIRST_SECONDS
 from rustun.client.noise_session import LINGER_SECONDS
 from rustun.config.client import load_client_config
 from rustun.protocol.handshake import Hello
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoiseServer
 from tests.simulation.world import SERVER, Host, World, office, public_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import office
 

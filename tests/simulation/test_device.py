@@ -6,8 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from netlab.worlds.ip_packets import tcp_packet
 from rustun.backends.base import HostReport, HostState
-from tests.ip_packets import tcp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.kernel import unfinished
 from tests.simulation.world import SERVER, entry, office

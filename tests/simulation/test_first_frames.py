@@ -11,11 +11,11 @@ import struct
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import Ping, Pong, encode
 from rustun.protocol.frames import HEADER_BYTES, MAGIC, FrameType, encode_frame
 from rustun.protocol.handshake import Initiator
 from rustun.protocol.suites import SHARED, Credentials
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld, stretched
 from tests.simulation.peers import NoisePeer, RawPeer, hello, item
 from tests.simulation.seed_peer import DATA, SeedClient

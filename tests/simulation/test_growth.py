@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.ip_packets import udp_packet
+from netlab.worlds.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, RawPeer
 from tests.simulation.seed_peer import SeedClient

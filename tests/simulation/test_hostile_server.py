@@ -7,13 +7,13 @@ from ipaddress import ip_network
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import HostReport, HostState
 from rustun.client import peers as peers_module
 from rustun.client.report import client_status
 from rustun.config import HostConsent
 from rustun.protocol.control import Config, Directory, DirectoryEntry
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoiseServer, item
 from tests.simulation.world import Host, World, entry, office

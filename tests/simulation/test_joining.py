@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.client.backoff import FIRST_SECONDS, GROWTH, LAST_SECONDS
 from rustun.errors import RefusedError
 from rustun.protocol.handshake import Refusal, Welcome
 from rustun.protocol.records import Cipher
 from rustun.relay import server as relay_server
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, NoiseServer, RawPeer, hello
 from tests.simulation.seed_peer import SeedClient, SeedServer

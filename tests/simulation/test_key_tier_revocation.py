@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import Goodbye, Ping, RekeyReply, RekeySwitch
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, hello, item
 from tests.simulation.world import Entry, World, office, public_text

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.config.client import load_client_config
 from rustun.protocol.control import Goodbye, Ping, Pong, encode
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman
 from tests.simulation.peers import NoisePeer, hello

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.ip_packets import ACK, PSH, tcp_packet, udp_packet
+from netlab.worlds.ip_packets import ACK, PSH, tcp_packet, udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.kernel import is_right, on_the_wire, unfinished
 from tests.simulation.world import Host, World, entry, office

@@ -14,9 +14,9 @@ from itertools import count
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.frames import FrameType
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman
 from tests.simulation.picture import picture

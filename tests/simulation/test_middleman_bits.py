@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import rustun.client.backoff
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.frames import HEADER_BYTES
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman, pass_on
 from tests.simulation.picture import picture

@@ -9,10 +9,10 @@ from itertools import count
 
 import pytest
 
+from netlab.worlds.ip_packets import ip_packet, tcp_packet, udp_packet
 from rustun.logs import LineWriter
 from rustun.protocol.control import Ping, Pong
 from rustun.protocol.handshake import Refusal
-from tests.ip_packets import ip_packet, tcp_packet, udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.kernel import fragment, on_the_wire, unfinished
 from tests.simulation.peers import NoisePeer, hello, item

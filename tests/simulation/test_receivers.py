@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import Ping, Pong
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, hello, item
 from tests.simulation.seed_peer import SeedClient

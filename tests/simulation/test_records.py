@@ -7,6 +7,7 @@ import math
 import pytest
 
 import rustun.protocol.records
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import (
     Config,
     Directory,
@@ -21,7 +22,6 @@ from rustun.protocol.control import (
 )
 from rustun.protocol.handshake import Welcome
 from rustun.protocol.records import Cipher
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, NoiseServer, hello, item
 from tests.simulation.world import Host, World, office

@@ -7,10 +7,10 @@ from itertools import count
 import pytest
 
 import rustun.protocol.records
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import Ping, RekeyAsk, RekeyInit
 from rustun.protocol.packet import ITEM
 from rustun.protocol.records import KEY_LIFE_SECONDS, REKEY_AFTER_SECONDS, RecordSealer
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman
 from tests.simulation.peers import NoisePeer, hello

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.frames import HEADER_BYTES
 from rustun.protocol.handshake import MAX_REPLY_BYTES
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman
 from tests.simulation.peers import RawPeer

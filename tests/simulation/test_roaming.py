@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.client.path_watch import LEAST_PROBE_SECONDS
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import SERVER, Host, World, entry, office
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.memory.reactor import EPOCH_S
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer
 from tests.simulation.world import Entry, entry, office

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.ip_packets import ip_packet, tcp_packet, udp_packet
+from netlab.worlds.ip_packets import ip_packet, tcp_packet, udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.kernel import unfinished
 from tests.simulation.seed_peer import DATA, HANDSHAKE, KEEPALIVE, REPLY, SeedClient, SeedServer, seal, unseal

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Endpoint
 from rustun.client.report import client_status
 from rustun.protocol.control import Config, Directory, DirectoryEntry
-from tests.ip_packets import udp_packet
 from tests.simulation.peers import NoiseServer, item
 from tests.simulation.two_servers import KEY_NAMES, SECOND, TwoServers, kill, numbered
 from tests.simulation.world import SERVER, entry, keyed, office

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.errors import ProtocolError
 from rustun.protocol.envelope import Envelope
 from rustun.protocol.frames import HEADER_BYTES, VERSION, FrameType, header
@@ -13,7 +14,6 @@ from rustun.protocol.records import Cipher, RecordOpener
 from rustun.protocol.suites import KEY as KEY_SUITE
 from rustun.protocol.suites import NO_PSK, Credentials, public_key
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.middleman import ADDRESS, Middleman
 from tests.simulation.peers import RawPeer, credentials, hello

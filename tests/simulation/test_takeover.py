@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.control import Goodbye
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, hello
 from tests.simulation.seed_peer import DATA, SeedClient

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.config import load_server_config
 from rustun.config.client import load_client_config
 from rustun.protocol.tiers import Tier
 from rustun.relay.server import RelayServer
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import SERVER, Host, World, office, public_text
 

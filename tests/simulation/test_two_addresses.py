@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Endpoint
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import SERVER, Host, World, office
 

@@ -9,13 +9,13 @@ from itertools import count
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.memory import MemoryNetwork
 from rustun.protocol.frames import encode_frame
 from rustun.protocol.handshake import Initiator, Responder
 from rustun.protocol.tiers import Tier
 from rustun.relay.handshake_queue import HandshakeQueue
 from rustun.relay.pending import PendingConnection
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, RawPeer, credentials, hello
 from tests.simulation.world import SERVER, World, office

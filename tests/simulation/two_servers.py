@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Endpoint
 from rustun.config import load_server_config
 from rustun.config.client import load_client_config
 from rustun.protocol.tiers import Tier
 from rustun.relay.server import RelayServer
-from tests.ip_packets import udp_packet
 from tests.simulation.world import SERVER, Entry, Host, RecordedLog, World, public_text
 
 SECOND = Endpoint("192.0.2.2", 8080)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.tiers import Tier
-from tests.ip_packets import udp_packet
 from tests.simulation.conftest import MakeWorld, _stretch_keys_once, make_world
 from tests.simulation.peers import RawPeer
 from tests.simulation.world import KEY, World, office, private_key

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
+from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.datagrams import MAX_DATAGRAMS, DatagramGatherer
 from rustun.protocol.checksum import address_sum, complete
 from rustun.protocol.offload import GSO_NONE, GSO_UDP, HEADER
 from rustun.protocol.packet import UDP
 from rustun.protocol.segmentation import segment
-from tests.ip_packets import tcp_packet, udp_packet
 
 ADDRESSES = {4: ("10.0.1.3", "10.0.1.2"), 6: ("fd00:1::3", "fd00:1::2")}
 

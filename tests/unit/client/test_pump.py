@@ -9,6 +9,7 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
+from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.base import Callback, HostReport
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import OwnEntry, Peers
@@ -25,7 +26,6 @@ from rustun.protocol.handshake import SessionKeys
 from rustun.protocol.offload import GSO_UDP, HEADER, NEEDS_CHECKSUM
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, DropReason, examine, flow_key
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES, RECORD_OVERHEAD_BYTES, Cipher
-from tests.ip_packets import tcp_packet, udp_packet
 
 KEYS = SessionKeys(bytes([1]) * 32, bytes([2]) * 32, bytes(32))
 ME, PEER = "10.0.1.2", "10.0.1.3"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Callback
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import Peers
@@ -20,7 +21,6 @@ from rustun.protocol.frames import RECORD_TYPES, FrameReader
 from rustun.protocol.handshake import SessionKeys
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES
 from rustun.protocol.records import Cipher
-from tests.ip_packets import udp_packet
 
 KEYS = SessionKeys(bytes([1]) * 32, bytes([2]) * 32, bytes(32))
 ME = "10.0.1.1"

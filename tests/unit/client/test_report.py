@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.client.report import client_headline, client_status
-from tests.ip_packets import udp_packet
 from tests.simulation.world import World, entry
 
 CLIENT_KEYS = {

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from netlab.worlds.ip_packets import tcp_packet
 from rustun.link.buffers import PLAIN_BYTES, TURN_BYTES, Buffers
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import RecordCodec, SeedCodec
@@ -14,7 +15,6 @@ from rustun.protocol.handshake import SessionKeys
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES
 from rustun.protocol.records import MAX_PLAINTEXT_BYTES, Cipher
 from rustun.protocol.segmentation import lower_run
-from tests.ip_packets import tcp_packet
 
 
 def test_a_turn_and_an_unfinished_frame_fit() -> None:

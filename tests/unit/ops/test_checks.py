@@ -28,6 +28,21 @@ def test_every_part_runs_and_one_failure_fails_all(
     assert "all parts passed" in capfd.readouterr().out
 
 
+def test_a_run_leaves_a_report_of_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CI would have nothing to show but a log of ten thousand lines."""
+    (tmp_path / "test_a.py").write_text("def test_good(): pass\ndef test_bad(): assert 1 == 2\n")
+    tests = Part("tests", "two", ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_a.py"))
+    monkeypatch.setattr(checks, "PARTS", (BAD, tests, GOOD))
+    assert checks.run_parts(tmp_path, "", 1, checks.REPORT) == 5
+    document = json.loads((tmp_path / "build" / "test-report" / "report.json").read_text())
+    found = [[(test["name"], test["outcome"]) for test in part["tests"]] for part in document["parts"]]
+    assert found == [[("fails", "failed")], [("test_good", "passed"), ("test_bad", "failed")], [("passes", "passed")]]
+    assert "assert 1 == 2" in (tmp_path / "build" / "test-report" / "summary.md").read_text()
+    assert checks.run_parts(tmp_path, "good", 1, checks.REPORT) == 0
+    document = json.loads((tmp_path / "build" / "test-report" / "report.json").read_text())
+    assert (document["passed"], len(document["parts"])) == (True, 1)
+
+
 def test_unknown_parts_and_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A slip in --only would run nothing and look like success."""
     assert checks.run_parts(tmp_path, "lint,fuz", 1) == 2

@@ -11,8 +11,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw, raw
 
+from netlab.worlds.ip_packets import ip_packet, udp_packet, word_checksum
 from rustun.protocol.checksum import complete, finish_partial, ones_complement_sum
-from tests.ip_packets import ip_packet, udp_packet, word_checksum
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)

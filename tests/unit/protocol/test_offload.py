@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netlab.worlds.ip_packets import FIN, PSH, ip_packet, tcp_packet, udp_packet, word_checksum
 from rustun.protocol.offload import HEADER, cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import examine
-from tests.ip_packets import FIN, PSH, ip_packet, tcp_packet, udp_packet, word_checksum
 
 PAIRS = (("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2"))
 PORTS = (1234, 80)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 
+from netlab.worlds.ip_packets import ip_packet, tcp_packet, udp_packet
 from rustun.protocol.packet import DropReason, examine, flow_addresses, flow_key
-from tests.ip_packets import ip_packet, tcp_packet, udp_packet
 
 A4, B4, A6, B6 = "10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"
 PAIRS = ((A4, B4), (A6, B6))

@@ -13,10 +13,10 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet, Raw, raw
 
+from netlab.worlds.ip_packets import ACK, CWR, FIN, PSH, ip_packet, tcp_packet, udp_packet
 from rustun.protocol.checksum import complete
 from rustun.protocol.packet import ITEM, Buffer, examine
 from rustun.protocol.segmentation import Item, lower_item, lower_run
-from tests.ip_packets import ACK, CWR, FIN, PSH, ip_packet, tcp_packet, udp_packet
 
 PAIRS = (("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2"))
 PORTS = (1234, 80)

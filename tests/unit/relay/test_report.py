@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.relay.report import server_headline, server_status
-from tests.ip_packets import udp_packet
 from tests.simulation.world import World, entry
 
 SERVER_KEYS = {"listen", "members", "online", "pending", "alarms", "routes", "drops", "closes", "queued_bytes",

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.memory import VirtualReactor
 from rustun.errors import ProtocolError
 from rustun.link.buffers import PLAIN_BYTES, Buffers
@@ -24,7 +25,6 @@ from rustun.relay.egress import Egress
 from rustun.relay.seed_session import SEED_MTU
 from rustun.relay.session import RelaySession
 from rustun.relay.switch import RUNS_PER_CLOCK, Switch
-from tests.ip_packets import tcp_packet, udp_packet
 from tests.members import member
 
 KEYS = SessionKeys(bytes([1]) * 32, bytes([2]) * 32, bytes(32))

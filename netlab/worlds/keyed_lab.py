@@ -224,7 +224,7 @@ class KeyedLab:
     def hostile(self, node: str, attack: str, *arguments: object) -> Iterator[Measurement]:
         """Let a hostile process carry out an attack from a node, and stay there until the context ends."""
         words = [attack, *map(json.dumps, arguments)]
-        process = Measurement(self.lab.namespaces[node], words, "tests.netlab.hostile")
+        process = Measurement(self.lab.namespaces[node], words, "netlab.worlds.hostile")
         try:
             yield process
         finally:

@@ -1,6 +1,6 @@
 """A hostile member as a real process: it proves its own keys as an honest client does, then sends what it likes.
 
-    python -m tests.netlab.hostile ATTACK ...        prints lines of JSON, then stays until it is ended
+    python -m netlab.worlds.hostile ATTACK ...        prints lines of JSON, then stays until it is ended
 
 The other cluster must notice none of it.
 """
@@ -18,6 +18,10 @@ from itertools import count
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 
 from netlab.topology import SERVER
+from netlab.worlds.forgeries import DEVICE, EVIL, all_forgeries
+from netlab.worlds.hostile_member import Connection, Ended, Member
+from netlab.worlds.ip_packets import ip_packet
+from netlab.worlds.keyed_lab import key_of, public_of
 from rustun.protocol.ciphers import SeedMethod, seed_cipher
 from rustun.protocol.codec import SeedCodec
 from rustun.protocol.control import Directory, Pong, RekeyReply, RekeySwitch, encode
@@ -27,10 +31,6 @@ from rustun.protocol.records import MAX_PLAINTEXT_BYTES
 from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.seed_messages import SeedHandshake, SeedHandshakeReply, SeedKeepAlive
 from rustun.protocol.suites import KEY, Credentials
-from tests.ip_packets import ip_packet
-from tests.netlab.forgeries import DEVICE, EVIL, all_forgeries
-from tests.netlab.hostile_member import Connection, Ended, Member
-from tests.netlab.keyed_lab import key_of, public_of
 
 ME, LEGACY_ME, SEED_KEY = "blue-evil", "blue-old", "a key string for old machines only"
 HUMBLE = 19  # its machine is another one than the relay's and the honest members': it gets the cores when they rest

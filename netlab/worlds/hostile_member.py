@@ -10,6 +10,7 @@ import socket
 from time import CLOCK_BOOTTIME, clock_gettime
 
 from netlab.topology import SERVER, outside_addresses
+from netlab.worlds.keyed_lab import PORT, key_of, public_of
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import Directory, Goodbye, Message, Ping, Pong, decode, encode
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
@@ -17,7 +18,6 @@ from rustun.protocol.handshake import OFFLOADS, Hello, Initiator, Refusal
 from rustun.protocol.records import Cipher
 from rustun.protocol.rekey import RekeyClient
 from rustun.protocol.suites import KEY, Credentials
-from tests.netlab.keyed_lab import PORT, key_of, public_of
 
 ANSWER_S = 20.0  # only reached where something hangs
 KEEPALIVE_S = 600

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
 
+from netlab.worlds.ip_packets import TCP, UDP, ip_packet, tcp_packet, udp_packet, word_checksum
 from rustun.protocol.packet import ITEM
-from tests.ip_packets import TCP, UDP, ip_packet, tcp_packet, udp_packet, word_checksum
 
 GATEWAY, DEVICE, EVIL, ABSENT = "10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.9"
 GATEWAY6, DEVICE6, EVIL6 = "fd00:1::1", "fd00:1::2", "fd00:1::3"

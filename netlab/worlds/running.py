@@ -30,13 +30,13 @@ from typing import Any, Self
 from pyroute2 import IPRoute, IPRSocket
 
 from netlab.namespaces import NetworkNamespace
+from netlab.processes import CHECKOUT
+from netlab.worlds.host_picture import assert_same, host_picture, settle
 from rustun.admin.control_client import read_status
 from rustun.backends.host_recovery import cleanup_all
-from tests.netlab.child import ROOT
-from tests.netlab.host_picture import assert_same, host_picture, settle
 
 RUSTUN = [sys.executable, "-X", "dev", "-W", "error", "-m", "rustun"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
 KEY = "marked-secret-of-32-bytes-length"
 HANG_S = 100.0  # only reached where something hangs, or a machine stands still
 SERVER = "203.0.113.7"

@@ -3,23 +3,24 @@
 Rules of this module
   1. A namespace is seen to be gone by a cable from here: the kernel takes it away with the namespace, and the namespace
      stays as long as any process or descriptor holds it.
-  2. This process is number 1 of a pid namespace (own_world.py), so every process that is left is one of ours.
+  2. This process is number 1 of a pid namespace (namespaces.py), so every process that is left is one of ours.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 
 from netlab.namespaces import NetworkNamespace
-from tests.netlab.counted_world import descriptors, processes
-from tests.netlab.host_picture import assert_same, host_picture, settle
-from tests.netlab.keyed_lab import KeyedLab
+from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.keyed_lab import KeyedLab
 
 PATIENCE_S = 20.0  # the kernel takes a namespace away when it finds the time
 RTMGRP_LINK = 1  # linux/rtnetlink.h
@@ -66,3 +67,19 @@ def _until_no_trace() -> None:
             ready, _, _ = select.select([events], [], [], max(0.0, deadline - monotonic()))
             assert ready, f"namespaces are still held: {left}"
             events.recv(1 << 16)
+
+
+def processes() -> list[int]:
+    """Return the process ids of this world, with those of the worlds inside."""
+    return sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal())
+
+
+def descriptors() -> list[str]:
+    """Return what this process has open; the folder that is being read is not counted."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+        except FileNotFoundError:
+            continue
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""Machines, real processes and witnesses: what scenarios, and tests against the kernel, are made of."""
