@@ -15,13 +15,13 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_network
 from itertools import islice
 from typing import Final
 
-from rustun.backends.base import Address, HostReport, Interface, Prefix
+from rustun.backends.base import HostReport, Interface, Prefix
+from rustun.client.known_members import TEXT_BYTES, KnownMembers, entries_bytes
 from rustun.config.consent import HostConsent, lets_in
 from rustun.errors import ProtocolError
 from rustun.protocol.control import (
@@ -34,11 +34,9 @@ from rustun.protocol.control import (
     parse_prefix,
 )
 from rustun.protocol.packet import flow_addresses
-from rustun.protocol.routing import ClusterRoutes, PrefixTable, like_default, never_inside
+from rustun.protocol.routing import PrefixTable, like_default, never_inside
 
 MAX_DIRECTORY_BYTES: Final = 32 << 20  # of memory, for about 50,000 members: what a hostile server can make us hold
-ENTRY_BYTES: Final = 500  # an entry with its texts, beside their characters
-TEXT_BYTES: Final = 60  # one more text
 MAX_VERDICTS: Final = 4096
 
 
@@ -76,7 +74,6 @@ class Peers:
 
     Attributes:
         own: this member's entry, None before the server told it.
-        entries: the other members by identity.
         heard: whether the server has told of all of them.
         current: whether the present session has told of them; else it was an earlier one.
         verdicts: of `judge`, by flow key, as far as they are remembered.
@@ -85,7 +82,7 @@ class Peers:
     def __init__(self, identity: str) -> None:
         self._identity = identity
         self.own: OwnEntry | None = None
-        self.entries: dict[str, DirectoryEntry] = {}
+        self._known = KnownMembers()
         self.heard = False
         self.current = False
         self._presence: dict[str, bool] = {}  # as asked for, the oldest answer first
@@ -96,8 +93,11 @@ class Peers:
         self._inside: PrefixTable[bool] = PrefixTable()
         self._ours: PrefixTable[bool] = PrefixTable()
         self.verdicts: dict[bytes, str] = {}
-        self._owners: ClusterRoutes[str] | None = None  # made of `entries` when it is needed
-        self._prefixes: tuple[OwnEntry, frozenset[Prefix]] | None = None  # the last answer of `prefixes`
+
+    @property
+    def entries(self) -> Mapping[str, DirectoryEntry]:
+        """The other members by identity, as they are until the next news."""
+        return self._known.entries
 
     def online(self, entry: DirectoryEntry) -> bool | None:
         """Return whether a member is online; None where nobody has told."""
@@ -105,15 +105,7 @@ class Peers:
 
     def owner(self, address: int, version: int) -> str | None:
         """Return the identity of the other member who has an address, as its server sees it; None for nobody's."""
-        if self._owners is None:
-            self._owners = ClusterRoutes()
-            for entry in self.entries.values():
-                claims: list[Prefix] = [ip_network(text) for text in entry.prefixes]
-                claims += [ip_network(address) for address in _addresses(entry)]
-                for prefix in claims:
-                    with suppress(ValueError):  # two members with one prefix: no honest server tells that
-                        self._owners.add(prefix, entry.identity)
-        return self._owners.destination(address, version)
+        return self._known.owner(address, version)
 
     def presence(self, identity: str) -> bool | None:
         """Return whether a member is online, as far as it is known; where it has to be asked for, it will be."""
@@ -149,15 +141,17 @@ class Peers:
         self._presence.clear()
         self.current = False
 
-    def replace(self, entries: list[DirectoryEntry]) -> None:
-        """Take a whole new set of members."""
-        self._set_entries({entry.identity: entry for entry in entries if entry.identity != self._identity})
+    def replace(self, entries: list[DirectoryEntry]) -> bool:
+        """Take a whole new set of members; return whether it is another one. Raises ProtocolError as `receive`."""
+        return self._take({entry.identity: entry for entry in entries}, whole=True)
 
-    def _set_entries(self, entries: dict[str, DirectoryEntry]) -> None:
-        self.entries = entries
-        self.heard = True
-        self.current = True
-        self._owners = self._prefixes = None
+    def _take(self, told: dict[str, DirectoryEntry | None], *, whole: bool) -> bool:
+        news = {**dict.fromkeys(self.entries), **told} if whole else told
+        news.pop(self._identity, None)
+        if self._known.bytes_with(news) > MAX_DIRECTORY_BYTES:
+            raise ProtocolError(f"a directory of over {MAX_DIRECTORY_BYTES >> 20} MiB")
+        self.heard = self.current = True
+        return self._known.change(news)
 
     def receive(self, page: Directory) -> bool:
         """Take one page of news.
@@ -171,7 +165,7 @@ class Peers:
         first = self._pages[0] if self._pages else page
         if (first.generation, first.base, first.pages) != (page.generation, page.base, page.pages):
             raise ProtocolError("directory pages of two generations are mixed")
-        self._page_bytes += _size(page.members) + sum(TEXT_BYTES + len(identity) for identity in page.gone)
+        self._page_bytes += entries_bytes(page.members) + sum(TEXT_BYTES + len(identity) for identity in page.gone)
         if self._page_bytes > MAX_DIRECTORY_BYTES:
             self._pages.clear()
             raise ProtocolError(f"directory pages of over {MAX_DIRECTORY_BYTES >> 20} MiB")
@@ -180,17 +174,12 @@ class Peers:
             return False
         pages, self._pages, self._page_bytes = self._pages, [], 0
         self._generation = page.generation
-        entries = {} if page.base == 0 else dict(self.entries)
+        told: dict[str, DirectoryEntry | None] = {}
         for part in pages:
-            for identity in part.gone:
-                entries.pop(identity, None)
-            entries.update((entry.identity, entry) for entry in part.members)
-        entries.pop(self._identity, None)
-        if _size(entries.values()) > MAX_DIRECTORY_BYTES:
-            raise ProtocolError(f"a directory of over {MAX_DIRECTORY_BYTES >> 20} MiB")
-        changed = entries != self.entries or not self.current
-        self._set_entries(entries)
-        return changed
+            told.update(dict.fromkeys(part.gone))
+            told.update((entry.identity, entry) for entry in part.members)
+        was_current = self.current
+        return self._take(told, whole=page.base == 0) or not was_current
 
     def prefixes(self, own: OwnEntry) -> frozenset[Prefix]:
         """Return what should be routed into the tunnel: other members' addresses and LANs.
@@ -200,18 +189,8 @@ class Peers:
         Args:
             own: this member's entry as it is in force.
         """
-        if self._prefixes is not None and self._prefixes[0] == own:
-            return self._prefixes[1]
-        networks = [address.network for address in own.addresses]
-        wished: set[Prefix] = set()
-        for entry in self.entries.values():
-            wished.update(ip_network(prefix) for prefix in entry.prefixes)
-            for address in _addresses(entry):
-                if not any(address.version == network.version and address in network for network in networks):
-                    wished.add(ip_network(address))
-        found = frozenset(wished.difference(own.offered))
-        self._prefixes = (own, found)
-        return found
+        networks = tuple(address.network for address in own.addresses)
+        return self._known.prefixes_outside(networks).difference(own.offered)
 
     def set_routed(self, report: HostReport, consent: HostConsent, own: OwnEntry) -> None:
         """Note what the host really has and routes into the tunnel, and what it agrees to forward for.
@@ -265,20 +244,3 @@ def _fitting(identities: Iterable[str]) -> tuple[str, ...]:
             break
         asked.append(identity)
     return tuple(asked)
-
-
-def _addresses(entry: DirectoryEntry) -> list[Address]:
-    return [ip_interface(text).ip for text in (entry.address, entry.address6) if text]
-
-
-def _size(entries: Iterable[DirectoryEntry]) -> int:
-    """Return about how many bytes of memory entries take."""
-    return sum(
-        ENTRY_BYTES
-        + len(entry.identity)
-        + len(entry.name)
-        + len(entry.address)
-        + len(entry.address6)
-        + sum(TEXT_BYTES + len(prefix) for prefix in entry.prefixes)
-        for entry in entries
-    )

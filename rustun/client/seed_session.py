@@ -87,8 +87,5 @@ class ClientSeedSession(ClientSession):
             self.note_answer(self.tools.reactor.now())
             self.rtt_ms = (self.proved_at - self._sent_at) * 1e3
             self._sent_at = None
-        entries = seed_entries(answer.peer_details)
-        before = self._peers.entries
-        self._peers.replace(entries)
-        if self._peers.entries != before:
+        if self._peers.replace(seed_entries(answer.peer_details)):
             self._owner.on_directory()
