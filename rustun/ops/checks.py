@@ -5,20 +5,27 @@ Rules of this module
   2. Every part runs, also after one failed: one run shows all that is wrong.
   3. Nothing is skipped: a skipped test fails the run (tests/conftest.py), a part without tests fails it too.
   4. Tests run in Python's development mode and with warnings as errors, and so do the processes that they start.
+  5. `invoke test` leaves a report of the parts that it ran (run_report.py), also when some of them failed.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from rustun.config.findings import suggestion
+from rustun.ops import run_report
 from rustun.ops.exit_codes import BAD_INPUT, FAILED
+from rustun.ops.run_report import Outcome
+
+REPORT: Final = Path("build", "test-report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +63,46 @@ def list_parts() -> int:
     return 0
 
 
-def run_parts(checkout: Path, only: str, workers: int) -> int:
-    """Run all parts, or those named in `only` by comma; return 0, 5 when one failed, 2 when a name is unknown."""
+def run_parts(checkout: Path, only: str, workers: int, report: Path | None = None) -> int:
+    """Run all parts, or those named in `only` by comma; return 0, 5 when one failed, 2 when a name is unknown.
+
+    Args:
+        report: folder for what came of it, within the checkout; None for none.
+
+    Raises: OSError where the report cannot be written.
+    """
     names = [part.name for part in PARTS]
     wanted = [name.strip() for name in only.split(",")] if only else names
     for name in wanted:
         if name not in names:
             print(f'test: there is no part "{name}"\n  {suggestion(name, names)}', file=sys.stderr)
             return BAD_INPUT
-    started = time.monotonic()
-    results = [_run_part(part, checkout, workers) for part in PARTS if part.name in wanted]
-    print(f"\n{'part':<14}{'seconds':>8}  result")
-    for name, seconds, passed in results:
-        print(f"{name:<14}{seconds:>8.1f}  {'passed' if passed else 'FAILED'}")
-    failed = [name for name, _, passed in results if not passed]
-    verdict = f"{len(failed)} of {len(results)} parts failed: {', '.join(failed)}" if failed else "all parts passed"
-    print(f"{verdict} in {time.monotonic() - started:.0f} s", flush=True)
-    return FAILED if failed else 0
+    began, started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), time.monotonic()
+    outcomes = [_run_part(part, checkout, workers) for part in PARTS if part.name in wanted]
+    seconds = time.monotonic() - started
+    print(f"\n{'part':<14}{'seconds':>8}{'tests':>7}  result")
+    for part in outcomes:
+        print(f"{part.name:<14}{part.seconds:>8.1f}{len(part.cases):>7}  {'passed' if part.passed else 'FAILED'}")
+    if report is not None:
+        run_report.write(checkout / report, outcomes, began, seconds)
+        print(f"report: {report / 'summary.md'}, report.json, junit.xml")
+    print(f"{run_report.verdict(outcomes)} in {seconds:.0f} s", flush=True)
+    return 0 if all(part.passed for part in outcomes) else FAILED
 
 
-def _run_part(part: Part, checkout: Path, workers: int) -> tuple[str, float, bool]:
+def _run_part(part: Part, checkout: Path, workers: int) -> Outcome:
     print(f"\n== {part.name}: {part.what}", flush=True)
     started = time.monotonic()
     command = [sys.executable, *part.command]
-    environment = dict(os.environ)
-    if "pytest" in part.command:
-        command += ["-n", str(workers)] if part.workers and workers > 1 else []
-        environment["PYTHONDEVMODE"] = "1"
-    done = subprocess.run(command, cwd=checkout, env=environment, check=False)
-    return part.name, time.monotonic() - started, done.returncode == 0
+    if "pytest" not in part.command:
+        done = subprocess.run(
+            command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        print(done.stdout, end="", flush=True)
+        return run_report.outcome(part.name, part.what, done.returncode, time.monotonic() - started, None, done.stdout)
+    with TemporaryDirectory() as folder:
+        junit = Path(folder, "junit.xml")
+        command += ["--junit-xml", str(junit), *(["-n", str(workers)] if part.workers and workers > 1 else [])]
+        environment = {**os.environ, "PYTHONDEVMODE": "1"}
+        code = subprocess.run(command, cwd=checkout, env=environment, check=False).returncode
+        return run_report.outcome(part.name, part.what, code, time.monotonic() - started, junit, "")

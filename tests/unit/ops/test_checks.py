@@ -31,6 +31,7 @@ def test_every_part_runs_and_one_failure_fails_all(
 def test_a_run_leaves_a_report_of_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """CI would have nothing to show but a log of ten thousand lines."""
     (tmp_path / "test_a.py").write_text("def test_good(): pass\ndef test_bad(): assert 1 == 2\n")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     tests = Part("tests", "two", ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_a.py"))
     monkeypatch.setattr(checks, "PARTS", (BAD, tests, GOOD))
     assert checks.run_parts(tmp_path, "", 1, checks.REPORT) == 5
