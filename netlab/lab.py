@@ -9,7 +9,6 @@ cores; the server comes first, so that no client finds it missing and waits befo
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
@@ -29,6 +28,7 @@ from netlab.processes import Document, NodeProcess
 from netlab.readiness import Readiness
 from netlab.statuses import read_status
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
+from netlab.waiting import readable
 
 AT_ONCE: Final = 20  # interpreters that begin together; of more, none would get anywhere for long
 START_SECONDS: Final = 60.0  # of those that begin together; ten on two cores need three, on a busy machine more
@@ -167,7 +167,7 @@ class Laboratory:
         deadline = monotonic() + START_SECONDS
         watched: list[Readiness | NodeProcess] = [readiness, *self.processes.values()]
         while silent := [process.label for process in processes if process.pid not in readiness.pids]:
-            if not select.select(watched, (), (), max(0.0, deadline - monotonic()))[0]:
+            if not readable(watched, deadline - monotonic()):
                 words = f"{', '.join(silent)} did not become ready ({START_SECONDS:.0f} s)"
                 raise ExpectationFailed(words, f"logs: {self.files.logs}")
             readiness.collect()
@@ -198,7 +198,7 @@ class Laboratory:
         while not holds():
             if monotonic() > deadline:
                 raise ExpectationFailed(f"{otherwise} ({seconds:.0f} s)", f"logs: {self.files.logs}")
-            self._raise_for_the_dead(select.select(self.processes.values(), (), (), STATUS_STEP_SECONDS)[0])
+            self._raise_for_the_dead(readable(self.processes.values(), STATUS_STEP_SECONDS))
 
     def _raise_for_the_dead(self, ended: Sequence[NodeProcess]) -> None:
         for process in ended:
@@ -240,7 +240,7 @@ class Laboratory:
                 _try_echo(echo, str(neighbour.addresses[0].ip))
             step = monotonic() + ECHO_STEP_SECONDS
             while missing and (left := step - monotonic()) > 0:
-                for echo in select.select(tuple(missing), (), (), left)[0]:
+                for echo in readable(tuple(missing), left):
                     if _is_reply(echo.recv(2048)):
                         del missing[echo]
         if missing:

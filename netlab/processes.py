@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import IO, Any, Final
 
 from netlab.errors import ExpectationFailed
 from netlab.namespaces import NetworkNamespace
+from netlab.waiting import readable
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 STATUS_SECONDS: Final = 2.0
@@ -106,7 +106,7 @@ class NodeProcess:
 
     def wait(self, deadline: float) -> int | None:
         """Wait for its end until `deadline` (monotonic seconds); return the exit code, or None when it still runs."""
-        select.select((self._pidfd,), (), (), max(0.0, deadline - monotonic()))
+        readable((self._pidfd,), deadline - monotonic())
         return self.ended()
 
     def reap(self, deadline: float) -> int | None:
@@ -135,7 +135,7 @@ class Measurement:
         """Wait for the next line. Raises ExpectationFailed when none comes before `deadline` (monotonic seconds)."""
         output: IO[bytes] | None = self._process.stdout
         assert output is not None
-        if not select.select((output,), (), (), max(0.0, deadline - monotonic()))[0]:
+        if not readable((output,), deadline - monotonic()):
             self.stop()
             raise ExpectationFailed(f"load {self._label}: nothing came back in time")
         line = output.readline()

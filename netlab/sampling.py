@@ -25,12 +25,14 @@ from typing import Final
 
 from netlab.errors import BadInput, EnvironmentLacks
 from netlab.spec import takes_part
+from rustun.backends.process import allow_descriptors
 from rustun.config.findings import nearest
 from rustun.ops.fleet import Cluster, Inventory, Member
 
 MEMBER_BYTES: Final = 36 << 20  # of memory that a client shares with nobody: 33 MB, and its namespace
 SPARE_BYTES: Final = 512 << 20  # for the relay, the keeper, and whoever else works here
-MOST_MEMBERS: Final = 250  # of one laboratory: each is three of its descriptors, of which select(2) can name 1,024
+MEMBER_DESCRIPTORS: Final = 4  # of the laboratory: its namespace, its process, an echo, a cable that is impaired
+SPARE_DESCRIPTORS: Final = 100
 SHOWN_NAMES: Final = 8
 MEMORY: Final = Path("/proc/meminfo")
 
@@ -110,12 +112,13 @@ def _remedy(inventory: Inventory, pattern: str) -> str:
 
 
 def need_room(inventory: Inventory, laboratories: int = 1) -> None:
-    """Raise EnvironmentLacks, with a limit that would do, unless this machine carries all members.
+    """Let this process hold all members, or raise EnvironmentLacks with a limit that would do.
 
     Args:
         laboratories: that are to be made of them at once.
     """
-    room = min((_available_bytes() - SPARE_BYTES) // (MEMBER_BYTES * laboratories), MOST_MEMBERS)
+    descriptors = (allow_descriptors() - SPARE_DESCRIPTORS) // MEMBER_DESCRIPTORS
+    room = min((_available_bytes() - SPARE_BYTES) // (MEMBER_BYTES * laboratories), descriptors)
     members = len(_taking_part(inventory))
     if members <= room:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from netlab.matrix import combinations
 from netlab.namespaces import need_tun_device
 from netlab.processes import CHECKOUT, environment
 from netlab.sampling import need_room
+from netlab.waiting import readable
 from rustun.ops.fleet import Inventory
 
 DOWN_SECONDS: Final = 15.0
@@ -115,13 +115,19 @@ def down(name: str) -> int:
     """Take a laboratory down and say whether anything was left."""
     folder = runfolder.find(name)
     began = monotonic()
+    left = take_down(folder)
+    verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
+    print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
+    return EXIT_UNEXPECTED if left else EXIT_OK
+
+
+def take_down(folder: RunFolder) -> list[str]:
+    """Take a laboratory down, or remove what a dead one left; return what was not in order, in words."""
     left = ["its keeper was dead already"]
     if folder.alive:
         left = demand(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
     folder.remove()
-    verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
-    print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
-    return EXIT_UNEXPECTED if left else EXIT_OK
+    return left
 
 
 def _see_end(folder: RunFolder) -> list[str]:
@@ -131,7 +137,7 @@ def _see_end(folder: RunFolder) -> list[str]:
         watched = os.pidfd_open(owner.pid if owner is not None else 0)
     except OSError:  # it has ended already
         return []
-    ended = select.select((watched,), (), (), DOWN_SECONDS)[0]
+    ended = readable((watched,), DOWN_SECONDS)
     if not ended:
         signal.pidfd_send_signal(watched, signal.SIGKILL)
     os.close(watched)

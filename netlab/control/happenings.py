@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import select
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from typing import Any, Final
 from netlab.lab import Laboratory
 from netlab.links.impairment import settings
 from netlab.topology import SERVER
+from netlab.waiting import readable
 
 SCHEMA: Final = 1
 LOOK_SECONDS: Final = 0.2  # between two pictures
@@ -141,4 +141,4 @@ def _write(connection: socket.socket, event: Event) -> None:
 
 
 def _gone(connection: socket.socket) -> bool:
-    return bool(select.select((connection,), (), (), 0)[0]) and not connection.recv(1)
+    return bool(readable((connection,), 0)) and not connection.recv(1)

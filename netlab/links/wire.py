@@ -37,6 +37,7 @@ from typing import Any, Final
 from netlab import kernel
 from netlab.links.impairment import Impairment, from_settings
 from netlab.links.lane import Lane
+from netlab.waiting import readable
 
 FRAME_BYTES: Final = 1 << 16
 REQUEST_BYTES: Final = 1 << 16
@@ -113,7 +114,7 @@ class Wire:
 
     def _end(self, name: str) -> None:
         carried = self._find(name)
-        while select.select((carried.tap,), (), (), 0)[0] and _receive(carried):
+        while readable((carried.tap,), 0) and _receive(carried):
             pass
         _send(carried, carried.lane.take(inf))
         del self._carried[carried.tap]

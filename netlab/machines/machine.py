@@ -10,7 +10,6 @@ Rules of this module
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -28,6 +27,7 @@ from netlab.machines.access import Access
 from netlab.machines.network import MachineSpec
 from netlab.namespaces import NetworkNamespace
 from netlab.processes import NodeProcess
+from netlab.waiting import readable
 
 BOOT_SECONDS: Final = 90.0  # only reached where something hangs
 POWER_OFF_SECONDS: Final = 30.0
@@ -174,7 +174,7 @@ class Machine:
         notice = b""
         while b"READY=1" not in notice.split(b"\n"):
             watched = (self._notices.fileno(), self._process.fileno())
-            ready = select.select(watched, (), (), max(0.0, deadline - monotonic()))[0]
+            ready = readable(watched, deadline - monotonic())
             if watched[0] not in ready:
                 what = "ended while it booted" if ready else f"was not up within {seconds:.0f} s"
                 raise ExpectationFailed(f"machine {self.name} {what}", self._process.last_words())

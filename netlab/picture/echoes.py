@@ -6,7 +6,6 @@ All nodes ask at once, each ECHOES times; answers are waited for until all have 
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Final
 from netlab.isolation.packets import checksum
 from netlab.namespaces import NetworkNamespace
 from netlab.picture.scene import Trip
+from netlab.waiting import readable
 
 ECHOES: Final = 40
 STEP_SECONDS: Final = 0.005
@@ -76,7 +76,7 @@ def _collect(
     while (left := until - monotonic()) > 0:
         if whole and all(len(found) == ECHOES for found in taken.values()):
             return
-        for sock in select.select(list(sockets), (), (), left)[0]:
+        for sock in readable(sockets, left):
             data = sock.recv(ANSWER_BYTES)
             kind, _, _, identifier, number = _ECHO.unpack_from(data, (data[0] & 15) * 4)
             if kind == REPLY and identifier == _identifier() and number in sent:
