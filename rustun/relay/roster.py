@@ -8,6 +8,8 @@ Rules of this module
   4. An entry that has lost its public key keeps it until the operator says otherwise (rustun.config.known_keys).
   5. A file that could not even be read is tried again at each look: a host that had no descriptor left changes nothing
      of the file's metadata when it has one again.
+  6. A newer content replaces one that is being read, but the one that has replaced another is read to its end first: a
+     file that changes faster than it can be read would else never be in force.
 """
 
 from __future__ import annotations
@@ -91,6 +93,8 @@ class Roster:
         self.not_in_force: tuple[str, ...] = ()
         self._seen: Signature = None
         self._steps: Generator[None, None, Change] | None = None
+        self._replaced = False  # what is being read has replaced another content
+        self._again = False  # there is a newer one
         self._data = b""
         self._unreadable = ""  # what was said of a file that could not be read, so that it is said once
         self._timer: Timer | None = None
@@ -114,6 +118,7 @@ class Roster:
         if self._timer is not None:
             self._timer.cancel()
         self._steps = None
+        self._again = False
         self.known_keys.stop()
 
     def reload(self) -> None:
@@ -134,6 +139,11 @@ class Roster:
             self._begin()
 
     def _begin(self) -> None:
+        busy = self._steps is not None
+        self._again = busy and self._replaced
+        if self._again:
+            return
+        self._replaced = busy
         self._seen = self._signature()
         try:
             self._data = read_bytes(self.path, MAX_ROUTES_BYTES)
@@ -145,7 +155,6 @@ class Roster:
                 self._refuse(error, readable=False)
             return
         self._unreadable = ""
-        busy = self._steps is not None
         self._steps = self._read(self._data)
         if not busy:
             self._reactor.call_soon(self._step)
@@ -174,6 +183,9 @@ class Roster:
         else:
             self._steps = steps
             self._reactor.call_soon(self._step)
+            return
+        if self._again:
+            self._begin()
 
     def _accept(self, change: Change) -> None:
         self._data = b""

@@ -178,6 +178,22 @@ def test_a_newer_file_replaces_one_that_is_being_read(tmp_path: Path) -> None:
     assert world.changes == [["a"], ["z"]]
 
 
+def test_a_file_that_changes_faster_than_it_is_read_is_in_force_all_the_same(tmp_path: Path) -> None:
+    """If this fails, nobody can be taken out while a script rewrites a large file again and again."""
+    world = World(tmp_path, "a")
+    many = [f"m{number}" for number in range(2500)]
+    for change in range(40):
+        world.write(entries(*many, f"change-{change}"))
+        world.roster.reload()
+        for _ in range(10):  # of the 20 turns that it takes at least
+            world.reactor._turn()
+    assert len(world.changes) > 5
+    assert world.roster.is_reading
+    world.poll()
+    assert world.changes[-1][-1] == "change-39", "the last one was forgotten"
+    assert not world.roster.is_reading
+
+
 def test_nothing_is_read_after_the_end(tmp_path: Path) -> None:
     """If this fails, a server that stops takes new members in."""
     world = World(tmp_path, "a")
