@@ -20,6 +20,7 @@ import netlab.control.tasks
 import netlab.isolation.tasks
 import netlab.links.tasks
 import netlab.picture.tasks
+import netlab.scenarios.tasks
 import netlab.tasks
 import rustun.ops.tasks.editing
 import rustun.ops.tasks.fleet
@@ -40,6 +41,7 @@ for module in (
     netlab.links.tasks,
     netlab.capture.tasks,
     netlab.picture.tasks,
+    netlab.scenarios.tasks,
     netlab.bench.tasks,
     rustun.ops.tasks.project,
 ):

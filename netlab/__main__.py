@@ -92,6 +92,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return doctor.run(as_json=arguments.json)
 
 
+def _run(arguments: argparse.Namespace) -> int:
+    from netlab.scenarios import catalogue, command
+
+    if arguments.list:
+        return command.show_list(as_json=arguments.json)
+    chosen = catalogue.chosen(arguments.names)
+    return command.run_all(chosen, fresh_logs(arguments.build, "scenarios"), as_json=arguments.json)
+
+
 def _down(arguments: argparse.Namespace) -> int:
     from netlab.control import commands
 
@@ -196,8 +205,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["exec"].add_argument("command", nargs="+")
     command("sweep", _sweep)
     command("doctor", _doctor).add_argument("--json", action="store_true")
+    playing = command("run", _run)
+    playing.add_argument("names")
+    for flag in ("--list", "--json"):
+        playing.add_argument(flag, action="store_true")
     bench = _add_bench(command)
-    for generating in (demo, policy, up, keep, bench):
+    for generating in (demo, policy, up, keep, playing, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser
 

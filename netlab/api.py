@@ -59,6 +59,11 @@ def down(*, name: str = "") -> int:
     return _netlab("down", "--name", name)
 
 
+def scenarios(names: str, *, listed: bool = False, as_json: bool = False) -> int:
+    """Run scenarios by their names (scenarios/catalogue.py), or list all."""
+    return _netlab("run", *["--list"] * listed, *["--json"] * as_json, "--", names)
+
+
 def sweep() -> int:
     """Remove what dead laboratories left, and nothing else."""
     return _netlab("sweep")

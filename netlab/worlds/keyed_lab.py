@@ -33,6 +33,7 @@ from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec, outside_addre
 from rustun.protocol.suites import public_key
 
 PORT = 8080
+OUTSIDE = "outside"
 PATIENCE_S = 30.0  # only reached where something hangs
 
 
@@ -132,6 +133,12 @@ class KeyedLab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         left = self.lab.close()
         assert error is not None or left == [], left
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of its machines: beside relays of their own, the one in the middle is the outside."""
+        names = self.lab.namespaces
+        return [OUTSIDE if name == SERVER not in self.servers else name for name in names]
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -1,21 +1,25 @@
-"""A world of namespaces that keeps the host's journals out of reach, for scenarios and tests."""
+"""A world of namespaces that keeps the host's files out of reach, for scenarios and tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from netlab import kernel
 from netlab.namespaces import enter_own_world
 from rustun.backends.host_journal import STATE_DIR
 
+HOSTS: Final = Path("/etc/hosts")
 
-def run_in_own_world(work: Callable[[], object]) -> int:
-    """Do `work` as process 1 of a world that ends with it (`enter_own_world`); return 0, or the code of its failure."""
+
+def run_in_own_world(work: Callable[[], int | None]) -> int:
+    """Do `work` as process 1 of a world that ends with it (`enter_own_world`); return its exit code, 0 for None."""
 
     def run() -> int:
         hide_journals()
-        work()
-        return 0
+        copy_hosts_file()
+        return work() or 0
 
     return enter_own_world(run)
 
@@ -24,3 +28,10 @@ def hide_journals() -> None:
     """Put an empty folder in place of the host's journals, for this mount namespace."""
     folder = STATE_DIR if STATE_DIR.is_dir() else STATE_DIR.parent  # what is not there cannot be mounted on
     kernel.mount("tmpfs", str(folder), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
+
+
+def copy_hosts_file() -> None:
+    """Put a copy, /run/hosts, in place of the host's file of names, for this mount namespace."""
+    own = Path("/run/hosts")
+    own.write_bytes(HOSTS.read_bytes() if HOSTS.exists() else b"")
+    kernel.mount(str(own), str(HOSTS), "", kernel.MS_BIND)

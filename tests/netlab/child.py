@@ -27,9 +27,14 @@ ROOT = Path(__file__).parents[2]
 def run_in_child(module: str, function: Callable[..., None], *arguments: str, limit_s: float) -> None:
     """Have `inside` of `module` run with a function's file and name and the arguments; fail with what was written."""
     code = function.__code__
+    run_inside(module, code.co_filename, code.co_name, *arguments, limit_s=limit_s)
+
+
+def run_inside(module: str, *arguments: str, limit_s: float) -> None:
+    """Have `inside` of `module` run with arguments; fail with what was written."""
     with TemporaryDirectory() as folder:
         words = {name: str(Path(folder, name)) for name in ("stdout", "stderr")}
-        order = {"module": module, "arguments": [code.co_filename, code.co_name, *arguments], **words}
+        order = {"module": module, "arguments": arguments, **words}
         exit_code = _carry_out(json.dumps(order), limit_s)
         said, complained = (Path(path).read_text(errors="replace") for path in words.values())
     assert exit_code == 0, f"exit code {exit_code}\n{said}{complained}"

@@ -21,6 +21,7 @@ import sys
 from typing import Any, Final
 
 PREPARED: Final = (
+    "netlab.scenarios.play",
     "netlab.worlds.keyed_lab",
     "netlab.worlds.leftovers",
     "netlab.worlds.own_world",

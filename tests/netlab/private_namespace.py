@@ -17,12 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netlab import kernel
-from netlab.worlds.own_world import hide_journals
+from netlab.worlds.own_world import copy_hosts_file, hide_journals
 from tests.netlab.child import load_case, run_in_child
 from tests.netlab.many_ids import become_root_of_many
 
 STATE = Path("/run/rustun-state")  # for journals
-HOSTS = Path("/etc/hosts")
 LIMIT_S = 150  # only reached where something hangs
 
 
@@ -44,9 +43,7 @@ def enter() -> None:
     kernel.mount("tmpfs", "/run", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755")
     hide_journals()
     STATE.mkdir()
-    own = Path("/run/hosts")
-    own.write_bytes(HOSTS.read_bytes() if HOSTS.exists() else b"")
-    kernel.mount(str(own), str(HOSTS), "", kernel.MS_BIND)
+    copy_hosts_file()
 
 
 def drop_capabilities(kept: int = 0) -> None:

@@ -40,7 +40,15 @@ LETTERS: Final = {
 
 
 class Lettered(Task):
-    """A task whose options have the same letter in all tasks, or none."""
+    """A task whose options have the same letter in all tasks, or none.
+
+    Args:
+        gathers: its only positional argument is any number of words, which reach it joined by commas.
+    """
+
+    def __init__(self, *arguments: Any, gathers: bool = False, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.gathers = gathers
 
     def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
         """Return how an argument is read."""

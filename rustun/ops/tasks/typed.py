@@ -11,6 +11,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable
+from itertools import dropwhile
 from typing import Final
 
 from invoke import Exit, Program
@@ -29,6 +30,7 @@ class Tasks(Program):
 
     def parse_tasks(self) -> None:
         """Read the tasks and their options."""
+        self.core.unparsed = self._gathered(self.core.unparsed)
         self._reading(super().parse_tasks)
 
     def parse_cleanup(self) -> None:
@@ -55,6 +57,14 @@ class Tasks(Program):
         except OSError as error:
             give_up_output()
             raise Exit("\n".join(words_for("invoke", error)), code=ENVIRONMENT) from None
+
+    def _gathered(self, typed: list[str]) -> list[str]:
+        """Return what was typed; the words of a task that takes any number of them have become one."""
+        name, words = typed[:1], typed[1:]
+        if not name or not getattr(self.collection.tasks.get(*name), "gathers", False):
+            return typed
+        rest = list(dropwhile(lambda word: not word.startswith("-"), words))
+        return [*name, ",".join(words[: len(words) - len(rest)]), *rest]
 
     def _words_for(self, error: ParseError) -> str:
         """Return what is wrong, and what to type instead."""

@@ -1,9 +1,5 @@
 """A member that changes networks under way, with real processes; echoes through the tunnel are the witness.
 
-    a ---- eth0 ------ outside ---- relay
-      `--- wlan0 ----'    |
-                          b
-
 Rules of this module
   1. What is measured is the time from the moment a new path works until the first echo that was sent later is back.
 """
@@ -11,6 +7,7 @@ Rules of this module
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,12 +16,12 @@ from time import monotonic
 from pyroute2 import IPRoute
 
 from netlab.bench.load import ICMP_ECHO
+from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER, outside_addresses
 from netlab.worlds.carrying import run
 from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 from netlab.worlds.leftovers import hosts_as_before
 from netlab.worlds.traffic import Pings, Tap
-from tests.netlab.own_world import in_own_world
 
 NEAR, FAR = "10.0.1.1", "10.0.1.2"
 GATEWAY, GATEWAY6 = (str(own.ip) for own in outside_addresses(0))
@@ -60,6 +57,11 @@ class Walk(ExitStack):
         self.tap = self.enter_context(Tap(spaces["a"]))
         self.pings = self.enter_context(Pings(spaces["a"], FAR))
         self.flows_within(PROMISE_S)
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return self.site.nodes
 
     def run(self, node: str, *lines: str) -> None:
         """Do what `ip` does with each line."""
@@ -111,7 +113,7 @@ def _number(packet: bytes) -> int:
     return int(number) if kind == ECHO_REPLY else -1
 
 
-def check_another_address(walk: Walk) -> None:
+def another_address(walk: Walk) -> None:
     """Give a another address in the same network, and take the old one."""
     walk.run(SERVER, f"route add {MOVED} dev m1")
     walk.run("a", f"address add {MOVED}/32 dev eth0", f"address del {HOME}/32 dev eth0")
@@ -120,7 +122,7 @@ def check_another_address(walk: Walk) -> None:
     assert walk.remotes() == {"a": MOVED, "b": str(outside_addresses(2)[0].ip)}
 
 
-def check_another_ipv6_address(walk: Walk) -> None:
+def another_ipv6_address(walk: Walk) -> None:
     """Let a reach the relay over IPv6, then give it another address there; afterwards it is back on IPv4."""
     relay, relay6 = walk.site.servers["relay"]
     walk.dial(f"[{relay6}]", f"[{HOME6}]")
@@ -132,7 +134,7 @@ def check_another_ipv6_address(walk: Walk) -> None:
     walk.dial(relay, MOVED)
 
 
-def check_cable_to_wifi(walk: Walk) -> None:
+def cable_to_wifi(walk: Walk) -> None:
     """Pull the cable of a host that has Wi-Fi beside it."""
     before = walk.reconnects()
     outside = walk.site.lab.namespaces[SERVER]
@@ -149,7 +151,7 @@ def check_cable_to_wifi(walk: Walk) -> None:
     assert walk.reconnects() == before + 1
 
 
-def check_flap(walk: Walk) -> None:
+def flap(walk: Walk) -> None:
     """Take the Wi-Fi away until it is missed, and give it back."""
     doubts = walk.words().count("trying another connection")
     walk.run(SERVER, "link set w1 down")
@@ -158,7 +160,7 @@ def check_flap(walk: Walk) -> None:
     walk.flows_within(PROMISE_S)
 
 
-def check_cable_again(walk: Walk) -> None:
+def cable_again(walk: Walk) -> None:
     """Plug the cable in beside a Wi-Fi that works: the session has no reason to end."""
     before = walk.reconnects()
     walk.run("a", "link set eth0 up", f"route add {GATEWAY} dev eth0 scope link proto static")
@@ -167,7 +169,7 @@ def check_cable_again(walk: Walk) -> None:
     assert walk.reconnects() == before
 
 
-def check_forgetful_router(walk: Walk) -> None:
+def forgetful_router(walk: Walk) -> None:
     """Put a NAT box before a, and let it forget all connections."""
     outside = walk.site.lab.namespaces[SERVER]
     run(outside, "nft", NAT)
@@ -179,7 +181,7 @@ def check_forgetful_router(walk: Walk) -> None:
     walk.flows_within(STALL_S)
 
 
-def check_restarts(walk: Walk) -> None:
+def restarts(walk: Walk) -> None:
     """Restart the relay in order, and after a crash."""
     outages = 0.0  # of both: the session between them is too short to begin the client's waits anew
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -203,15 +205,23 @@ def _forget_connections() -> None:
         conntrack.flush()
 
 
-@in_own_world
-def test_a_member_walks_through_networks(tmp_path: Path) -> None:
-    """Row 32. If this fails, a laptop is off the air whenever its network changes, or a router forgets it."""
-    with Walk(tmp_path) as walk:
-        check_another_address(walk)
-        check_another_ipv6_address(walk)
-        check_cable_to_wifi(walk)
-        check_flap(walk)
-        check_cable_again(walk)
-        check_forgetful_router(walk)
-        check_restarts(walk)
+@scenario(
+    another_address,
+    another_ipv6_address,
+    cable_to_wifi,
+    flap,
+    cable_again,
+    forgetful_router,
+    restarts,
+    rows="32",
+)
+def roaming(folder: Path) -> Iterator[Walk]:
+    """A member changes networks under way, and is off the air for a second at most.
+
+    a ---- eth0 ------ outside ---- relay
+      `--- wlan0 ----'    |
+                          b
+    """
+    with Walk(folder) as walk:
+        yield walk
         walk.home_again()

@@ -1,0 +1,34 @@
+"""All scenarios by their names."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from netlab.errors import BadInput
+from netlab.scenarios import narrow_path, roaming
+from netlab.scenarios.scenario import Scenario
+from rustun.config.findings import nearest
+
+SCENARIOS: Final = {
+    one.name: one for module in (roaming, narrow_path) for one in vars(module).values() if isinstance(one, Scenario)
+}
+
+
+def chosen(words: str) -> list[Scenario]:
+    """Return the scenarios that are named, by comma; `all` and patterns such as "relay-*" name several.
+
+    Raises:
+        BadInput: nothing is named, or a word names none.
+    """
+    found: dict[str, Scenario] = {}
+    for word in filter(None, map(str.strip, words.split(","))):
+        matching = {name: one for name, one in SCENARIOS.items() if word == "all" or fnmatchcase(name, word)}
+        if not matching:
+            near = nearest(word, SCENARIOS)
+            meant = f"did you mean {near}? " if near else ""
+            raise BadInput(f'no scenario "{word}"', f"{meant}./invoke lab-run --list names all")
+        found |= matching
+    if not found:
+        raise BadInput("no scenario is named", "./invoke lab-run --list names all; `all` runs them all")
+    return list(found.values())
