@@ -6,13 +6,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from netlab.errors import BadInput
-from netlab.scenarios import narrow_path, roaming
+from netlab.scenarios import narrow_path, roaming, slow, storm
 from netlab.scenarios.scenario import Scenario
 from rustun.config.findings import nearest
 
-SCENARIOS: Final = {
-    one.name: one for module in (roaming, narrow_path) for one in vars(module).values() if isinstance(one, Scenario)
-}
+MODULES: Final = (roaming, narrow_path, slow, storm)
+SCENARIOS: Final = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Scenario)}
 
 
 def chosen(words: str) -> list[Scenario]:

@@ -47,6 +47,7 @@ class Scenario:
         rows: of the table of faults, where it shows some ("24, 27").
         steps: what is done on the stage, in this order.
         stage: sets the stage up in a folder for files, and takes it down.
+        long: too long for every run of the tests; the soak plays it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Scenario:
     rows: str
     steps: tuple[Callable[[Any], None], ...]
     stage: Callable[[Path], AbstractContextManager[Any]]
+    long: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -63,19 +65,20 @@ class Scenario:
 
 
 def scenario(
-    *steps: Callable[[StageT], None], rows: str = ""
+    *steps: Callable[[StageT], None], rows: str = "", long: bool = False
 ) -> Callable[[Callable[[Path], Iterator[StageT]]], Scenario]:
     """Make a scenario of the function that sets its stage up, yields it and takes it down.
 
     Args:
         steps: in their order; each is a function that says in its docstring what it does.
         rows: of the table of faults that it shows.
+        long: the soak plays it, not every run of the tests.
     """
 
     def made(function: Callable[[Path], Iterator[StageT]]) -> Scenario:
         shows, picture = _described(function)
         name = function.__name__.replace("_", "-")
-        return Scenario(name, shows, picture, rows, steps, contextmanager(function))
+        return Scenario(name, shows, picture, rows, steps, contextmanager(function), long)
 
     return made
 
