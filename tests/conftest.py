@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from tests.simulation.model_coverage import PROPERTY, table
 
+pytest_plugins = ["netlab.pytest_plugin"]
+
 # The same examples in every run, and no deadline: on a busy machine a slow example says nothing about the code.
 settings.register_profile("house", derandomize=True, deadline=None)
 # `./invoke soak`: other examples each time, many of them; a failure prints the blob that repeats it.

@@ -44,6 +44,7 @@ class Order:
         file: "" for one of the laboratory's name, "-" for standard output.
         time: such as "10s", "" until somebody ends it.
         snap_bytes: how much of each packet is kept, 0 for all.
+        last_bytes: see taps.Wish; no option of the task.
     """
 
     laboratory: str
@@ -53,6 +54,7 @@ class Order:
     time: str = ""
     snap_bytes: int = SNAP_BYTES
     as_json: bool = False
+    last_bytes: int = 0
 
 
 def run(order: Order) -> int:
@@ -72,7 +74,7 @@ def _capture(order: Order) -> None:
     if "cables" not in status:
         raise BadInput(f"{folder.name} is a laboratory of real machines", "lab-exec NODE -- tcpdump works there")
     comment = f"laboratory {folder.name}: {order.wanted}"
-    wish = Wish(choose(status, order.wanted), order.filter, order.snap_bytes, comment, peers(status))
+    wish = Wish(choose(status, order.wanted), order.filter, order.snap_bytes, comment, peers(status), order.last_bytes)
     path = Path(order.file) if order.file else _default_file(folder.name, order.wanted)
     with ExitStack() as opened:
         ends = _ends(folder, opened)

@@ -124,6 +124,11 @@ def packet(number: int, at_ns: int, data: bytes, length: int, direction: int) ->
     return head + data + _PADDING[captured & 3] + _TAIL.pack(_FLAGS, 4, direction, 0, total)
 
 
+def tap_of(block: bytes) -> int:
+    """Return the number of the tap that a packet's block names."""
+    return int(_ENHANCED.unpack_from(block)[2])
+
+
 def statistics(number: int, at_ns: int, received: int, dropped: int) -> bytes:
     """Return the block that says what a tap received and how much of it was lost, packets."""
     body = struct.pack("=III", number, at_ns >> 32, at_ns & 0xFFFFFFFF)

@@ -46,7 +46,7 @@ class Capture:
         sockets = [*opened.sockets, *opened.watches.values()]
         order = {
             "taps": [(tap.node, tap.interface, tap.tunnel) for tap in wish.taps],
-            "wish": [wish.filter, wish.snap_bytes, wish.comment, dict(wish.peers)],
+            "wish": [wish.filter, wish.snap_bytes, wish.comment, dict(wish.peers), wish.last_bytes],
             "sockets": [one.fileno() for one in opened.sockets],
             "watches": {node: watch.fileno() for node, watch in opened.watches.items()},
         }

@@ -4,7 +4,8 @@ Rules of this module
   1. Packets are written once they are HOLD_SECONDS old: by then every tap has handed over what it saw before, so they
      can be put in order. Whole blocks at a time and never forced to the disk, so the file can be read meanwhile and
      writing holds nobody up.
-  2. Everything that was not recorded has a number: what the kernel found no room for is in the file and in the tally.
+  2. Everything that was not recorded has a number: what the kernel found no room for, and what was forgotten for newer
+     packets (`Wish.last_bytes`), is in the file and in the tally.
   3. An interface that goes and comes again, as a TUN device does when its client starts anew, is listened at again as
      soon as the kernel tells that it is there.
 """
@@ -15,6 +16,7 @@ import os
 import select
 import socket
 from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,6 +53,9 @@ class Recorder:
         self._wish = opened.wish
         self._output = output
         self._held: list[tuple[int, bytes]] = []
+        self._newest: deque[bytes] = deque()
+        self._newest_bytes = 0
+        self._forgotten: Counter[int] = Counter()
         self._open = ExitStack()
         self._poll = self._open.enter_context(select.epoll())
         self._rings: dict[int, tuple[int, Ring]] = {}
@@ -116,8 +121,20 @@ class Recorder:
         """Write what was seen before that time."""
         self._held.sort(key=itemgetter(0))
         if old := bisect_left(self._held, before, key=itemgetter(0)):
-            self._write(b"".join([block for _, block in self._held[:old]]))
+            blocks = [block for _, block in self._held[:old]]
             del self._held[:old]
+            if self._wish.last_bytes:
+                self._remember(blocks)
+            else:
+                self._write(b"".join(blocks))
+
+    def _remember(self, blocks: Sequence[bytes]) -> None:
+        self._newest.extend(blocks)
+        self._newest_bytes += sum(map(len, blocks))
+        while self._newest_bytes > self._wish.last_bytes:
+            oldest = self._newest.popleft()
+            self._newest_bytes -= len(oldest)
+            self._forgotten[pcapng.tap_of(oldest)] += 1
 
     def _finish(self) -> list[Tally]:
         """Take the blocks that are not full yet, when the kernel hands them over; write the rest."""
@@ -128,9 +145,11 @@ class Recorder:
             self._take(until)
         now = time_ns()
         self._flush(now)
-        tallies = [(number, *ring.counts()) for number, ring in self._rings.values()]
-        self._write(b"".join(pcapng.statistics(number, now, *counts) for number, *counts in tallies))
-        return [Tally(str(self._wish.taps[number]), *counts) for number, *counts in tallies]
+        self._write(b"".join(self._newest))
+        counts = {number: ring.counts() for number, ring in self._rings.values()}
+        tallies = [(number, came, lost + self._forgotten[number]) for number, (came, lost) in counts.items()]
+        self._write(b"".join(pcapng.statistics(number, now, came, lost) for number, came, lost in tallies))
+        return [Tally(str(self._wish.taps[number]), came, lost) for number, came, lost in tallies]
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -41,6 +41,7 @@ class Wish:
         snap_bytes: how much of each packet is kept, from its IP header on, so that taps are alike; 0 for all of it.
         comment: goes into the file, and so do
         peers: by tap the tap at the other end of its cable.
+        last_bytes: keep what is newest, about so much, in memory, and write it at the end; 0 for everything.
     """
 
     taps: tuple[Tap, ...]
@@ -48,6 +49,7 @@ class Wish:
     snap_bytes: int = SNAP_BYTES
     comment: str = ""
     peers: Mapping[str, str] = field(default_factory=dict)
+    last_bytes: int = 0
 
     @property
     def ring_bytes(self) -> int:

@@ -30,3 +30,8 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"namespace tests need: apt-get install {' '.join(packages)}")
     if ordinary and not (many_ids.granted("uid") and many_ids.granted("gid")):
         raise pytest.UsageError(f"namespace tests need ids to map, from root: {many_ids.REMEDY}")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let whatever fails here keep its logs, configuration and captures."""
+    item.add_marker("kept")

@@ -129,6 +129,25 @@ def test_what_found_no_room_has_a_number(tmp_path: Path) -> None:
 
 
 @in_own_world
+def test_a_capture_of_the_newest_packets_says_how_many_it_forgot(tmp_path: Path) -> None:
+    """What is recorded in case that something fails would fill the disk, or keep the beginning and not the end."""
+
+    def work(spaces: dict[str, NetworkNamespace], talk: Talk) -> None:
+        capture = Capture(Wish(TAPS, "udp port 7", last_bytes=2_000), spaces, tmp_path / "c.pcapng")
+        for number in range(100):
+            talk.say(b"%3d" % number)
+        tallies = capture.close()
+        found = seen(tmp_path / "c.pcapng")
+        kept = [b"%3d" % number for number in range(100)][-len(found) // 2 :]
+        assert 10 < len(kept) < 20
+        assert [words for name, _, words in found if name == "right:eth0"] == kept
+        lost = [100 - [name for name, _, _ in found].count(str(tap)) for tap in TAPS]
+        assert tallies == [Tally(str(tap), 100, number) for tap, number in zip(TAPS, lost, strict=True)]
+
+    in_two_nodes(work)
+
+
+@in_own_world
 def test_an_interface_that_comes_again_is_listened_at_again(tmp_path: Path) -> None:
     """A member that starts anew has a new TUN device: from then on its capture would be empty."""
 
