@@ -6,11 +6,11 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from netlab.errors import BadInput
-from netlab.scenarios import key_rotation, narrow_path, one_host, roaming, slow, storm
+from netlab.scenarios import floods, hostile_member, key_rotation, narrow_path, one_host, roaming, slow, storm
 from netlab.scenarios.scenario import Scenario
 from rustun.config.findings import nearest
 
-MODULES: Final = (roaming, narrow_path, key_rotation, slow, storm, one_host)
+MODULES: Final = (roaming, narrow_path, key_rotation, slow, storm, one_host, hostile_member, floods)
 SCENARIOS: Final = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Scenario)}
 
 

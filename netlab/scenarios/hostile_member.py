@@ -10,7 +10,7 @@ both clusters.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from typing import Any
 
 from netlab.bench import measure
 from netlab.processes import Document
+from netlab.scenarios.scenario import scenario
 from netlab.worlds.forgeries import (
     ABSENT,
     DEVICE,
@@ -33,7 +34,6 @@ from netlab.worlds.forgeries import (
 from netlab.worlds.hostile import LEGACY_ME, ME, SEED_KEY
 from netlab.worlds.keyed_lab import PATIENCE_S, KeyedLab, KeyedMember
 from netlab.worlds.traffic import Tap, addresses
-from tests.netlab.own_world import in_own_world
 
 LAN = "192.168.1.0/24"
 HONEST = (
@@ -58,16 +58,26 @@ control_messages_per_second = 1000  # what is shown here is what they say, not h
 """
 
 
-@contextmanager
-def two_clusters(folder: Path) -> Iterator[KeyedLab]:
-    """All honest members online."""
-    with KeyedLab(folder, (*HONEST, HOSTILE), OTHERS, more=TABLES) as site:
-        site.start(*(member.identity for member in HONEST))
+class TwoClusters(ExitStack):
+    """All honest members online; use as a context.
+
+    Attributes:
+        site: the machines.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.site = self.enter_context(KeyedLab(folder, (*HONEST, HOSTILE), OTHERS, more=TABLES))
+        self.site.start(*(member.identity for member in HONEST))
         for identity in ("blue-gw", "blue-dev"):  # else they would drop what they do not route
-            site.until(identity, lambda status: {*WIDE} <= {*status["routes"]})
+            self.site.until(identity, lambda status: {*WIDE} <= {*status["routes"]})
         for identity in RED:  # who is there is told within a second
-            site.until(identity, lambda status: all(peer["online"] for peer in status["peers"]))
-        yield site
+            self.site.until(identity, lambda status: all(peer["online"] for peer in status["peers"]))
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return self.site.nodes
 
 
 @contextmanager
@@ -98,11 +108,11 @@ def marker(site: KeyedLab, cluster: str) -> None:
     assert measure.trips(site.lab, way, echoes=ECHOES).lost == 0, f"{cluster} is dead: its silence proves nothing"
 
 
-@in_own_world
-def test_forged_packets_reach_nobody(tmp_path: Path) -> None:
-    """A member sends in others' names, into other clusters, or makes a far kernel do what nobody checked."""
-    with two_clusters(tmp_path) as site, ExitStack() as stack:
-        spaces = site.lab.namespaces
+def forged_packets(stage: TwoClusters) -> None:
+    """Send in others' names, into the other cluster, and what nobody may send on: each drop counted, red sees none."""
+    site = stage.site
+    spaces = site.lab.namespaces
+    with ExitStack() as stack:
         taps = {one.identity: stack.enter_context(Tap(spaces[one.identity])) for one in HONEST}
         marker(site, "red")
         for identity, source in (("red-gw", DEVICE), ("red-dev", GATEWAY)):  # a tap may be behind what has passed it
@@ -110,14 +120,7 @@ def test_forged_packets_reach_nobody(tmp_path: Path) -> None:
         before = red_view(site)
         delivered_before = {identity: len(tap.packets) for identity, tap in taps.items()}
         with attack(site, "forge") as told:
-            sent = all_forgeries()
-            assert told["sent"] == len(sent)
-            assert set(told["knows"]) == BLUE, told
-            session = site.session(ME)
-            assert session is not None
-            expected = Counter(one.fate for one in sent if one.fate not in BLUE)
-            assert session["drops"] == dict(expected)
-            assert {"bad-source", "no-route", "offline", "to-sender", "bad-packet", "bad-offload"} < set(expected)
+            check_drops(site, told)
             for identity in ("blue-dev", "blue-gw"):
                 check_arrivals(identity, taps[identity])
         assert red_view(site) == before, "something of blue shows in red"
@@ -128,6 +131,18 @@ def test_forged_packets_reach_nobody(tmp_path: Path) -> None:
         after = red_view(site)
         for name in (f"{identity} {what}" for identity in RED for what in ("sent_packets", "received_packets")):
             assert after[name] == before[name] + ECHOES, name
+
+
+def check_drops(site: KeyedLab, told: Document) -> None:
+    """Compare what the relay has dropped with what was forged, reason by reason."""
+    sent = all_forgeries()
+    assert told["sent"] == len(sent)
+    assert set(told["knows"]) == BLUE, told
+    session = site.session(ME)
+    assert session is not None
+    expected = Counter(one.fate for one in sent if one.fate not in BLUE)
+    assert session["drops"] == dict(expected)
+    assert {"bad-source", "no-route", "offline", "to-sender", "bad-packet", "bad-offload"} < set(expected)
 
 
 def check_arrivals(identity: str, tap: Tap) -> None:
@@ -146,25 +161,47 @@ def numbers(tap: Tap) -> set[int]:
     return {number for packet in tap.packets for number in numbers_in(packet)}
 
 
-@in_own_world
-def test_foreign_names_in_messages_change_nothing(tmp_path: Path) -> None:
-    """Row 16. Naming another member, in either tier, gives its place, its directory, or somebody else's news."""
-    with two_clusters(tmp_path) as site:
-        before = red_view(site)
-        with attack(site, "impersonate") as told:
-            outcomes = dict(told["outcomes"])
-            assert set(outcomes.values()) <= {"closed", "reset"}, outcomes
-            assert told["answered"], "a ping with unknown fields is a ping"
-            assert set(told["knows"]) == BLUE
-            closes = site.status()["closes"]
-            assert closes["wrong-key"] == sum(what.startswith("handshake") for what in outcomes) == 2
-            assert closes["protocol-error"] == len(outcomes) - 2, closes
-        with attack(site, "keep_alive") as told:
-            assert told["answered"] == [LEGACY_ME]
-            assert set(told["knows"]) == BLUE - {LEGACY_ME}
-            session = site.session(LEGACY_ME)
-            assert session is not None
-            assert session["drops"] == {"foreign-identity": 4}
-        assert red_view(site) == before
-        marker(site, "blue")
-        marker(site, "red")
+def foreign_names(stage: TwoClusters) -> None:
+    """Name others wherever a message has room for a name: the connection is closed, or the name is ignored."""
+    site = stage.site
+    before = red_view(site)
+    with attack(site, "impersonate") as told:
+        outcomes = dict(told["outcomes"])
+        assert set(outcomes.values()) <= {"closed", "reset"}, outcomes
+        assert told["answered"], "a ping with unknown fields is a ping"
+        assert set(told["knows"]) == BLUE
+        closes = site.status()["closes"]
+        assert closes["wrong-key"] == sum(what.startswith("handshake") for what in outcomes) == 2
+        assert closes["protocol-error"] == len(outcomes) - 2, closes
+    assert red_view(site) == before
+
+
+def foreign_keepalives(stage: TwoClusters) -> None:
+    """Send keepalives in everybody's name on the seed's wire: only its own is answered, the others are counted."""
+    site = stage.site
+    before = red_view(site)
+    with attack(site, "keep_alive") as told:
+        assert told["answered"] == [LEGACY_ME]
+        assert set(told["knows"]) == BLUE - {LEGACY_ME}
+        session = site.session(LEGACY_ME)
+        assert session is not None
+        assert session["drops"] == {"foreign-identity": 4}
+    assert red_view(site) == before
+
+
+def both_alive(stage: TwoClusters) -> None:
+    """See that both clusters have been alive all the time: their silence would prove nothing otherwise."""
+    marker(stage.site, "blue")
+    marker(stage.site, "red")
+
+
+@scenario(forged_packets, foreign_names, foreign_keepalives, both_alive, rows="16, 17, 18, 19, 19a, 20, 21")
+def hostile_member(folder: Path) -> Iterator[TwoClusters]:
+    """A member with valid keys that sends whatever it likes reaches nobody but those that it may.
+
+    red-gw ---.          .--- blue-gw          red and blue have the same addresses
+               +- server -+--- blue-dev        and the same LANs
+    red-dev --'          '--- blue-evil
+    """
+    with TwoClusters(folder) as stage:
+        yield stage
