@@ -6,11 +6,33 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from netlab.errors import BadInput
-from netlab.scenarios import floods, hostile_member, key_rotation, narrow_path, one_host, roaming, slow, storm
+from netlab.scenarios import (
+    all_to_all,
+    floods,
+    hostile_member,
+    key_rotation,
+    member_killed,
+    narrow_path,
+    one_host,
+    roaming,
+    slow,
+    storm,
+)
 from netlab.scenarios.scenario import Scenario
 from rustun.config.findings import nearest
 
-MODULES: Final = (roaming, narrow_path, key_rotation, slow, storm, one_host, hostile_member, floods)
+MODULES: Final = (
+    roaming,
+    narrow_path,
+    key_rotation,
+    slow,
+    storm,
+    one_host,
+    member_killed,
+    hostile_member,
+    floods,
+    all_to_all,
+)
 SCENARIOS: Final = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Scenario)}
 
 

@@ -1,0 +1,159 @@
+"""Fifty members, each of which sends to every other at once; full queues for many of them, and nobody waits."""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from netlab.namespaces import NetworkNamespace
+from netlab.scenarios.scenario import scenario
+from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
+
+MANY: Final = 50
+MEMBERS: Final = tuple(KeyedMember(f"m{number}", "fleet", f"10.0.1.{number}") for number in range(1, MANY + 1))
+PORT: Final = 9000
+SMALL, LARGE = bytes(100), bytes(1200)
+ASLEEP: Final = 20
+ROUNDS: Final = 20  # of the others: 600 large datagrams for each that is asleep, twice what may wait for it anywhere
+SO_RCVBUFFORCE: Final = 33  # linux/socket.h
+BUFFER_BYTES: Final = 4 << 20
+PATIENCE_S: Final = 30.0  # only reached where something hangs
+LIMITS: Final = """
+[queue_config]
+receiver_bytes = 131072
+[limit_config]
+receiver_stall_seconds = 60
+"""
+
+
+class Talker(ExitStack):
+    """A member's socket; use as a context.
+
+    Attributes:
+        address: of the member.
+        heard: whose datagrams came.
+    """
+
+    def __init__(self, namespace: NetworkNamespace, address: str) -> None:
+        super().__init__()
+        self.address = address
+        self.heard: set[str] = set()
+        self._socket = self.enter_context(namespace.run(partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)))
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
+        self._socket.bind((address, PORT))
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._socket.fileno()
+
+    def say(self, data: bytes, address: str) -> None:
+        """Send a datagram."""
+        self._socket.sendto(data, (address, PORT))
+
+    def listen(self) -> None:
+        """Take all that came."""
+        while True:
+            try:
+                _, (address, _) = self._socket.recvfrom(2048)
+            except BlockingIOError:
+                return
+            self.heard.add(address)
+
+
+class Crowd(ExitStack):
+    """Fifty members online in one cluster; use as a context.
+
+    Attributes:
+        site: the machines.
+        talkers: a socket in each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.site = self.enter_context(KeyedLab(folder, MEMBERS, more=LIMITS))
+        self.site.lab.start_server()
+        self.site.lab.start_clients([one.identity for one in MEMBERS])
+        for one in MEMBERS:
+            self.site.until(one.identity, lambda status: sum(peer["online"] for peer in status["peers"]) == MANY - 1)
+        spaces = self.site.lab.namespaces
+        self.talkers = [self.enter_context(Talker(spaces[one.identity], one.address)) for one in MEMBERS]
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return self.site.nodes
+
+    def say_to_all(self, data: bytes, talkers: Sequence[Talker]) -> None:
+        """Let each of some send a datagram to every other member."""
+        for talker in talkers:
+            for other in self.talkers:
+                if other is not talker:
+                    talker.say(data, other.address)
+
+    def meet(self, talkers: Sequence[Talker]) -> None:
+        """Let each of some send to every other member, and wait until each of them has heard all others of them."""
+        for talker in talkers:
+            talker.heard.clear()
+        self.say_to_all(SMALL, talkers)
+        awaited = {talker.address for talker in talkers}
+        self.listen_until(lambda: all(awaited <= {talker.address, *talker.heard} for talker in talkers))
+
+    def relay_says(self, name: str) -> Any:
+        """Return a part of the relay's status."""
+        return self.site.status()[name]
+
+    def listen_until(self, holds: Callable[[], bool]) -> None:
+        """Take what comes until something holds."""
+        deadline = monotonic() + PATIENCE_S
+        while not holds():
+            assert monotonic() < deadline, f"not so after {PATIENCE_S:.0f} s"
+            for talker in select.select(self.talkers, (), (), 0.1)[0]:
+                talker.listen()
+
+
+def each_reaches_each(crowd: Crowd) -> None:
+    """Let each member send to every other: all 2,450 datagrams arrive."""
+    crowd.meet(crowd.talkers)
+
+
+def twenty_fall_asleep(crowd: Crowd) -> None:
+    """Stop twenty of them, and let the others send to all: what the twenty queues have no room for is lost."""
+    sleepers = [crowd.site.lab.processes[one.identity] for one in MEMBERS[:ASLEEP]]
+    for process in sleepers:
+        process.signal(signal.SIGSTOP)
+    for _ in range(ROUNDS):
+        crowd.say_to_all(LARGE, crowd.talkers[ASLEEP:])
+    crowd.listen_until(lambda: crowd.relay_says("drops").get("queue-full", 0) > ASLEEP)
+    crowd.meet(crowd.talkers[ASLEEP:])
+    for process in sleepers:
+        process.signal(signal.SIGCONT)
+    crowd.listen_until(lambda: crowd.relay_says("queued_bytes") == 0)
+
+
+def nobody_left(crowd: Crowd) -> None:
+    """See that nobody has lost the session over it."""
+    assert crowd.site.status()["closes"] == {}
+    assert crowd.site.status()["online"] == MANY
+
+
+def each_still_reaches_each(crowd: Crowd) -> None:
+    """Let each member send to every other once more."""
+    crowd.meet(crowd.talkers)
+
+
+@scenario(each_reaches_each, twenty_fall_asleep, nobody_left, each_still_reaches_each, rows="22", long=True)
+def all_to_all(folder: Path) -> Iterator[Crowd]:
+    """Fifty members send to each other, all at once; full queues of many of them make nobody else wait.
+
+    m1 .. m50 === server
+    """
+    with Crowd(folder) as crowd:
+        yield crowd
