@@ -31,6 +31,20 @@ def _demo(arguments: argparse.Namespace) -> int:
     return enter_own_world(_guarded(partial(demo.run, configured, logs, arguments.seconds, arguments.json)))
 
 
+def _lab_demo(arguments: argparse.Namespace) -> int:
+    from netlab.configuration import configure, load
+    from netlab.demonstration import run
+    from netlab.namespaces import enter_own_world
+
+    inventory = load(arguments.inventory)
+    out = arguments.out or arguments.build / "lab-demo"
+    out.mkdir(parents=True, exist_ok=True)
+    configured = configure(arguments.inventory, inventory, out / inventory.name)
+    logs = fresh_logs(arguments.build, f"{inventory.name}-lab-demo")
+    done = partial(run.run, configured, arguments.seed, out, logs, as_json=arguments.json)
+    return enter_own_world(_guarded(done))
+
+
 def _policy(arguments: argparse.Namespace) -> int:
     from netlab.configuration import configure, load
     from netlab.isolation import policy
@@ -47,8 +61,11 @@ def _up(arguments: argparse.Namespace) -> int:
     from netlab.control import commands
 
     if arguments.machines:
-        return commands.up_machines(arguments.inventory, arguments.name, arguments.build)
-    return commands.up(arguments.inventory, arguments.name, arguments.build, arguments.limit, matrix=arguments.matrix)
+        up = partial(commands.up_machines, arguments.inventory, arguments.name, arguments.build)
+    else:
+        up = partial(commands.up, arguments.inventory, arguments.name, arguments.build, arguments.limit)
+        up = partial(up, matrix=arguments.matrix)
+    return up(as_json=arguments.json)
 
 
 def _keep(arguments: argparse.Namespace) -> int:
@@ -104,13 +121,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _down(arguments: argparse.Namespace) -> int:
     from netlab.control import commands
 
-    return commands.down(arguments.name)
+    return commands.down(arguments.name, as_json=arguments.json)
 
 
-def _sweep(_arguments: argparse.Namespace) -> int:
+def _sweep(arguments: argparse.Namespace) -> int:
     from netlab.control import commands
 
-    return commands.sweep()
+    return commands.sweep(as_json=arguments.json)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -182,11 +199,13 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for name, run in (("demo", _demo), ("policy", _policy), ("up", _up), ("keep", _keep)):
+    for name, run in (("demo", _demo), ("lab-demo", _lab_demo), ("policy", _policy), ("up", _up), ("keep", _keep)):
         command(name, run).add_argument("--inventory", type=Path, required=True)
-    demo, policy, up, keep = (commands.choices[name] for name in ("demo", "policy", "up", "keep"))
+    demo, lab_demo, policy, up, keep = (commands.choices[n] for n in ("demo", "lab-demo", "policy", "up", "keep"))
     demo.add_argument("--seconds", type=float, default=2.0)
-    for printing in (demo, policy):
+    lab_demo.add_argument("--seed", type=int, default=1)
+    lab_demo.add_argument("--out", type=Path)
+    for printing in (demo, lab_demo, policy, up, command("sweep", _sweep)):
         printing.add_argument("--json", action="store_true")
     up.add_argument("--name", default="")
     for staying in (up, keep):
@@ -203,14 +222,13 @@ def _parser() -> argparse.ArgumentParser:
         commands.choices[name].add_argument("--json", action="store_true")
     commands.choices["exec"].add_argument("nodes")
     commands.choices["exec"].add_argument("command", nargs="+")
-    command("sweep", _sweep)
     command("doctor", _doctor).add_argument("--json", action="store_true")
     playing = command("run", _run)
     playing.add_argument("names")
     for flag in ("--list", "--json"):
         playing.add_argument(flag, action="store_true")
     bench = _add_bench(command)
-    for generating in (demo, policy, up, keep, playing, bench):
+    for generating in (demo, lab_demo, policy, up, keep, playing, bench):
         generating.add_argument("--build", type=Path, default=CHECKOUT / "build", help="folder for what is generated")
     return parser
 

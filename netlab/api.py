@@ -20,12 +20,26 @@ def demo(inventory: Path, *, seconds: float = 2.0, limit: str = "", as_json: boo
     return _netlab("demo", "--inventory", str(inventory), *options)
 
 
+def lab_demo(inventory: Path, *, seed: int, out: Path | None = None, as_json: bool = False) -> int:
+    """Show the laboratory at work on a slip that a seed stands for; the report goes to `out`."""
+    options = ["--seed", str(seed), *["--json"] * as_json, *(["--out", str(out)] if out else [])]
+    return _netlab("lab-demo", "--inventory", str(inventory), *options)
+
+
 def policy(inventory: Path, *, as_json: bool = False) -> int:
     """Try the assertions kept beside an inventory with packets."""
     return _netlab("policy", "--inventory", str(inventory), *["--json"] * as_json)
 
 
-def up(inventory: Path, *, name: str = "", limit: str = "", matrix: bool = False, machines: bool = False) -> int:
+def up(
+    inventory: Path,
+    *,
+    name: str = "",
+    limit: str = "",
+    matrix: bool = False,
+    machines: bool = False,
+    as_json: bool = False,
+) -> int:
     """Bring up a laboratory, or real machines, until `down`.
 
     Args:
@@ -34,7 +48,7 @@ def up(inventory: Path, *, name: str = "", limit: str = "", matrix: bool = False
         matrix: one for each combination that the inventory names.
     """
     options = ["--name", name, f"--limit={limit}", *["--matrix"] * matrix, *["--machines"] * machines]
-    return _netlab("up", "--inventory", str(inventory), *options)
+    return _netlab("up", "--inventory", str(inventory), *options, *["--json"] * as_json)
 
 
 def status(*, name: str = "", as_json: bool = False) -> int:
@@ -54,9 +68,9 @@ def doctor(*, as_json: bool = False) -> int:
     return _netlab("doctor", *["--json"] * as_json)
 
 
-def down(*, name: str = "") -> int:
+def down(*, name: str = "", as_json: bool = False) -> int:
     """Take a laboratory down."""
-    return _netlab("down", "--name", name)
+    return _netlab("down", "--name", name, *["--json"] * as_json)
 
 
 def scenarios(names: str, *, listed: bool = False, as_json: bool = False) -> int:
@@ -64,9 +78,9 @@ def scenarios(names: str, *, listed: bool = False, as_json: bool = False) -> int
     return _netlab("run", *["--list"] * listed, *["--json"] * as_json, "--", names)
 
 
-def sweep() -> int:
+def sweep(*, as_json: bool = False) -> int:
     """Remove what dead laboratories left, and nothing else."""
-    return _netlab("sweep")
+    return _netlab("sweep", *["--json"] * as_json)
 
 
 def bench(*options: str) -> int:

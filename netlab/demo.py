@@ -18,12 +18,11 @@ from netlab.bench import measure
 from netlab.configuration import Configured
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, LabError
 from netlab.isolation import prove
-from netlab.isolation.judgement import Verdict
 from netlab.lab import Files, Laboratory
 from netlab.namespaces import replace_hosts_file
 from netlab.phases import phases_text
 from netlab.processes import Document
-from netlab.report import explanation_lines, matrix_lines, throughput_lines
+from netlab.report import explanation_lines, matrix_lines, throughput_lines, verdict_facts
 from netlab.topology import LabSpec
 
 SOCKETS: Final = Path("/run/rustun")
@@ -56,7 +55,7 @@ def run(configured: Configured, logs: Path, seconds: float, as_json: bool) -> in
     try:
         _start(lab, say)
         verdict = prove.probe(lab)
-        facts["reachability"] = _verdict_facts(verdict)
+        facts["reachability"] = verdict_facts(verdict)
         for line in matrix_lines(configured.spec, verdict):
             say(line)
         if not verdict.as_expected:
@@ -150,19 +149,6 @@ def _speed(lab: Laboratory, path: measure.Path, seconds: float) -> Speed:
     four, trips = measure.loaded_trips(lab, path, streams=4, seconds=seconds)
     small = measure.datagrams(lab, path, size=SMALL_BYTES, rate=SMALL_RATE, seconds=seconds)
     return Speed(single, four, trips, small)
-
-
-def _verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "probes": verdict.probes,
-        "cells": [
-            {"from": pair[0], "to": pair[1], "expected": "yes" if verdict.expected[pair] else "no", "found": found}
-            for pair, found in verdict.cells.items()
-        ],
-        "surprises": [str(finding) for finding in verdict.red],
-        "unproven": [str(finding) for finding in verdict.doubtful],
-        "counted": verdict.counted,
-    }
 
 
 def _say_end(facts: dict[str, Any], failures: list[str], node: str, logs: Path, say: Say) -> None:

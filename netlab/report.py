@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from netlab.bench.measure import Datagrams
 from netlab.isolation.expectation import BROADCAST, MULTICAST, Site, sites
@@ -37,6 +37,20 @@ def matrix_lines(spec: LabSpec, verdict: Verdict) -> Iterator[str]:
         if len(findings) > SHOWN_SURPRISES:
             yield f"      ... and {len(findings) - SHOWN_SURPRISES} more (--json lists all)"
     yield ""
+
+
+def verdict_facts(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as a document of JSON."""
+    return {
+        "probes": verdict.probes,
+        "cells": [
+            {"from": pair[0], "to": pair[1], "expected": "yes" if verdict.expected[pair] else "no", "found": found}
+            for pair, found in verdict.cells.items()
+        ],
+        "surprises": [str(finding) for finding in verdict.red],
+        "unproven": [str(finding) for finding in verdict.doubtful],
+        "counted": verdict.counted,
+    }
 
 
 def explanation_lines(explanations: Sequence[Explanation], red_cells: int) -> Iterator[str]:

@@ -27,13 +27,15 @@ from netlab.sampling import need_room
 from netlab.waiting import readable
 from rustun.ops.fleet import Inventory
 
+SCHEMA: Final = 1
 DOWN_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 10.0
 MOST_NAMESPACES: Final = 8
 
 
-def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool) -> int:
+def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool, as_json: bool) -> int:
     """Bring up a laboratory of what a limit names; with `matrix` one for each combination, all beside each other."""
+    began = monotonic()
     need_tun_device()
     fleet = load(inventory)
     chosen = [Choice(limit, one.name) for one in combinations(fleet)] if matrix else [Choice(limit)]
@@ -42,30 +44,43 @@ def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool) -> 
     taken = chosen[0].of(fleet)
     need_room(taken.inventory, len(chosen))
     if words := taken.words():
-        print(f"  limit       {words}", flush=True)
+        print(f"  limit       {words}", file=sys.stderr if as_json else sys.stdout, flush=True)
+    names = []
     for choice in chosen:
-        called = "-".join(filter(None, (name or fleet.name, choice.combination)))
-        _up(inventory, called, build, ["--limit", choice.limit, "--combination", choice.combination])
+        names.append("-".join(filter(None, (name or fleet.name, choice.combination))))
+        options = ["--limit", choice.limit, "--combination", choice.combination]
+        _up(inventory, names[-1], build, options, quiet=as_json)
+    if as_json:
+        _tell_up(names, inventory, began)
     return EXIT_OK
 
 
-def up_machines(inventory: Path, name: str, build: Path) -> int:
+def up_machines(inventory: Path, name: str, build: Path, *, as_json: bool) -> int:
     """Bring up a laboratory of real machines."""
+    began = monotonic()
     need_tun_device()
     fleet = load(inventory)
     _prepare_machines(fleet)
-    return _up(inventory, name or fleet.name, build, ["--machines"])
+    _up(inventory, name or fleet.name, build, ["--machines"], quiet=as_json)
+    if as_json:
+        _tell_up([name or fleet.name], inventory, began)
+    return EXIT_OK
 
 
-def _up(inventory: Path, name: str, build: Path, options: Sequence[str]) -> int:
+def _tell_up(names: Sequence[str], inventory: Path, began: float) -> None:
+    facts = {"laboratories": names, "inventory": str(inventory), "seconds": round(monotonic() - began, 2)}
+    print(json.dumps({"schema": SCHEMA, **facts}, indent=2))
+
+
+def _up(inventory: Path, name: str, build: Path, options: Sequence[str], *, quiet: bool) -> None:
     """Start a keeper and follow it until its laboratory is up."""
     folder, held = runfolder.take(name)
     events = _start_keeper(inventory, folder, held, build, options)
     os.close(held)
     if not _follow(events, folder):
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
-    print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
-    return EXIT_OK
+    if not quiet:
+        print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
 
 
 def _prepare_machines(fleet: Inventory) -> None:
@@ -111,13 +126,18 @@ def _follow(events: int, folder: RunFolder) -> bool:
     return False
 
 
-def down(name: str) -> int:
+def down(name: str, *, as_json: bool) -> int:
     """Take a laboratory down and say whether anything was left."""
     folder = runfolder.find(name)
     began = monotonic()
     left = take_down(folder)
-    verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
-    print(f"{folder.name} is down in {monotonic() - began:.1f} s, {verdict}")
+    seconds = monotonic() - began
+    if as_json:
+        facts = {"laboratory": folder.name, "left": left, "seconds": round(seconds, 2)}
+        print(json.dumps({"schema": SCHEMA, **facts}, indent=2))
+    else:
+        verdict = "; ".join(left) or "clean: no namespace, device, process or socket left"
+        print(f"{folder.name} is down in {seconds:.1f} s, {verdict}")
     return EXIT_UNEXPECTED if left else EXIT_OK
 
 
@@ -144,11 +164,11 @@ def _see_end(folder: RunFolder) -> list[str]:
     return [] if ended else ["its keeper had to be killed"]
 
 
-def sweep() -> int:
+def sweep(*, as_json: bool) -> int:
     """Remove what the dead left and the kernel has not removed: folders of laboratories, control groups of machines."""
     done = _sweep_groups() if os.geteuid() == 0 else []
     done += [f"removed {folder.path}" for folder in runfolder.sweep()]
-    print("\n".join(done) or "nothing to sweep")
+    print(json.dumps({"schema": SCHEMA, "done": done}, indent=2) if as_json else "\n".join(done) or "nothing to sweep")
     return EXIT_OK
 
 

@@ -122,26 +122,27 @@ def lab_doctor(_context: Context, json: bool = False) -> None:
     end(api.doctor(as_json=json))
 
 
-@task(help={"name": LAB_NAME_HELP})
-def lab_down(_context: Context, name: str = "") -> None:
+@task(help={"name": LAB_NAME_HELP, "json": JSON_HELP})
+def lab_down(_context: Context, name: str = "", json: bool = False) -> None:
     """Take a laboratory down, and check that nothing is left of it. Ends with 5 where something is.
 
     Examples:
         ./invoke lab-down
-        ./invoke lab-down --name rehearsal
+        ./invoke lab-down --name rehearsal --json
     """
     from netlab import api
 
-    end(api.down(name=name))
+    end(api.down(name=name, as_json=json))
 
 
-@task
-def lab_sweep(_context: Context) -> None:
+@task(help={"json": JSON_HELP})
+def lab_sweep(_context: Context, json: bool = False) -> None:
     """Remove what dead laboratories left; those whose owner lives are not touched.
 
     Examples:
         ./invoke lab-sweep
+        ./invoke lab-sweep --json
     """
     from netlab import api
 
-    end(api.sweep())
+    end(api.sweep(as_json=json))

@@ -46,6 +46,19 @@ def entry(routes: Path, member: MemberSpec, address: Address | None) -> Entry | 
     return Entry(start + 1, named, member.identity, member.cluster)
 
 
+def difference(found: Entry, member: MemberSpec) -> str:
+    """Return in words how the `ciders` of an entry differ from those of the inventory; "" where they do not."""
+    key, _, value = found.text.partition(": ")
+    if key != '"ciders"':
+        return ""
+    written = {str(prefix) for prefix in json.loads(value)}
+    wanted = {str(prefix) for prefix in member.ciders}
+    if written == wanted:
+        return ""
+    only = [", ".join(sorted(some)) or "nothing" for some in (written - wanted, wanted - written)]
+    return f"{found.identity} has {only[0]}, the inventory says {only[1]}"
+
+
 def _key(member: MemberSpec, address: Address) -> str:
     if any(own.ip == address for own in member.addresses):
         return "private_ip" if address.version == 4 else "private_ip6"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from netlab.isolation.accounts import Counts, packets, words
-from netlab.isolation.entries import entry, holder
+from netlab.isolation.entries import Entry, difference, entry, holder
 from netlab.isolation.evidence import Evidence, Glimpse
 from netlab.isolation.expectation import BAD_SOURCE, BROADCAST, MULTICAST, NO_ROUTE, TO_SENDER, Cell, Expectation
 from netlab.isolation.plan import Probe
@@ -49,16 +49,20 @@ def explain(expectation: Expectation, evidence: Evidence, routes: Path, *, was_r
     """
     case = _Case(expectation, evidence)
     probe = evidence.probe
+    member, address = case.basis()
+    found = entry(routes, member, address)
+    differs = difference(found, member) if found else ""
+    meaning = f"{routes.name} says that {differs}" if differs and evidence.wrong else case.meaning()
     lines = [
         ("sent", f"{probe.what}, {probe.source} to {probe.destination}, {packets(evidence.trace.sent)}"),
         ("expected", case.expected()),
         ("got", case.got()),
         *_seen(case.failed_way()),
         ("counters", case.counters()),
-        ("meaning", case.meaning() if evidence.wrong or was_red else ""),
-        ("because", _because(case, routes)),
+        ("meaning", meaning if evidence.wrong or was_red else ""),
+        ("because", _because(found, routes) if found else ""),
         ("again", again(probe)),
-        ("capture", _shown(evidence.capture) if evidence.capture else ""),
+        ("capture", shown_path(evidence.capture) if evidence.capture else ""),
     ]
     state = "red" if evidence.wrong else "red before, as expected when sent by itself" if was_red else "as expected"
     said = tuple(f"  {label:<{LABEL_COLUMNS}}{text}" for label, text in lines if text)
@@ -237,12 +241,10 @@ class _Case:
         return got, probe.destination
 
 
-def _because(case: _Case, routes: Path) -> str:
-    member, address = case.basis()
-    found = entry(routes, member, address)
-    return f"{_shown(routes)}:{found.line}: {found.text} of {found.identity} ({found.cluster})" if found else ""
+def _because(found: Entry, routes: Path) -> str:
+    return f"{shown_path(routes)}:{found.line}: {found.text} of {found.identity} ({found.cluster})"
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Return a path as people type it: from where they are, if it lies there."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

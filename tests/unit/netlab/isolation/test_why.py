@@ -68,7 +68,10 @@ def got(**dropped: int) -> Counts:
 
 @dataclass(frozen=True)
 class Case:
-    """A probe, where it was seen, what was counted; `stops` is how many stations of its way, or back, saw it."""
+    """A probe, where it was seen, what was counted; `stops` is how many stations of its way, or back, saw it.
+
+    `slip` is what stands in routes.json instead of b1's LAN.
+    """
 
     cell: tuple[str, str]
     what: str
@@ -79,6 +82,7 @@ class Case:
     answer_stops: int | None = None
     altered: bool = False
     wrong: bool = True
+    slip: str = "192.168.10.0/24"
     sessions: Mapping[str, float] = field(default_factory=lambda: {"a1": 61.0, "a2": 3.2, "b1": 61.0, "b2": 61.0})
 
 
@@ -104,6 +108,8 @@ CASES = {
     ),
     "no-session": Case(("a1", "a2"), "icmp", {"a1": sent(offline=1)}, 3, "a2", sessions={"a1": 61.0}),
     "routes-differ": Case(("b2", "printer"), "udp", {"b2": sent(no_route=1)}, 3, "printer"),
+    "slip-cuts-off": Case(("b2", "printer"), "udp", {"b2": sent(no_route=1)}, 3, "printer", slip="192.168.12.0/24"),
+    "slip-lets-in": Case(("b1", "b2"), "forged-lan", {"b1": sent(), "b2": got()}, 6, "b2", slip="192.168.11.0/24"),
     "other-reason": Case(("a1", "b2"), "udp", {"a1": sent(too_big=1)}, 3),
     "lost-on-the-way": Case(("a1", "a2"), "udp", {"a1": Counts(read=1, refused={}, dropped={})}, 2, "a2"),
     "kept-by-the-host": Case(("printer", "b2"), "udp", {"b1": Counts(refused={}, dropped={})}, 2, "b2"),
@@ -138,8 +144,9 @@ def evidence_of(case: Case) -> tuple[Expectation, Evidence]:
 def test_an_explanation_says_it_in_plain_words(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """People would be told the wrong thing, or nothing, of a packet that got where it must not."""
     monkeypatch.chdir(tmp_path)
-    Path("routes.json").write_text(ROUTES)
-    explanation = explain(*evidence_of(CASES[name]), Path("routes.json"))
+    case = CASES[name]
+    Path("routes.json").write_text(ROUTES.replace("192.168.10.0/24", case.slip))
+    explanation = explain(*evidence_of(case), Path("routes.json"))
     assert len(explanation.lines) <= MOST_LINES
     assert max(map(len, explanation.lines)) <= WIDTH
     golden = GOLDEN / f"{name}.txt"
