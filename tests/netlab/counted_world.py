@@ -16,7 +16,8 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -28,7 +29,7 @@ from netlab.worlds.own_world import hide_journals
 from tests.netlab.child import load_case, run_in_child
 
 LIMIT_S: Final = 2400  # only reached where something hangs; a soak takes half of it
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 60.0  # only reached where something hangs
 STEP_S: Final = 0.02
 KINDS: Final = {
     "net": kernel.CLONE_NEWNET,
@@ -72,8 +73,30 @@ def _command(pid: int) -> str:
         return "(gone)"
 
 
+def until_ended(child: int) -> None:
+    """Wait until a child has ended, which stays to be reaped; reap whoever else ends meanwhile.
+
+    As process 1 has to: a pid namespace goes only when somebody has reaped all that was in it, and a program that
+    somebody ran in there from outside is this process's own once that somebody is dead.
+    """
+    with _patience():
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) is not None and ended.si_pid != child:
+            os.waitpid(ended.si_pid, 0)
+
+
 def reap_all() -> None:
     """Wait until this process is the only one; fail with the others' names where they stay."""
+    with _patience():
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            assert processes() == [os.getpid()]
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Fail with the names of all processes where the context takes too long."""
 
     def late(_number: int, _frame: object) -> None:
         raise AssertionError(f"processes are left: {picture()['processes']}")
@@ -81,10 +104,7 @@ def reap_all() -> None:
     signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
     try:
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:
-        assert processes() == [os.getpid()]
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -25,10 +25,9 @@ from typing import Final
 from netlab.control import runfolder
 from netlab.worlds.leftovers import processes
 from tests.netlab.child import ROOT
-from tests.netlab.counted_world import in_counted_world, picture, reap_all, until_alone
+from tests.netlab.counted_world import in_counted_world, picture, reap_all, until_alone, until_ended
 
 CRASHES: Final = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 5  # of each test
-HANG_S: Final = 60.0  # only reached where something hangs
 PHASES: Final = ("up", "running", "down")
 VICTIMS: Final = ("asker", "keeper", "first", "any")
 FATAL: Final = ("keeper", "first")  # without them no laboratory goes on
@@ -118,8 +117,12 @@ class Life:
 
 def told(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     """Say no more to a command, wait for its end and return its exit code and what it has said since."""
-    said, _ = process.communicate(timeout=HANG_S)
-    return process.returncode, said.decode()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        process.stdin.close()
+        until_ended(process.pid)
+        return process.wait(), process.stdout.read().decode()
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
