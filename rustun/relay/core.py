@@ -125,8 +125,8 @@ class RelayCore:
             self.log.event("info", "session-ended-by-routes", reason, identity=session.identity)
             session.close(reason, say=reason)
             return
-        session.member = after
-        if isinstance(session, NoiseSession) and session.confirmed:
+        before, session.member = session.member, after
+        if isinstance(session, NoiseSession) and session.confirmed and after != before:
             session.tell_config()
 
     # --- sessions ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from rustun.config import load_server_config
 from rustun.errors import ConfigError
 from rustun.protocol.tiers import Tier
+from rustun.relay.noise_session import NoiseSession
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.world import World, keyed, office
 
@@ -76,6 +77,20 @@ def test_a_raised_minimum_ends_the_sessions_below_it(make_world: MakeWorld) -> N
     reload(world)
     assert world.core.closes["re-keyed"] == 1
     assert not world.present
+
+
+def test_only_who_is_concerned_is_told(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a reload holds all packets up while thousands of members are told what they know."""
+    world = make_world(keyed(office(2)), tier=Tier.KEY)
+    world.online("m0", "m1")
+    told: list[str] = []
+    monkeypatch.setattr(NoiseSession, "tell_config", lambda session: told.append(session.identity))
+    reload(world)
+    assert told == []
+    first, second = keyed(office(2))
+    world.write_routes([{**first, "name": "another name"}, second])
+    reload(world)
+    assert told == ["m0"]
 
 
 def test_a_broken_server_toml_changes_nothing(make_world: MakeWorld) -> None:
