@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from netlab.errors import EXIT_OK, LabError
+from netlab.errors import EXIT_OK, EnvironmentLacks, LabError
 from netlab.processes import CHECKOUT
 
 Run = Callable[[argparse.Namespace], int]
@@ -38,7 +38,7 @@ def _lab_demo(arguments: argparse.Namespace) -> int:
 
     inventory = load(arguments.inventory)
     out = arguments.out or arguments.build / "lab-demo"
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     configured = configure(arguments.inventory, inventory, out / inventory.name)
     logs = fresh_logs(arguments.build, f"{inventory.name}-lab-demo")
     done = partial(run.run, configured, arguments.seed, out, logs, as_json=arguments.json)
@@ -167,8 +167,18 @@ def fresh_logs(build: Path, name: str) -> Path:
     """Return an empty folder for a laboratory's logs."""
     folder = build / "logs" / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    _make(folder)
     return folder
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that may be there. Raises EnvironmentLacks where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentLacks(f"{folder}: {error.strerror}", "name a folder that this user may write to") from error
+    if not os.access(folder, os.W_OK):
+        raise EnvironmentLacks(f"{folder}: cannot be written", "name a folder that this user may write to")
 
 
 def _guarded(run: Callable[[], int]) -> Callable[[], int]:

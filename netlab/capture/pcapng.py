@@ -158,7 +158,7 @@ def read(path: Path) -> Iterator[Interface | Packet | Statistics]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
+        raise BadInput(f"{path}: {error.strerror}", "./invoke lab-capture writes one") from error
     if len(content) < 12 or struct.unpack_from("=I", content, 8)[0] != _BYTE_ORDER:
         raise BadInput(f"{path}: no pcapng file of this machine's byte order", "one that ./invoke lab-capture wrote")
     interfaces: list[Interface] = []

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, in_words
 from netlab.picture import scene_svg, scene_text, sequence, sequence_svg, sequence_text
 from netlab.picture.scene import Scene, scene
 from netlab.processes import environment
 
+SCHEMA: Final = 1
+
 
 @in_words("lab-sequence")
 def draw_sequence(file: Path, *, form: str, acknowledgements: bool) -> int:
-    """Print the diagram of a capture as text or SVG; 5 where it holds no packet."""
+    """Print the diagram of a capture as text, SVG or JSON; 5 where it holds no packet."""
     diagram = sequence.arrange(*sequence.read(file), acknowledgements=acknowledgements)
-    drawn = sequence_svg.draw(diagram, file.stem) if form == "svg" else sequence_text.draw(diagram)
-    print(drawn, end="")
+    if form == "json":
+        print(json.dumps({"schema": SCHEMA, "file": str(file), **sequence.facts(diagram)}, indent=2))
+    else:
+        print(sequence_svg.draw(diagram, file.stem) if form == "svg" else sequence_text.draw(diagram), end="")
     return EXIT_OK if diagram.rows else EXIT_UNEXPECTED
 
 
@@ -58,6 +65,9 @@ def _draw_running(laboratory: str, form: str) -> int:
 
 
 def _print(drawn: Scene, form: str) -> None:
+    if form == "json":
+        print(json.dumps({"schema": SCHEMA, **asdict(drawn)}, indent=2))
+        return
     print({"text": scene_text.text, "mermaid": scene_text.mermaid, "svg": scene_svg.draw}[form](drawn), end="")
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from netlab.capture import pcapng
 from netlab.lab import TUN
@@ -130,6 +130,28 @@ def arrange(
     rows = tuple(drawn[:MOST_ROWS])
     columns = tuple(tap.name for tap in taps) if in_order else _columns(taps, ordered, rows)
     return Diagram(columns, rows, len(trails) - len(drawn), len(drawn) - len(rows))
+
+
+def facts(diagram: Diagram) -> dict[str, Any]:
+    """Return what a diagram shows as a document of JSON; `at_ms` counts from the first packet on."""
+
+    def at_ms(one: Sighting) -> float:
+        return round((one.at_ns - diagram.began_ns) / 1e6, 6)
+
+    packets = [
+        {
+            "what": str(trail.first.what),
+            "bytes": trail.first.length,
+            "way": [
+                {"tap": one.tap.name, "at_ms": at_ms(one), "direction": "out" if one.goes_out else "in"}
+                for one in trail.sightings
+            ],
+            "vanished": trail.vanished,
+        }
+        for trail in diagram.rows
+    ]
+    left_out = {"acknowledgements": diagram.acknowledgements, "later": diagram.later}
+    return {"taps": diagram.columns, "packets": packets, "left_out": left_out}
 
 
 def _vanished(last: Sighting, taps: Sequence[Tap]) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from invoke import Context
 
 from netlab.tasks import LAB_NAME_HELP
-from rustun.ops.tasks.arguments import end, refuse, task
+from rustun.ops.tasks.arguments import JSON_HELP, end, refuse, task
 
 FORMS: Final = {"sequence": ("text", "svg"), "picture": ("text", "mermaid", "svg")}
 
@@ -19,9 +19,10 @@ FORMS: Final = {"sequence": ("text", "svg"), "picture": ("text", "mermaid", "svg
         "file": "a capture, also one that is still being written",
         "form": "text (default) or svg",
         "acks": "draw acknowledgements that carry nothing as well",
+        "json": JSON_HELP,
     },
 )
-def lab_sequence(_context: Context, file: str, form: str = "text", acks: bool = False) -> None:
+def lab_sequence(_context: Context, file: str, form: str = "text", acks: bool = False, json: bool = False) -> None:
     """Draw what the packets of a capture did: taps from left to right, time from top to bottom.
 
     An arrow leads from the tap that saw a packet first to the one that saw it last; a cross says that it left a node
@@ -30,8 +31,9 @@ def lab_sequence(_context: Context, file: str, form: str = "text", acks: bool = 
     Examples:
         ./invoke lab-sequence build/captures/demo-all.pcapng
         ./invoke lab-sequence link.pcapng --form svg > link.svg
+        ./invoke lab-sequence link.pcapng --json
     """
-    _check("lab-sequence", form, FORMS["sequence"])
+    form = _form("lab-sequence", form, FORMS["sequence"], json=json)
 
     from netlab.picture import command
 
@@ -43,9 +45,10 @@ def lab_sequence(_context: Context, file: str, form: str = "text", acks: bool = 
         "inventory": "draw the plan of this inventory, a file or a folder (default: what runs is drawn)",
         "name": LAB_NAME_HELP,
         "form": "text (default), mermaid or svg",
+        "json": JSON_HELP,
     },
 )
-def lab_picture(_context: Context, inventory: str = "", name: str = "", form: str = "text") -> None:
+def lab_picture(_context: Context, inventory: str = "", name: str = "", form: str = "text", json: bool = False) -> None:
     """Draw a laboratory: the plan of an inventory, or one that runs, with the state of each node and cable.
 
     Of a running one, echoes measure the round trip and loss of each member's cable; beside a member's state stands the
@@ -55,8 +58,9 @@ def lab_picture(_context: Context, inventory: str = "", name: str = "", form: st
         ./invoke lab-picture
         ./invoke lab-picture --name rehearsal --form svg > lab.svg
         ./invoke lab-picture --inventory inventory/example --form mermaid
+        ./invoke lab-picture --json
     """
-    _check("lab-picture", form, FORMS["picture"])
+    form = _form("lab-picture", form, FORMS["picture"], json=json)
     if inventory and name:
         refuse("lab-picture: --inventory together with --name", "a plan has no name, and what runs needs no inventory")
 
@@ -68,6 +72,8 @@ def lab_picture(_context: Context, inventory: str = "", name: str = "", form: st
         end(command.draw_running(name, form=form))
 
 
-def _check(name: str, form: str, forms: tuple[str, ...]) -> None:
+def _form(name: str, form: str, forms: tuple[str, ...], *, json: bool) -> str:
+    """Return the form that was asked for; end the task with 2 where there is none of that name."""
     if form not in forms:
         refuse(f'{name}: --form "{form}"', f"one of: {', '.join(forms)}")
+    return "json" if json else form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,6 +38,20 @@ def test_the_story_is_told() -> None:
     drawn = sequence_svg.draw(diagram, "bj-dev pings bj-office-gw & waits")
     ElementTree.fromstring(drawn)
     assert same("story.svg", drawn)
+
+
+def test_programs_read_the_same_story() -> None:
+    """A program would have to parse the drawing, or be told another story than people."""
+    told = sequence.facts(sequence.arrange(list(TAPS.values()), story()))
+    assert json.loads(json.dumps(told)) == {**told, "taps": PATH, "left_out": {"acknowledgements": 1, "later": 0}}
+    _, first, second, *_ = told["packets"]
+    assert (first["what"], first["bytes"]) == ("10.0.1.2 > 10.0.1.1  echo request 1", 84)
+    assert [(stop["tap"], stop["at_ms"], stop["direction"]) for stop in first["way"]] == [
+        ("bj-dev:rustun0", 1.0, "out"),
+        ("bj-office-gw:rustun0", 1.6, "in"),
+    ]
+    assert [stop["tap"] for stop in second["way"]] == PATH[1:3]
+    assert [one["way"][-1]["tap"] for one in told["packets"] if one["vanished"]] == [PATH[0], PATH[3]]
 
 
 def test_any_order_of_sightings_gives_the_same_bytes() -> None:
