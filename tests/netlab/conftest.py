@@ -39,12 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"namespace tests need: apt-get install {' '.join(packages)}")
     if ordinary and not (many_ids.granted("uid") and many_ids.granted("gid")):
         raise pytest.UsageError(f"namespace tests need ids to map, from root: {many_ids.REMEDY}")
+    config.option.maxschedchunk = 1
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let whatever fails here keep its logs, configuration and captures."""
     item.add_marker("kept")
-    config.option.maxschedchunk = 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
