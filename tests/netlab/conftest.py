@@ -49,5 +49,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long tests of this folder first, the longest one before all; the others keep their order."""
-    seconds = dict(reversed(line.split(maxsplit=1)) for line in (FOLDER / "durations.txt").read_text().splitlines())
-    items.sort(key=lambda item: -float(seconds.get(item.nodeid.removeprefix("tests/netlab/"), 0)))
+    lines = (line.split(maxsplit=1) for line in (FOLDER / "durations.txt").read_text().splitlines())
+    seconds = {name: float(number) for number, name in lines}
+    items.sort(key=lambda item: -seconds.get(item.nodeid.removeprefix("tests/netlab/"), 0.0))
