@@ -153,8 +153,8 @@ def nobody_noticed(storm: Storm) -> None:
 def nothing_grew(storm: Storm) -> None:
     """See that the relay has no descriptor more than before, and no memory."""
     descriptors, resident = storm.costs
-    more = "descriptors are open that were not before"
-    storm.site.lab.wait_until(lambda: storm.relay_costs()[0] <= descriptors, more)  # a file that is just being read is one
+    words = "descriptors are open that were not before"  # a file that is just being read is one
+    storm.site.lab.wait_until(lambda: storm.relay_costs()[0] <= descriptors, words)
     grown = storm.relay_costs()[1] - resident
     assert grown < FLAT_BYTES, f"{grown:,} bytes more after {storm.reloads} reloads"
 
