@@ -24,6 +24,7 @@ from rustun.errors import HostError, RightsError, RustunError
 HOSTS: Final = Path("/etc/hosts")
 SUFFIX: Final = ".rustun"  # no top-level domain; so no member can take the place of a name on the internet
 MAX_BYTES: Final = 64 << 20  # a list of blocked advertisers has 10 MiB; more is no file of names
+PIECE_BYTES: Final = 1 << 16  # one read of all that there may be would make room for all of it first
 
 Names = tuple[tuple[str, tuple[Address, ...]], ...]
 _NO_NEWLINE: Final = "# the line above this block ended without a newline"
@@ -78,9 +79,11 @@ def read_hosts(path: Path = HOSTS) -> str:
 
     Raises: HostError: no such file, not readable, or over 64 MiB.
     """
+    content = bytearray()
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            while len(content) <= MAX_BYTES and (piece := file.read(PIECE_BYTES)):
+                content += piece
     except OSError as error:
         raise _failure("read", path, error) from error
     if len(content) > MAX_BYTES:
