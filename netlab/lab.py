@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from netlab import layout, nat, rewiring, wiring
 from netlab.bench.load import ICMP_ECHO
@@ -37,6 +37,19 @@ STOP_SECONDS: Final = 3.0  # rustun promises two
 STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
 ECHO_STEP_SECONDS: Final = 0.05
 TUN: Final = "rustun0"
+
+
+class Observer(Protocol):
+    """Who looks at every laboratory of this process while it is in `observers`."""
+
+    def wired(self, laboratory: Laboratory) -> None:
+        """One is wired; nothing runs in it yet."""
+
+    def closing(self, laboratory: Laboratory) -> None:
+        """One is about to be closed, and is as it was until then."""
+
+
+observers: Final[list[Observer]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,8 @@ class Laboratory:
             for namespace in self.namespaces.values():
                 namespace.close()
             raise
+        for observer in observers:
+            observer.wired(self)
         self._reached("wired")
 
     def start(self) -> None:
@@ -254,6 +269,8 @@ class Laboratory:
 
     def close(self) -> list[str]:
         """Stop the clients, then the server, let go of the namespaces, and return what was left over, in words."""
+        for observer in observers:
+            observer.closing(self)
         started = list(self.processes)
         left = self.stop([name for name in started if name != SERVER]) + self.stop([SERVER] * (SERVER in started))
         left += [f"control socket {path}" for path in map(self.control, started) if path.exists()]

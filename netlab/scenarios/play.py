@@ -113,7 +113,7 @@ def play_in_own_world(scenario: Scenario, folder: Path, tell: Tell) -> int:
     if not __debug__:
         raise EnvironmentLacks("this Python leaves assertions out", "run it without -O and PYTHONOPTIMIZE")
 
-    return run_in_own_world(lambda: EXIT_OK if play(scenario, folder, tell) else EXIT_UNEXPECTED)
+    return run_in_own_world(lambda: EXIT_OK if play(scenario, folder, tell) else EXIT_UNEXPECTED, folder)
 
 
 def inside(name: str, folder: str) -> int:

@@ -8,18 +8,24 @@ from typing import Final
 
 from netlab import kernel
 from netlab.namespaces import enter_own_world
+from netlab.worlds.black_box import BlackBox
 from rustun.backends.host_journal import STATE_DIR
 
 HOSTS: Final = Path("/etc/hosts")
 
 
-def run_in_own_world(work: Callable[[], int | None]) -> int:
-    """Do `work` as process 1 of a world that ends with it (`enter_own_world`); return its exit code, 0 for None."""
+def run_in_own_world(work: Callable[[], int | None], folder: Path) -> int:
+    """Do `work` as process 1 of a world that ends with it (`enter_own_world`); return its exit code, 0 for None.
+
+    Args:
+        folder: where its laboratories are described if it ends by an error.
+    """
 
     def run() -> int:
         hide_journals()
         copy_hosts_file()
-        return work() or 0
+        with BlackBox(folder):
+            return work() or 0
 
     return enter_own_world(run)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
+LAST_WORDS_S = 15.0
 
 
 def run_in_child(module: str, function: Callable[..., None], *arguments: str, limit_s: float) -> None:
@@ -49,8 +50,10 @@ def _carry_out(order: str, limit_s: float) -> int | None:
     nursery.stdin.write(f"{order}\n".encode())
     child = int(nursery.stdout.readline())
     in_time = bool(select.select([nursery.stdout], [], [], limit_s)[0])
-    if not in_time:
-        os.kill(child, signal.SIGKILL)
+    if not in_time:  # first it may say what it was like
+        os.kill(child, signal.SIGTERM)
+        if not select.select([nursery.stdout], [], [], LAST_WORDS_S)[0]:
+            os.kill(child, signal.SIGKILL)
     exit_code = int(nursery.stdout.readline())
     return exit_code if in_time else None
 

@@ -3,6 +3,7 @@
 Rules of this module
   1. The function's process is number 1 of a pid namespace: whatever it started ends with it, however it ends.
   2. No journal lands in the host's /var/lib.
+  3. Laboratories of a test that fails, or takes too long, are described in its folder (black_box.py).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def in_own_world(function: Callable[[Path], None]) -> Callable[[Path], None]:
 
 def inside(file: str, name: str, folder: str) -> int:
     """Run one function of one test file in there."""
-    return run_in_own_world(lambda: load_case(file, name)(Path(folder)))
+    return run_in_own_world(lambda: load_case(file, name)(Path(folder)), Path(folder))
 
 
 if __name__ == "__main__":
