@@ -1,6 +1,7 @@
 """What is kept of a laboratory in which something failed: one folder for each failure, and no more than fits.
 
     FAILURES/TEST/          files of the test's own folder: logs, configuration, captures, and what it wrote itself
+        failure.txt         what it failed with, and all that it and its processes said
         LAB/status.json     what `lab-status --json` said then
         LAB/picture.svg     the same, drawn
         LAB/capture.pcapng, sequence.txt    the newest packets at all interfaces, and what they did
@@ -30,6 +31,7 @@ FAILURE_BYTES: Final = 8 << 20
 FILE_BYTES: Final = 2 << 20
 CAPTURE_BYTES: Final = 4 << 20
 NAME_CHARACTERS: Final = 120
+FAILURE: Final = "failure.txt"
 STATUS: Final = "status.json"
 PICTURE: Final = "picture.svg"
 CAPTURE: Final = "capture.pcapng"
@@ -51,25 +53,33 @@ def draw(folder: Path) -> None:
     (folder / SEQUENCE).write_text(sequence_text.draw(sequence.arrange(*sequence.read(folder / CAPTURE))))
 
 
-def keep(source: Path, failures: Path, test: str) -> Path:
+def keep(source: Path | None, failures: Path, test: str, words: str) -> Path:
     """Copy what helps of a test's folder, make room for it, and return where it is.
 
     Args:
+        source: the test's folder, if it had one.
         failures: of all tests; made if it is missing.
         test: its name, with the file that it stands in.
+        words: what it failed with.
     """
     target = failures / (re.sub(r"[^\w.\[\]-]+", "-", test)[-NAME_CHARACTERS:].strip("-.") or "test")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    room = FAILURE_BYTES
+    said = words.encode(errors="backslashreplace")[-FILE_BYTES:]
+    (target / FAILURE).write_bytes(said)
+    if source is not None:
+        _copy(source, target, FAILURE_BYTES - len(said))
+    _make_room(failures, target)
+    return target
+
+
+def _copy(source: Path, target: Path, room: int) -> None:
     for file in sorted(_files(source), key=lambda one: (min(one.stat().st_size, _most(one)), one)):
         if len(data := _cut(file)) <= room:
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
             room -= len(data)
-    _make_room(failures, target)
-    return target
 
 
 def _files(source: Path) -> Iterator[Path]:

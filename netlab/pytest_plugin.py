@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the marks, and mark what this process's tests will start."""
     config.addinivalue_line("markers", "lab(inventory, limit, timeout): what `lab` is made from; seconds for the test")
-    config.addinivalue_line("markers", "kept: keep the files of this test's tmp_path if it fails")
+    config.addinivalue_line("markers", "kept: keep the words and the tmp_path of this test if it fails")
     os.environ[TAG] = f"{os.getpid()}-{time.time_ns()}"
 
 
@@ -158,11 +158,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     item.stash.setdefault(REPORTS, []).append(report)
     files = getattr(item, "funcargs", {}).get("tmp_path")
-    if report.when == "teardown" and files is not None and _failed(item) and _concerned(item):
+    if report.when == "teardown" and _failed(item) and _concerned(item):
         from netlab import keeping
 
+        words = "\n".join(_words(one) for one in item.stash[REPORTS] if one.failed)
         failures = item.config.rootpath / item.config.getoption("--lab-failures")
-        report.user_properties.append((KEPT, str(keeping.keep(files, failures, item.nodeid))))
+        report.user_properties.append((KEPT, str(keeping.keep(files, failures, item.nodeid, words))))
     return report
 
 
@@ -174,6 +175,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("kept of tests that failed")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+def _words(report: pytest.TestReport) -> str:
+    captured = [f"{title}\n{text}" for title, text in report.sections]
+    return "\n".join([report.longreprtext, *captured, ""])
 
 
 def _concerned(item: pytest.Item) -> bool:

@@ -31,9 +31,10 @@ from pyroute2 import IPRoute, IPRSocket
 
 from netlab.namespaces import NetworkNamespace
 from netlab.processes import CHECKOUT
-from netlab.worlds.host_picture import assert_same, host_picture, settle
+from netlab.worlds.host_picture import assert_same, difference, host_picture, settle
 from rustun.admin.control_client import read_status
 from rustun.backends.host_recovery import cleanup_all
+from rustun.errors import RustunError
 
 RUSTUN = [sys.executable, "-X", "dev", "-W", "error", "-m", "rustun"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
@@ -148,6 +149,18 @@ class Running:
         self.process.wait()
         self._watchdog.cancel()
 
+    def account(self) -> str:
+        """Return its status document, or how it has ended, and its log; kill it if it still runs."""
+        ended = self.process.poll()
+        try:
+            status = json.dumps(self.status(), indent=1) if ended is None else f"ended with exit code {ended}"
+        except (RustunError, OSError) as error:
+            status = f"does not answer: {error}"
+        if self.process.stderr is not None and not self.process.stderr.closed:
+            self.process.kill()
+            self.log += self.process.communicate()[1]
+        return f"{self._name}: {status}\n{self.log}"
+
     def _obituary(self) -> str:
         self.log += self.process.communicate()[1]
         self._watchdog.cancel()
@@ -195,6 +208,8 @@ class Site:
         with self._stack:
             if kind is None:
                 self._leave()
+            else:
+                self._tell()
 
     def write_members(self, *prefixes: str) -> None:
         """Write routes.json: m0, which runs here, and m1, which has LANs."""
@@ -258,6 +273,13 @@ class Site:
         if last.process.returncode == -signal.SIGKILL:
             cleanup_all(state)
         assert_same(self._picture, host_picture(), "the host after its clients")
+
+    def _tell(self) -> None:
+        """Say what it was like when something failed: on standard error, which is kept with the failure."""
+        print("what the host had beside what it had before:", file=sys.stderr)
+        print(difference(self._picture, host_picture()), file=sys.stderr)
+        for running in self._running:
+            print(running.account(), file=sys.stderr)
 
     def _lay_cable(self, name: str, own: str, gateway: str) -> None:
         self.ip.link("add", ifname=name, kind="veth", peer={"ifname": name, "net_ns_fd": self.far.fileno()})

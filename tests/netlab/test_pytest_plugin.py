@@ -61,6 +61,7 @@ def test_tests_of_others_get_a_laboratory_and_leave_none(tmp_path: Path) -> None
     kept = Path(cases["test_that_hangs"].kept)
     assert kept == tmp_path / "failures" / "test_theirs.py-test_that_hangs"
     assert f"test_theirs.py::test_that_hangs: {kept}" in done.stdout
+    assert "Failed: the test is not done after 50 s" in (kept / "failure.txt").read_text()
     check_kept(kept)
 
 

@@ -30,8 +30,9 @@ def test_keys_stay_where_they_were(tmp_path: Path) -> None:
     files = {"lab/build/demo/routes.json": 9, "lab/secrets/demo/server": 9, "a.key": 9, "deep/b.psk": 9, "x.log": 9}
     source = write(tmp_path / "test", files)
     os.symlink(source / "lab" / "secrets" / "demo" / "server", source / "shown")
-    kept = keeping.keep(source, tmp_path / "failures", TEST)
-    assert names(kept) == {"lab/build/demo/routes.json", "x.log"}
+    kept = keeping.keep(source, tmp_path / "failures", TEST, "why")
+    assert names(kept) == {"lab/build/demo/routes.json", "x.log", "failure.txt"}
+    assert (kept / "failure.txt").read_text() == "why"
     assert kept == tmp_path / "failures" / "tests-netlab-test_x.py-test_y[10.0.1.1-24-a-b]"
 
 
@@ -40,8 +41,8 @@ def test_a_failure_takes_so_much_and_no_more(tmp_path: Path, monkeypatch: pytest
     for name, most in (("FAILURE_BYTES", 100), ("FILE_BYTES", 30), ("CAPTURE_BYTES", 50)):
         monkeypatch.setattr(keeping, name, most)
     source = write(tmp_path / "test", {"long.log": 1000, "a.log": 10, "big.pcapng": 60, "other.pcapng": 70})
-    kept = keeping.keep(source, tmp_path / "failures", TEST)
-    assert names(kept) == {"a.log", "long.log", "big.pcapng"}
+    kept = keeping.keep(source, tmp_path / "failures", TEST, "why")
+    assert names(kept) == {"a.log", "long.log", "big.pcapng", "failure.txt"}
     assert (kept / "long.log").read_bytes() == b"A" * 29 + b"Z"
     assert (kept / "big.pcapng").read_bytes() == b"A" * 50
 
@@ -52,10 +53,11 @@ def test_the_oldest_failures_make_room(tmp_path: Path, monkeypatch: pytest.Monke
     failures = tmp_path / "failures"
     source = write(tmp_path / "test", {"a.log": 40})
     for number in range(4):
-        kept = keeping.keep(source, failures, f"test_{number}")
+        kept = keeping.keep(source, failures, f"test_{number}", "")
         os.utime(kept, (1000 + number, 1000 + number))
     assert {path.name for path in failures.iterdir()} == {"test_2", "test_3"}
-    keeping.keep(write(tmp_path / "large", {"b.log": 200}), failures, "test_4")
+    keeping.keep(write(tmp_path / "large", {"b.log": 200}), failures, "test_4", "")
     assert {path.name for path in failures.iterdir()} == {"test_4"}
-    keeping.keep(source, failures, "test_4")
-    assert names(failures) == {"test_4/a.log"}
+    keeping.keep(source, failures, "test_4", "")
+    assert names(failures) == {"test_4/a.log", "test_4/failure.txt"}
+    assert names(keeping.keep(None, failures, "test_5", "why")) == {"failure.txt"}
