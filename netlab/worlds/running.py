@@ -29,6 +29,7 @@ from typing import Any, Self
 
 from pyroute2 import IPRoute, IPRSocket
 
+from netlab.lab import TUN
 from netlab.namespaces import NetworkNamespace
 from netlab.processes import CHECKOUT
 from netlab.worlds.host_picture import assert_same, difference, host_picture, settle
@@ -276,8 +277,10 @@ class Site:
 
     def _tell(self) -> None:
         """Say what it was like when something failed: on standard error, which is kept with the failure."""
-        print("what the host had beside what it had before:", file=sys.stderr)
-        print(difference(self._picture, host_picture()), file=sys.stderr)
+        print("the host has changed (settings of the tunnel's device left out):", file=sys.stderr)
+        for line in difference(self._picture, host_picture()).splitlines():
+            if f"/{TUN}/" not in line:
+                print(f"  {line}", file=sys.stderr)
         for running in self._running:
             print(running.account(), file=sys.stderr)
 

@@ -38,7 +38,8 @@ def run_inside(module: str, *arguments: str, limit_s: float) -> None:
         order = {"module": module, "arguments": arguments, **words}
         exit_code = _carry_out(json.dumps(order), limit_s)
         said, complained = (Path(path).read_text(errors="replace") for path in words.values())
-    assert exit_code == 0, f"exit code {exit_code}\n{said}{complained}"
+    last_words = [line.strip() for line in (complained or said).splitlines() if line.strip(" ^")][-2:]
+    assert exit_code == 0, f"{' | '.join(last_words)}\nexit code {exit_code}\n{said}{complained}"
     assert faults(complained) == [], complained
 
 
