@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from rustun.backends.base import Source
-from rustun.backends.reactor import EpollReactor
+from rustun.backends.reactor import LOOK_S, EpollReactor
 
 
 @pytest.fixture
@@ -81,6 +81,44 @@ def test_each_ready_source_once_per_turn(reactor: EpollReactor) -> None:
     turns = [called[start : start + 5] for start in range(0, len(called), 5)]
     assert len(turns) == 3
     assert all(sorted(turn) == [0, 1, 2, 3, 4] for turn in turns)
+
+
+CROWD = "abcdefgh"
+
+
+@pytest.mark.parametrize("turn_s", [0.002, 0.0001])
+def test_who_needs_little_does_not_wait_for_a_crowd(
+    reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch, turn_s: float
+) -> None:
+    """If this fails, a ping beside fifty members who send all they can takes fifty turns, or the crowd gets none."""
+    clock = [0.0]
+    monkeypatch.setattr(reactor, "now", lambda: clock[0])
+    pairs = {name: socket.socketpair() for name in (*CROWD, "light")}
+    called: list[str] = []
+
+    def on_ready(name: str) -> None:
+        called.append(name)
+        clock[0] += turn_s
+        if name == "light":
+            pairs[name][0].recv(9)
+        elif len(called) % 9 in (2, 6):  # twice in a turn a packet comes, while somebody of the crowd has his turn
+            pairs["light"][1].send(b"x")
+
+    try:
+        for name, (near, far) in pairs.items():
+            reactor.watch(near, lambda name=name: on_ready(name), None)  # type: ignore[misc]
+            if name != "light":
+                far.send(b"x")
+        run_turns(reactor, 1)
+        first = list(called)
+        run_turns(reactor, 2)
+    finally:
+        for near, far in pairs.values():
+            near.close()
+            far.close()
+    assert sorted(set(first) - {"light"}) == list(CROWD)
+    assert [first[place] for place in (2, 6)] == ["light"] * 2 if turn_s > LOOK_S else "light" not in first
+    assert all(called.count(name) == 3 for name in CROWD), "none of the crowd is called twice in a turn, or left out"
 
 
 def test_unwatch_silences_an_event_of_the_same_batch(reactor: EpollReactor) -> None:
