@@ -1,11 +1,9 @@
-"""Cases that run inside a laboratory's own world: `python -m tests.netlab.lab_cases NAME FOLDER`."""
+"""Cases that run inside a laboratory's own world."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from netlab.bench import crowd, iperf, measure
@@ -13,7 +11,7 @@ from netlab.configuration import configure, load
 from netlab.demo import plain_spec
 from netlab.errors import ExpectationFailed
 from netlab.lab import Files, Laboratory
-from netlab.namespaces import enter_own_world
+from netlab.worlds.own_world import run_in_own_world
 
 INVENTORY = Path(__file__).parents[2] / "inventory" / "demo.toml"
 
@@ -75,10 +73,6 @@ CASES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _run(name: str, folder: Path) -> int:
-    CASES[name](folder)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(enter_own_world(partial(_run, sys.argv[1], Path(sys.argv[2]))))
+def inside(name: str, folder: str) -> int:
+    """Run one case in a world of its own."""
+    return run_in_own_world(lambda: CASES[name](Path(folder)), Path(folder))

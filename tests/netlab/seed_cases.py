@@ -1,4 +1,4 @@
-"""What a user of the seed types, in a laboratory: `python -m tests.netlab.seed_cases NAME FOLDER`.
+"""What a user of the seed types, in a laboratory.
 
 Files and commands stand here as the seed's documentation has them (`rustun serve` for its server, `rustun connect` for
 its client). Two things are added where several clients share one /run: the path of the control socket, and nothing
@@ -20,11 +20,10 @@ from time import monotonic
 
 from netlab.bench import measure
 from netlab.lab import Files, Laboratory
-from netlab.namespaces import enter_own_world
 from netlab.processes import Document, NodeProcess
 from netlab.statuses import read_status
 from netlab.topology import SERVER, HostSpec, LabSpec, MemberSpec
-from netlab.worlds.own_world import hide_journals
+from netlab.worlds.own_world import hide_journals, run_in_own_world
 
 BJ_GW, BJ_DEV, SH_GW, SH_DB = "bj-office-gw", "bj-dev-server", "sh-office-gw", "sh-db-server"
 REMOTE, IN_OFFICE = "192.0.2.100", "192.168.1.100"  # the server's addresses in the seed's examples
@@ -264,10 +263,6 @@ CASES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _run(name: str, folder: Path) -> int:
-    CASES[name](folder)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(enter_own_world(partial(_run, sys.argv[1], Path(sys.argv[2]))))
+def inside(name: str, folder: str) -> int:
+    """Run one case in a world of its own."""
+    return run_in_own_world(lambda: CASES[name](Path(folder)), Path(folder))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netlab.isolation import command
-from tests.netlab.child import faults
+from tests.netlab.child import run_inside
 from tests.netlab.lab_cases import CASES, INVENTORY
 from tests.netlab.watched_lab import begin_capture, check_capture, check_picture
 
@@ -30,10 +30,7 @@ def netlab(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_inside(case: str, tmp_path: Path) -> None:
     """The instrument that everything else is proven with is wrong itself; each case says how."""
-    command = [*STRICT, "-m", "tests.netlab.lab_cases", case, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == 0, f"{CASES[case].__doc__}\n{done.stdout}{done.stderr}"
-    assert faults(done.stderr) == [], done.stderr
+    run_inside("tests.netlab.lab_cases", case, str(tmp_path), limit_s=LIMIT_S)
 
 
 def test_the_demo_comes_out_as_expected(tmp_path: Path) -> None:

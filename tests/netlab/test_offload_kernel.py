@@ -1,8 +1,8 @@
 """The border to the kernel against a real one: TUN devices in a network namespace of the test's own.
 
-Each test runs this file again as a process in new namespaces (as root, or as an ordinary user by a user namespace), so
-that nothing is made in the host's own. There the process is the far side of a device: what it writes to the descriptor
-comes "from the tunnel", what it reads is what the kernel sends.
+Each test runs a function of this file in a process of its own (private_namespace.py), so that nothing is made in the
+host's own namespaces. There the process is the far side of a device: what it writes to the descriptor comes "from the
+tunnel", what it reads is what the kernel sends.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import random
 import select
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +25,12 @@ from rustun.protocol.checksum import address_sum
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import MAX_PACKET_BYTES, examine, flow_key
 from rustun.protocol.segmentation import segment
+from tests.netlab.child import run_inside
+from tests.netlab.private_namespace import enter
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
-ROOT = Path(__file__).resolve().parents[2]
 MTU = 1500
 HOST = {4: "10.9.0.1", 6: "fd09::1"}  # the kernel's address on the device
 PEER = {4: "10.9.0.2", 6: "fd09::2"}  # ours, behind it
@@ -43,6 +42,7 @@ MSS_OPTION = struct.pack("!BBH", 2, 4, 1440)
 RTN_LOCAL = 2  # linux/rtnetlink.h: packets for it come in here
 LOOK_SECONDS = 0.002
 IFA_F_NODAD = 2  # linux/if_addr.h: no neighbour can have it, so it may be used at once
+LIMIT_S = 60  # only reached where something hangs
 KERNEL_SECONDS = 10.0  # never reached unless the kernel drops what it was given
 UDP_SEGMENT = 103  # linux/udp.h, setsockopt level SOL_UDP
 
@@ -344,17 +344,11 @@ SCENARIOS: dict[str, Callable[[int], None]] = {
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_real_kernel_agrees(scenario: str, version: int) -> None:
     """If this fails, a real kernel refuses, garbles or redirects what we derive, or we misread what it hands over."""
-    enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-    run = subprocess.run(
-        [*enter, sys.executable, "-X", "dev", "-W", "error", __file__, scenario, str(version)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
+    run_inside(__name__, scenario, str(version), limit_s=LIMIT_S)
 
 
-if __name__ == "__main__":
-    SCENARIOS[sys.argv[1]](int(sys.argv[2]))
+def inside(scenario: str, version: str) -> int:
+    """Run one scenario in a namespace of this process's own."""
+    enter()
+    SCENARIOS[scenario](int(version))
+    return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.netlab.child import faults
+from tests.netlab.child import run_inside
 from tests.netlab.seed_cases import CASES
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +20,7 @@ STRICT = (sys.executable, "-X", "dev", "-W", "error")
 @pytest.mark.parametrize("case", CASES)
 def test_as_in_the_seed(case: str, tmp_path: Path) -> None:
     """Who comes from the seed with its files and commands gets something else than they know."""
-    command = [*STRICT, "-m", "tests.netlab.seed_cases", case, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == 0, f"{CASES[case].__doc__}\n{done.stdout}{done.stderr}"
-    assert faults(done.stderr) == [], done.stderr
+    run_inside("tests.netlab.seed_cases", case, str(tmp_path), limit_s=LIMIT_S)
 
 
 def test_keepalives_default_to_those_of_the_seed() -> None:
