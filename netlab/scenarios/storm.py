@@ -38,7 +38,7 @@ LONG_STORM_S: Final = 60.0
 THOUSAND: Final = 1000
 OUT_S: Final = 1.0  # the promise about a member that is taken out
 FEW: Final = 10  # reloads: until the relay has all the memory that one takes; until one is in force
-FLAT_BYTES: Final = 8 << 20
+FLAT_BYTES: Final = 16 << 20  # of 200 or 600 reloads; what one of a thousand members leaves would be 2 MB
 
 
 class Storm(ExitStack):
