@@ -101,16 +101,17 @@ def _end(lab: RunningLab, folder: Path, failed: bool) -> list[str]:
     from netlab import keeping
     from netlab.errors import LabError
 
-    if not lab.folder.path.exists():  # the test has taken it down
-        return []
+    is_there = lab.folder.path.exists()  # else the test has taken it down
     wrong: list[str] = []
     try:
-        if failed:
+        if failed and is_there:
             keeping.describe(lab.status(), folder)
     except LabError as error:  # then its logs have to do
         wrong.append(str(error))
     try:
-        wrong += lab.down()
+        if is_there:
+            wrong += lab.down()
+        lab.stop_recording()
         if failed:
             keeping.draw(folder)
     except LabError as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from netlab.handle import RunningLab
 from netlab.isolation import command
 from tests.netlab.child import run_inside
 from tests.netlab.lab_cases import CASES, INVENTORY
@@ -80,17 +79,6 @@ def test_the_demo_proves_a_member_that_is_alone_in_its_cluster(tmp_path: Path) -
     assert "one, which has the addresses and names of all 2 servers of the inventory" in done.stdout
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[str]:
-    """Bring up a laboratory under a name of its own; it is taken down in any case."""
-    name = f"test-{os.getpid()}"
-    done = netlab("up", "--inventory", str(INVENTORY), "--build", str(tmp_path), "--name", name)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield name
-    netlab("down", "--name", name)
-    netlab("sweep")
-
-
 def check_single_probes(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
     """See that one probe can be sent in a running laboratory, and is told of."""
     assert command.run(lab, "sh-db", "sh-printer", "udp", as_json=True) == 0
@@ -104,30 +92,31 @@ def check_single_probes(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_laboratory_stays_up_until_it_is_taken_down(
-    lab: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    lab: RunningLab, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """People could not play with it, or look at it, or it stayed for ever."""
-    capture = begin_capture(lab, tmp_path / "watched.pcapng")
-    document = json.loads(netlab("status", "--name", lab, "--json").stdout)
+    name = lab.name
+    capture = begin_capture(name, tmp_path / "watched.pcapng")
+    document = json.loads(netlab("status", "--name", name, "--json").stdout)
     states = {node["node"]: node["rustun"]["state"] for node in document["nodes"] if node["role"] == "member"}
     assert states == dict.fromkeys(("bj-office-gw", "bj-dev", "sh-office-gw", "sh-db"), "online")
-    inside = netlab("exec", "--name", lab, "sh-printer", "--", "cat", "/proc/net/dev")
+    inside = netlab("exec", "--name", name, "sh-printer", "--", "cat", "/proc/net/dev")
     assert "eth0" in inside.stdout
     assert "rustun0" not in inside.stdout
-    assert netlab("exec", "--name", lab, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
-    several = netlab("exec", "--name", lab, "--json", "beijing/*", "--", "sh", "-c", "cat /proc/net/dev; test -e /x")
+    assert netlab("exec", "--name", name, "bj-dev", "--", "sh", "-c", "exit 7").returncode == 7
+    several = netlab("exec", "--name", name, "--json", "beijing/*", "--", "sh", "-c", "cat /proc/net/dev; test -e /x")
     ran = {one["node"]: one for one in json.loads(several.stdout)["nodes"]}
     assert (several.returncode, sorted(ran)) == (5, ["bj-dev", "bj-office-gw"])
     assert all(one["code"] == 1 and "rustun0" in one["stdout"] for one in ran.values())
-    told = netlab("exec", "--name", lab, "role:host,server", "--", "echo", "here").stdout.splitlines()
+    told = netlab("exec", "--name", name, "role:host,server", "--", "echo", "here").stdout.splitlines()
     assert sorted(told) == ["server     | here", "sh-printer | here"]
-    check_single_probes(lab, capsys)
-    check_picture(lab)
-    again = netlab("up", "--inventory", str(INVENTORY), "--name", lab)
+    check_single_probes(name, capsys)
+    check_picture(name)
+    again = netlab("up", "--inventory", str(INVENTORY), "--name", name)
     assert (again.returncode, "is up already" in again.stderr) == (2, True)
-    down = netlab("down", "--name", lab)
+    down = netlab("down", "--name", name)
     assert (down.returncode, "clean" in down.stdout) == (0, True), down.stdout + down.stderr
-    assert netlab("status", "--name", lab).returncode == 2
+    assert netlab("status", "--name", name).returncode == 2
     check_capture(capture, tmp_path / "watched.pcapng")
 
 
