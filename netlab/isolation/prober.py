@@ -40,6 +40,7 @@ from netlab.topology import SERVER
 
 QUIET_SECONDS: Final = 0.25  # beside what the slowest links need
 SETTLE_STEP_SECONDS: Final = 0.002  # between two looks at the counters, unless a packet comes
+QUIET_STEP_SECONDS: Final = 0.02  # the same, once nothing moves: each look costs every process a document
 SURE_ROUNDS: Final = 3  # in which nothing moves, where counters alone cannot tell
 QUIET_ROUNDS: Final = 10  # a busy machine has longer rounds
 QUIET_DELAYS: Final = 4  # links on the longest way: sender, relay, receiver, its LAN host
@@ -246,7 +247,7 @@ class Prober:
             elif rounds > QUIET_ROUNDS and monotonic() - moved_at > self._quiet_seconds:
                 break
             rounds += 1
-            self._listen(SETTLE_STEP_SECONDS)
+            self._listen(SETTLE_STEP_SECONDS if rounds <= SURE_ROUNDS else QUIET_STEP_SECONDS)
         self._counts = now
         return risen
 
