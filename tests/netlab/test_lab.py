@@ -32,18 +32,6 @@ def test_inside(case: str, tmp_path: Path) -> None:
     run_inside("tests.netlab.lab_cases", case, str(tmp_path), limit_s=LIMIT_S)
 
 
-def test_the_demo_comes_out_as_expected(tmp_path: Path) -> None:
-    """The first command that people type shows something else than it promises."""
-    done = netlab("demo", "--inventory", str(INVENTORY), "--build", str(tmp_path), "--seconds", "0.5", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout)
-    assert facts["failures"] == []
-    assert facts["left"] == []
-    assert facts["reachability"]["probes"] > 200
-    assert facts["reachability"]["surprises"] == facts["reachability"]["unproven"] == []
-    assert {cell["found"] for cell in facts["reachability"]["cells"]} == {"yes", "no"}
-
-
 AWKWARD = """
 [fleet]
 name = "awkward"
