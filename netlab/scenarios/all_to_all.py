@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
@@ -19,12 +20,12 @@ from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 MANY: Final = 50
 MEMBERS: Final = tuple(KeyedMember(f"m{number}", "fleet", f"10.0.1.{number}") for number in range(1, MANY + 1))
 PORT: Final = 9000
-SMALL, LARGE = bytes(100), bytes(1200)
+SMALL_BYTES: Final = 100
+LARGE: Final = bytes(1200)
 ASLEEP: Final = 20
 ROUNDS: Final = 20  # of the others: 600 large datagrams for each that is asleep, twice what may wait for it anywhere
-SO_RCVBUFFORCE: Final = 33  # linux/socket.h
-BUFFER_BYTES: Final = 4 << 20
 PATIENCE_S: Final = 30.0  # only reached where something hangs
+LOOK_S: Final = 0.1  # between two looks at what is waited for, where nothing comes
 LIMITS: Final = """
 [queue_config]
 receiver_bytes = 131072
@@ -38,7 +39,7 @@ class Talker(ExitStack):
 
     Attributes:
         address: of the member.
-        heard: whose datagrams came.
+        heard: who has said what is listened for.
     """
 
     def __init__(self, namespace: NetworkNamespace, address: str) -> None:
@@ -46,7 +47,6 @@ class Talker(ExitStack):
         self.address = address
         self.heard: set[str] = set()
         self._socket = self.enter_context(namespace.run(partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)))
-        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         self._socket.bind((address, PORT))
         self._socket.setblocking(False)
 
@@ -58,14 +58,15 @@ class Talker(ExitStack):
         """Send a datagram."""
         self._socket.sendto(data, (address, PORT))
 
-    def listen(self) -> None:
-        """Take all that came."""
+    def listen(self, words: bytes) -> None:
+        """Take all that came, and note who has said these words."""
         while True:
             try:
-                _, (address, _) = self._socket.recvfrom(2048)
+                data, (address, _) = self._socket.recvfrom(2048)
             except BlockingIOError:
                 return
-            self.heard.add(address)
+            if data == words:
+                self.heard.add(address)
 
 
 class Crowd(ExitStack):
@@ -84,6 +85,7 @@ class Crowd(ExitStack):
         for one in MEMBERS:
             self.site.until(one.identity, lambda status: sum(peer["online"] for peer in status["peers"]) == MANY - 1)
         spaces = self.site.lab.namespaces
+        self._words = b""
         self.talkers = [self.enter_context(Talker(spaces[one.identity], one.address)) for one in MEMBERS]
 
     @property
@@ -91,32 +93,37 @@ class Crowd(ExitStack):
         """The names of its machines."""
         return self.site.nodes
 
-    def say_to_all(self, data: bytes, talkers: Sequence[Talker]) -> None:
-        """Let each of some send a datagram to every other member."""
+    def say_to_all(self, words: bytes, talkers: Sequence[Talker]) -> None:
+        """Let each of some send a datagram to every other member, while all listen for the same."""
+        self._words = words
         for talker in talkers:
             for other in self.talkers:
                 if other is not talker:
-                    talker.say(data, other.address)
+                    talker.say(words, other.address)
+            self._listen(0.0)
 
     def meet(self, talkers: Sequence[Talker]) -> None:
         """Let each of some send to every other member, and wait until each of them has heard all others of them."""
         for talker in talkers:
             talker.heard.clear()
-        self.say_to_all(SMALL, talkers)
+        self.say_to_all(os.urandom(SMALL_BYTES), talkers)
         awaited = {talker.address for talker in talkers}
         self.listen_until(lambda: all(awaited <= {talker.address, *talker.heard} for talker in talkers))
-
-    def relay_says(self, name: str) -> Any:
-        """Return a part of the relay's status."""
-        return self.site.status()[name]
 
     def listen_until(self, holds: Callable[[], bool]) -> None:
         """Take what comes until something holds."""
         deadline = monotonic() + PATIENCE_S
         while not holds():
             assert monotonic() < deadline, f"not so after {PATIENCE_S:.0f} s"
-            for talker in select.select(self.talkers, (), (), 0.1)[0]:
-                talker.listen()
+            self._listen(LOOK_S)
+
+    def _listen(self, seconds: float) -> None:
+        for talker in select.select(self.talkers, (), (), seconds)[0]:
+            talker.listen(self._words)
+
+    def relay_says(self, name: str) -> Any:
+        """Return a part of the relay's status."""
+        return self.site.status()[name]
 
 
 def each_reaches_each(crowd: Crowd) -> None:
