@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from netlab.scenarios.catalogue import SCENARIOS
 from rustun.backends.host_judgement import MAX_ROUTES
 from rustun.backends.host_network import GSO_MAX_BYTES, TXQUEUELEN
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
@@ -40,6 +41,7 @@ PROTOCOL = ROOT / "docs" / "protocol.md"
 STATUS = ROOT / "docs" / "status.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 SECURITY = ROOT / "docs" / "security.md"
+SCENARIO = re.compile(r"scenario `([a-z-]+)`")
 FAULTS_OF_THE_WIRE = [*map(str, range(1, 20)), "19a", *map(str, range(20, 29)), "33", *map(str, range(35, 40))]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -336,10 +338,11 @@ def test_every_fault_of_the_wire_names_tests_that_are_there() -> None:
         named = re.findall(r"`(test_[a-z0-9_]+)`", shown)
         assert named
         assert {name.split("_")[2] for name in named if name.startswith("test_row_")} <= {number}
+        assert all(number in SCENARIOS[name].rows.split(", ") for name in SCENARIO.findall(shown))
 
 
 def test_every_test_that_is_named_is_there() -> None:
-    """Fails if a reader of docs/security.md looks for a test that has another name now."""
+    """Fails if a reader of docs/security.md looks for a test or a scenario that has another name now."""
     named = set(re.findall(r"`(test_[a-z0-9_]+)`", SECURITY.read_text()))
     there = {
         name
@@ -348,6 +351,7 @@ def test_every_test_that_is_named_is_there() -> None:
     }
     assert len(named) > 100
     assert named <= there, named - there
+    assert set(SCENARIO.findall(SECURITY.read_text())) <= SCENARIOS.keys()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
