@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from typing import Final, Protocol
@@ -30,10 +31,10 @@ from netlab.statuses import read_status
 from netlab.topology import SERVER, LabSpec, MemberSpec, Topology
 from netlab.waiting import readable
 
-AT_ONCE: Final = 20  # interpreters that begin together; of more, none would get anywhere for long
+AT_ONCE: Final = 20  # interpreters that begin or end together; of more, none would get anywhere for long
 START_SECONDS: Final = 60.0  # of those that begin together; ten on two cores need three, on a busy machine more
 ECHO_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 3.0  # rustun promises two
+STOP_SECONDS: Final = 3.0  # of those that end together; rustun promises two
 STATUS_STEP_SECONDS: Final = 0.02  # between two looks at a status document, unless a process ends meanwhile
 ECHO_STEP_SECONDS: Final = 0.05
 TUN: Final = "rustun0"
@@ -285,7 +286,7 @@ class Laboratory:
         processes = [self.processes.pop(name) for name in names]
         for process in processes:
             process.signal(signal.SIGTERM)
-        deadline = monotonic() + STOP_SECONDS
+        deadline = monotonic() + STOP_SECONDS * ceil(len(processes) / AT_ONCE)
         codes = [(process.label, process.reap(deadline)) for process in processes]
         how = {code: "had to be killed" if code is None else f"ended with exit code {code}" for _, code in codes}
         return [f"rustun in {label} {how[code]}" for label, code in codes if code != 0]

@@ -128,7 +128,7 @@ def flood(lab: Laboratory, path: measure.Path, seconds: float) -> Flood:
     def transfer() -> float:
         return measure.throughput(lab, path, streams=1, seconds=seconds).gigabits
 
-    with _a_core_for_the_server(lab), _bare_port(lab, deadline) as bare_port:
+    with a_core_for_the_server(lab), _bare_port(lab, deadline) as bare_port:
         for _ in range(FLOOD_TURNS):
             alone.append(transfer())
             with _strangers(lab, "forged", FLOOD_PER_SECOND, seconds + FLOOD_MARGIN_SECONDS, bare_port) as strangers:
@@ -189,7 +189,7 @@ def rekeys(lab: Laboratory, seconds: float) -> Rekeys:
 
 
 @contextmanager
-def _a_core_for_the_server(lab: Laboratory) -> Iterator[None]:
+def a_core_for_the_server(lab: Laboratory) -> Iterator[None]:
     """Give the server the first core and everybody else, load programs to come among them, the others."""
     cores = os.sched_getaffinity(0)
     first, *others = sorted(cores)

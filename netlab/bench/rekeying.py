@@ -128,7 +128,8 @@ class Load:
 
     def __init__(self, sender: Member, receiver: Member) -> None:
         self._sender, self._receiver = sender, receiver
-        self._run = bytearray((ITEM.pack(0, 0, PACKET_BYTES) + packet()) * RUN_PACKETS)
+        packet = packet_between("10.200.0.1", "10.200.0.2", PACKET_BYTES)  # of the crowd the first and the second
+        self._run = bytearray((ITEM.pack(0, 0, PACKET_BYTES) + packet) * RUN_PACKETS)
         self.sent = self.received = self.wrong = 0
 
     def run(self, seconds: float) -> None:
@@ -167,12 +168,11 @@ class Load:
             self.received += 1
 
 
-def packet() -> bytes:
-    """Return a UDP packet without checksum from the first of the crowd to the second."""
-    source, destination = (bytes(IPv4Address(address).packed) for address in ("10.200.0.1", "10.200.0.2"))
-    udp_bytes = PACKET_BYTES - 20
-    head = IP_UDP.pack(0x45, 0, PACKET_BYTES, 0, 0, 64, 17, 0, source, destination, 9, 9, udp_bytes, 0)
-    return head.ljust(PACKET_BYTES, b"\0")
+def packet_between(source: str, destination: str, size: int) -> bytes:
+    """Return a UDP packet of so many bytes, without checksum."""
+    addresses = (IPv4Address(source).packed, IPv4Address(destination).packed)
+    head = IP_UDP.pack(0x45, 0, size, 0, 0, 64, 17, 0, *addresses, 9, 9, size - 20, 0)
+    return head.ljust(size, b"\0")
 
 
 def start_relay(folder: Path, key: X25519PrivateKey, members: int) -> tuple[subprocess.Popen[str], int]:

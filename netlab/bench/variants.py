@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from netlab.bench import crowd
-from netlab.bench.measure_lab import REFERENCE, ReferenceLab
+from netlab.bench.measure_lab import HUNDRED, REFERENCE, WholeLab, hundred_clients, reference_lab
 from netlab.bench.measure_toolkit import Toolkit
 from netlab.bench.peers.catalogue import PEERS
 from netlab.bench.peers.hub import PeerLaboratory
@@ -46,7 +46,8 @@ SINGLE_1280, SINGLE_9000 = "aes-no-offload-mtu-1280", "aes-no-offload-mtu-9000"
 OPENVPN_UDP, OPENVPN_TCP, WIREGUARD_GO, SSH_TUN = "openvpn-udp", "openvpn-tcp", "wireguard-go", "ssh-tun"
 OTHERS: Final = (OPENVPN_UDP, OPENVPN_TCP, WIREGUARD_GO, SSH_TUN)
 TUNNELS: Final = (AES, CHACHA, AES_SINGLE, CHACHA_SINGLE)
-Place = Laboratory | Toolkit | ReferenceLab
+Place = Laboratory | Toolkit | WholeLab
+WHOLE_LABS: Final = {REFERENCE: reference_lab, HUNDRED: hundred_clients}
 
 
 def _as_in_the_demo(member: Member) -> Member:
@@ -121,8 +122,8 @@ def place(variant: str, build: Path, logs: Path) -> Place:
         return Laboratory(_tenant(), files, plain=True)
     if variant in PEERS:
         return PeerLaboratory(PEERS[variant], _tenant(), files)
-    if variant == REFERENCE:
-        return ReferenceLab(build, files.logs)
+    if variant in WHOLE_LABS:
+        return WHOLE_LABS[variant](build, files.logs)
     if variant not in FLEETS:
         return Toolkit(variant)
     fleet = FLEETS[variant]

@@ -73,6 +73,13 @@ RUNS: Final = (
         40,
     ),
     LongRun("scenarios", "all scenarios, long ones as well", _tests("tests/netlab/test_scenarios.py"), "soak", 20),
+    LongRun(
+        "scale",
+        "5,000 clients who talk, come and go; 100 namespaces with clients",
+        ("-m", "netlab", "bench", "--repetitions", "1", "--only", "talk,fairness,churn,hundred"),
+        "house",
+        15,
+    ),
     LongRun("ordinary-user", "all namespace tests without root", ("-m", "tests.netlab.ordinary_suite"), "house", 30),
     LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
     LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from netlab.bench.capturing import stream_captured
-from netlab.bench.measure_lab import REFERENCE, ReferenceLab
+from netlab.bench.measure_lab import REFERENCE, WholeLab
 from netlab.bench.rows.row import Figure, Row, path_from
 from netlab.bench.sample import Values
 from netlab.bench.variants import AES, SENDER
 from netlab.lab import Laboratory
 
 
-def _take(reference: ReferenceLab, _seconds: float) -> Values:
-    return {f"{phase} after s": seconds for phase, seconds in reference.take().items()}
+def _take(reference: WholeLab, _seconds: float) -> Values:
+    return reference.take()
 
 
 def _captured(lab: Laboratory, seconds: float) -> Values:
