@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from netlab.control.runfolder import TESTS, RunFolder, all_folders
+
 if TYPE_CHECKING:
-    from netlab.control.runfolder import RunFolder
     from netlab.handle import RunningLab
 
 DEMO: Final = Path(__file__).resolve().parent.parent / "inventory" / "demo.toml"
 TIMEOUT_SECONDS: Final = 120.0
 NEWEST_BYTES: Final = 4 << 20  # of packets, that are kept for the case that a test fails
-TAG: Final = "RUSTUN_LAB_TESTS"  # in the environment of everything that these tests start
 KEPT: Final = "kept"
 REPORTS: Final = pytest.StashKey[list[pytest.TestReport]]()
 BEFORE: Final = pytest.StashKey[set[str]]()
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marks, and mark what this process's tests will start."""
     config.addinivalue_line("markers", "lab(inventory, limit, timeout): what `lab` is made from; seconds for the test")
     config.addinivalue_line("markers", "kept: keep the words and the tmp_path of this test if it fails")
-    os.environ[TAG] = f"{os.getpid()}-{time.time_ns()}"
+    os.environ[TESTS] = f"{os.getpid()}-{time.time_ns()}"
 
 
 @pytest.fixture
@@ -193,16 +193,5 @@ def _failed(item: pytest.Item) -> bool:
 
 def _ours() -> list[RunFolder]:
     """Return the laboratories that this process's tests have brought up and that are up."""
-    from netlab.control import runfolder
-
-    mark = f"{TAG}={os.environ[TAG]}".encode()
-    found = []
-    for folder in runfolder.all_folders():
-        owner = folder.owner()
-        try:
-            started_with = Path(f"/proc/{owner.pid}/environ").read_bytes() if owner is not None else b""
-        except OSError:  # it has ended, or is somebody else's
-            continue
-        if mark in started_with.split(b"\0") and folder.alive:
-            found.append(folder)
-    return found
+    owned = [(folder, folder.owner()) for folder in all_folders()]
+    return [one for one, owner in owned if owner is not None and owner.tests == os.environ[TESTS] and one.alive]

@@ -1,7 +1,7 @@
 """Where running laboratories are found: one folder for each, with its control socket and who owns it.
 
     $XDG_RUNTIME_DIR/rustun-lab/NAME/     or /run/rustun-lab (root), or /tmp/rustun-lab-UID
-      owner.json      pid of the process that holds the laboratory, its inventory, its logs
+      owner.json      pid of the process that holds the laboratory, its inventory, its logs, whose tests' it is
       control.sock    requests to it (keeper.py)
       keeper.log      what it said when it failed
 
@@ -28,15 +28,17 @@ CONTROL: Final = "control.sock"
 OWNER: Final = "owner.json"
 KEEPER_LOG: Final = "keeper.log"
 FOLDER: Final = "rustun-lab"
+TESTS: Final = "RUSTUN_LAB_TESTS"  # environment: tells the tests that bring laboratories up from others
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that holds a laboratory, and what it was made from."""
+    """The process that holds a laboratory, what it was made from, and the tests that brought it up, if any did."""
 
     pid: int
     inventory: str
     logs: str
+    tests: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class RunFolder:
     def claim(self, inventory: Path, logs: Path) -> None:
         """Write down that this process owns it."""
         draft = self.path / f"{OWNER}.new"
-        draft.write_text(json.dumps(asdict(Owner(os.getpid(), str(inventory), str(logs)))) + "\n")
+        owner = Owner(os.getpid(), str(inventory), str(logs), os.environ.get(TESTS, ""))
+        draft.write_text(json.dumps(asdict(owner)) + "\n")
         draft.replace(self.path / OWNER)
 
     def connect(self) -> socket.socket:
