@@ -41,6 +41,10 @@ def _tests(*tests: str) -> tuple[str, ...]:
     return ("-m", "pytest", "-q", "-n", "2", *tests)
 
 
+def _in_a_row(times: int, *tests: str) -> tuple[str, ...]:
+    return ("-m", "tests.netlab.in_a_row", str(times), *tests)
+
+
 FUZZ_OF_DECODERS: Final = _tests(
     "tests/fuzz", "--ignore=tests/fuzz/test_items.py", "--ignore=tests/fuzz/test_first_frames.py"
 )
@@ -79,6 +83,14 @@ RUNS: Final = (
         ("-m", "netlab", "bench", "--repetitions", "1", "--only", "talk,fairness,churn,hundred"),
         "house",
         15,
+    ),
+    LongRun("lab-suite", "all namespace tests ten times in a row", _in_a_row(10, "tests/netlab"), "house", 80),
+    LongRun(
+        "isolation",
+        "the instrument that proves isolation, fifty times in a row",
+        _in_a_row(50, "tests/netlab/test_isolation_faults.py"),
+        "house",
+        60,
     ),
     LongRun("ordinary-user", "all namespace tests without root", ("-m", "tests.netlab.ordinary_suite"), "house", 30),
     LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
