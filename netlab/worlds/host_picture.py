@@ -25,6 +25,7 @@ AGES = re.compile(r" expires -?\d+sec| used \d+| valid_lft \S+| preferred_lft \S
 NUMBER = re.compile(r"^\d+: ")
 RTMGRP_LINK = 1
 RTMGRP_IPV6_IFADDR = 0x100  # linux/rtnetlink.h
+RTMGRP_IPV6_ROUTE = 0x400
 PATIENCE_S = 10  # duplicate address detection takes one or two
 
 
@@ -67,17 +68,23 @@ def assert_same(before: list[str], after: list[str], when: str = "") -> None:
 
 
 def settle() -> None:
-    """Wait until no link is about to come up and no address is tentative, so that the kernel adds nothing by itself."""
+    """Wait until no link is about to come up and each address is used, so that the kernel adds nothing by itself."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
-        events.bind((0, RTMGRP_LINK | RTMGRP_IPV6_IFADDR))
+        events.bind((0, RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE))
         events.settimeout(PATIENCE_S)
         while _is_moving():
             events.recv(1 << 16)
 
 
 def _is_moving() -> bool:
-    coming = any(",LOWER_UP" in line and "LOWERLAYERDOWN" in line for line in _ip("-o", "link", "show"))
-    return coming or any("tentative" in line for line in _ip("-6", "-o", "address", "show"))
+    if any(",LOWER_UP" in line and "LOWERLAYERDOWN" in line for line in _ip("-o", "link", "show")):
+        return True
+    addresses = [line.split() for line in _ip("-6", "-o", "address", "show")]
+    if any("tentative" in words for words in addresses):
+        return True
+    # an address that needs no detection is there at once, and its route when the kernel's work queue comes to it
+    local = {tuple(line.split()[1:4:2]) for line in _ip("-6", "route", "show", "table", "local", "type", "local")}
+    return any((words[3].partition("/")[0], words[1]) not in local for words in addresses)
 
 
 def _ip(*arguments: str) -> list[str]:

@@ -142,6 +142,7 @@ def started(wish: HostState = WISH) -> LinuxHostNetwork:
 
 def start_and_tell() -> None:
     start()
+    settle()
     PICTURE.write_text(json.dumps(host_picture()))
 
 
