@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from netlab.bench import measure
+from netlab.lab import TUN
 from netlab.links.impairment import PLAIN, Impairment
 from netlab.processes import Measurement
 from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER
+from netlab.worlds.carrying import run
 from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 from netlab.worlds.traffic import Pings
 
@@ -35,6 +37,7 @@ receiver_stall_seconds = {STALL_S}
 [queue_config]
 receiver_bytes = {QUEUE_BYTES}
 """
+SENDER_PACKETS: Final = 20_000  # of its device's queue: ten seconds of that, where a busy machine does not let it read
 TRANSFER_S: Final = 0.6
 TRIES: Final = 3  # a transfer that this machine disturbed is repeated
 LEAST_SHARE: Final = 1 / 3  # of what a transfer reaches alone, beside what the flood itself takes
@@ -54,6 +57,7 @@ class Receivers(ExitStack):
         super().__init__()
         self.site = self.enter_context(KeyedLab(folder, MEMBERS, more=LIMITS))
         self.site.start(*(one.identity for one in MEMBERS))
+        run(self.site.lab.namespaces["sender"], "ip", "link", "set", TUN, "txqueuelen", str(SENDER_PACKETS))
         self.alone = self.gigabits()
         self.pings: Pings
 
