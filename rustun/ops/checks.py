@@ -30,16 +30,28 @@ REPORT: Final = Path("build", "test-report")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One command of the run; `workers` says whether pytest may spread it over processes."""
+    """One command of the run.
+
+    Attributes:
+        workers: whether pytest may spread it over processes.
+        waits: whether its tests wait half of the time, so that half as many processes more keep the cores busy.
+    """
 
     name: str
     what: str
     command: tuple[str, ...]
     workers: bool = False
+    waits: bool = False
+
+    def processes(self, workers: int) -> int:
+        """Return how many are to run it where there are so many workers."""
+        if not self.workers:
+            return 1
+        return workers + workers // 2 if self.waits else workers
 
 
-def _pytest(name: str, what: str, *folders: str, workers: bool = True) -> Part:
-    return Part(name, what, ("-m", "pytest", "-q", *(f"tests/{folder}" for folder in folders)), workers)
+def _pytest(name: str, what: str, *folders: str, workers: bool = True, waits: bool = False) -> Part:
+    return Part(name, what, ("-m", "pytest", "-q", *(f"tests/{folder}" for folder in folders)), workers, waits)
 
 
 PARTS: Final = (
@@ -51,7 +63,7 @@ PARTS: Final = (
     _pytest("fuzz", "what reads foreign bytes and files (Hypothesis)", "fuzz"),
     _pytest("simulation", "relay and clients in memory, virtual time", "simulation"),
     _pytest("mutations", "guards taken out one by one: the test that is named for each has to fail", "mutations"),
-    _pytest("netlab", "real processes in network namespaces", "netlab"),
+    _pytest("netlab", "real processes in network namespaces", "netlab", waits=True),
     _pytest("machines", "real Debian systems, reached over SSH; needs root", "machines", workers=False),
 )
 
@@ -102,7 +114,8 @@ def _run_part(part: Part, checkout: Path, workers: int) -> Outcome:
         return run_report.outcome(part.name, part.what, done.returncode, time.monotonic() - started, None, done.stdout)
     with TemporaryDirectory() as folder:
         junit = Path(folder, "junit.xml")
-        command += ["--junit-xml", str(junit), *(["-n", str(workers)] if part.workers and workers > 1 else [])]
+        processes = part.processes(workers)
+        command += ["--junit-xml", str(junit), *(["-n", str(processes)] if processes > 1 else [])]
         environment = {**os.environ, "PYTHONDEVMODE": "1"}
         code = subprocess.run(command, cwd=checkout, env=environment, check=False).returncode
         return run_report.outcome(part.name, part.what, code, time.monotonic() - started, junit, "")

@@ -44,6 +44,12 @@ def test_a_run_leaves_a_report_of_its_parts(monkeypatch: pytest.MonkeyPatch, tmp
     assert (document["passed"], len(document["parts"])) == (True, 1)
 
 
+def test_parts_that_wait_get_half_as_many_processes_more() -> None:
+    """CI would leave cores idle for a minute, or run tests at once that need the machine to themselves."""
+    found = {part.name: (part.processes(1), part.processes(2), part.processes(4)) for part in checks.PARTS}
+    assert (found["unit"], found["netlab"], found["machines"]) == ((1, 2, 4), (1, 3, 6), (1, 1, 1))
+
+
 def test_unknown_parts_and_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A slip in --only would run nothing and look like success."""
     assert checks.run_parts(tmp_path, "lint,fuz", 1) == 2
