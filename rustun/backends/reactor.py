@@ -6,8 +6,8 @@ Rules of this module
      keep the loop from looking at its sources.
   2. Watching is level-triggered: a callback that does not empty its source is called again in the next turn, and the
      kernel moves a ready source to the end of its list each time, so sources take turns.
-  3. Who needs little does not wait for a crowd that always has more. A source is busy while it is found ready whenever
-     the loop looks after its call. Where many are ready the others come first, and once a millisecond those of them
+  3. Who needs little does not wait for a crowd that always has more. A source is busy that was found ready again
+     after each of its latest calls. Where many are ready the others come first, and once a millisecond those of them
      that have become ready since, as often as a turn has room for.
   4. An exception never leaves a callback armed: its source is unwatched first, then `on_error` hears of it. (A level-
      triggered callback that fails and stays armed takes a whole core.)
@@ -35,6 +35,7 @@ from rustun.backends.timers import TimerQueue
 MAX_WAIT_S: Final = 1.0  # a timer is at most this late after a suspend; one idle wake-up a second costs about 10 µs
 MAX_EVENTS: Final = 256  # one batch; more only makes timers wait
 FEW: Final = 3  # ready ones that need no order: looking at them costs 2 µs
+BUSY_CALLS: Final = 4  # one could be chance: another packet, while this process waited for its core
 LOOK_S: Final = 0.001  # as long as one source's turn may be; a look takes some 10 µs where 50 sources are ready
 WAKE_UP: Final = b"\0"  # no signal has this number
 READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
@@ -101,7 +102,7 @@ class EpollReactor:
         self._soon: deque[Callback] = deque()
         self._from_threads: deque[Callback] = deque()
         self._waiting: dict[int, tuple[_Watch | None, int]] = {}  # of this turn, by number
-        self._busy: set[int] = set()  # numbers; rule 3
+        self._calls: dict[int, int] = {}  # by number, those in a row behind which it was found ready; rule 3
         self._late = 0  # calls that looks have led to in this turn
         self._look_at = 0.0
         self._signals: dict[int, Callback] = {}
@@ -241,15 +242,14 @@ class EpollReactor:
 
     def _serve_crowd(self, events: list[tuple[int, int]]) -> None:
         """Serve many sources, the busy ones last."""
-        busy = self._busy
-        busy.intersection_update([fd for fd, _ in events])
-        events.sort(key=lambda event: event[0] in busy)
+        self._note_ready(events)
+        events.sort(key=self._is_busy)
         self._waiting = {fd: (self._watches.get(fd), mask) for fd, mask in events}
         self._late = 0
         self._look_at = self.now() + LOOK_S
         for fd, _ in events:
             self._serve(*self._waiting.pop(fd))
-            busy.add(fd)
+            self._calls[fd] = self._calls.get(fd, 0) + 1
             self._look()
 
     def _look(self) -> None:
@@ -257,14 +257,21 @@ class EpollReactor:
         while (now := self.now()) >= self._look_at and self._late < MAX_EVENTS:
             self._look_at = now + LOOK_S
             events = self._epoll.poll(0, MAX_EVENTS)
-            self._busy.intersection_update([fd for fd, _ in events])
-            late = [event for event in events if event[0] not in self._busy and event[0] not in self._waiting]
+            self._note_ready(events)
+            late = [event for event in events if event[0] not in self._waiting and not self._is_busy(event)]
             for fd, watch, mask in [(fd, self._watches.get(fd), mask) for fd, mask in reversed(late)]:
                 self._serve(watch, mask)
-                self._busy.add(fd)
+                self._calls[fd] = self._calls.get(fd, 0) + 1
                 self._late += 1
                 if self.now() >= self._look_at:
                     break
+
+    def _note_ready(self, events: list[tuple[int, int]]) -> None:
+        calls = self._calls
+        self._calls = {fd: calls[fd] for fd, _ in events if fd in calls}
+
+    def _is_busy(self, event: tuple[int, int]) -> bool:
+        return self._calls.get(event[0], 0) >= BUSY_CALLS
 
     def _serve(self, watch: _Watch | None, mask: int) -> None:
         if watch is None:
