@@ -149,8 +149,8 @@ def test_news_that_had_no_room_are_news() -> None:
     with Watched() as watched:
 
         def flood() -> None:
-            for number in range(2000):
-                watched.ip.addr("add", index=LOOPBACK, address=f"10.{number >> 8}.{number & 255}.1", prefixlen=32)
+            lines = (f"address add 10.{number >> 8}.{number & 255}.1/32 dev lo\n" for number in range(2000))
+            subprocess.run(["ip", "-batch", "-"], input="".join(lines), text=True, check=True)
 
         watched.tells(flood)
         watched.tells(watched.route("add", "0.0.0.0/0"))
