@@ -148,8 +148,10 @@ def _open_in(device: str) -> socket.socket:
     attached = struct.pack("HP", len(_ONLY_PROBES), ctypes.addressof(program))
     catching.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
     catching.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    with suppress(OSError):
+    try:
         catching.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+    except OSError:  # an ordinary user gets net.core.rmem_max, twice the usual: what holds a train of probes
+        catching.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
     catching.bind((device, _ETH_P_ALL))
     catching.setblocking(False)
     return catching
