@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from netlab.control import runfolder
 from netlab.control.asking import demand, send
+from netlab.handle import RunningLab
+from netlab.pytest_plugin import FromInventory
 from tests.netlab.lab_cases import INVENTORY
 from tests.netlab.test_lab import ROOT, STRICT, netlab
 
@@ -46,16 +45,17 @@ address = "10.0.1.2"
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Path]:
-    """Bring up a laboratory of an inventory of the test's own, under the fleet's name."""
-    name = f"follows-{os.getpid()}"
-    path = Path(shutil.copy(INVENTORY, tmp_path / f"{name}.toml"))
-    path.write_text(path.read_text().replace('name = "demo"', f'name = "{name}"'))
-    done = netlab("up", "--inventory", str(path), "--build", str(tmp_path), "--name", name)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield path
-    netlab("down", "--name", name)
-    netlab("sweep")
+def fleet(tmp_path: Path) -> Path:
+    """Return an inventory of the test's own."""
+    path = tmp_path / "follows.toml"
+    path.write_text(INVENTORY.read_text().replace('name = "demo"', 'name = "follows"'))
+    return path
+
+
+@pytest.fixture
+def lab(fleet: Path, lab_from: FromInventory) -> RunningLab:
+    """Bring up a laboratory of it."""
+    return lab_from(fleet)
 
 
 def change(fleet: Path) -> None:
@@ -76,11 +76,11 @@ def until(lines: IO[str], name: str, node: str) -> list[dict[str, Any]]:
     raise AssertionError(f"no {name} of {node}: {seen}")
 
 
-def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path) -> None:
+def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path, lab: RunningLab) -> None:
     """Whoever rehearses a change on a laboratory that is up would disturb everybody, or prove only a part of it."""
-    folder = runfolder.find(fleet.stem)
+    folder = lab.folder
     assert demand(folder, {"do": "diff"}, WAIT_S)["changes"] == []
-    command = [*STRICT, "-m", "netlab", "exec", "--name", fleet.stem, "sh-db", "--", "ping", "-i", "0.01", "10.0.2.1"]
+    command = [*STRICT, "-m", "netlab", "exec", "--name", lab.name, "sh-db", "--", "ping", "-i", "0.01", "10.0.2.1"]
     pipe = subprocess.PIPE
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as ping,
@@ -112,5 +112,5 @@ def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path) -> None:
     assert nodes == {"server", "bj-new", "bj-camera", "bj-office-gw", "bj-nat", "sh-office-gw", "sh-printer", "sh-db"}
     again = demand(folder, {"do": "apply"}, WAIT_S)
     assert (again["changes"], again["steps"]) == ([], [])
-    down = netlab("down", "--name", fleet.stem)
+    down = netlab("down", "--name", lab.name)
     assert (down.returncode, "clean" in down.stdout) == (0, True), down.stdout + down.stderr
