@@ -76,7 +76,12 @@ class BlackBox:
     def wired(self, laboratory: Laboratory) -> None:
         """Begin to watch a laboratory."""
         room = min(MOST_ROOM_BYTES, ROOM_BYTES // len(laboratory.namespaces))
-        self._watched[laboratory] = {node: _open(space, room) for node, space in laboratory.namespaces.items()}
+        sockets = self._watched[laboratory] = {}
+        try:
+            for node, space in laboratory.namespaces.items():
+                sockets[node] = _open(space, room)
+        except OSError as error:  # no descriptor is left: then of some nodes no packet is known
+            print(f"no packets of all nodes of {laboratory.spec.name}: {error}", file=sys.stderr)
 
     def closing(self, laboratory: Laboratory) -> None:
         """Stop watching one; describe it if an error is on its way."""
