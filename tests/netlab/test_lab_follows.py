@@ -96,7 +96,8 @@ def test_members_come_and_go_and_the_others_lose_nothing(fleet: Path, lab: Runni
         applied = demand(folder, {"do": "apply"}, WAIT_S)
         seen = until(events, "session-online", "bj-new")
         os.killpg(ping.pid, signal.SIGINT)  # as ctrl-C of a terminal does
-        echoes = [int(number) for number in re.findall(r"icmp_seq=(\d+)", heard + ping.communicate(timeout=WAIT_S)[0])]
+        heard += ping.stdout.read()  # `communicate` would pass over what has been read beyond the two lines
+        echoes = [int(number) for number in re.findall(r"icmp_seq=(\d+)", heard)]
     assert len(echoes) > 50
     assert echoes == list(range(1, len(echoes) + 1)), "an echo was lost, came late or twice"
     told = {(one["sign"], one["what"], one["name"]) for one in applied["changes"]}
