@@ -103,8 +103,7 @@ class Running:
             return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
         self.process = at.run(start) if at is not None else start()
-        self._watchdog = threading.Timer(HANG_S, self.process.send_signal, [signal.SIGABRT])
-        self._watchdog.start()
+        self._watchdog = self._watch(HANG_S)
         try:
             self.until_logged("control socket")
         except BaseException:
@@ -132,13 +131,11 @@ class Running:
 
     def end(self, signal_number: int, timeout_s: float = HANG_S) -> int:
         """Send a signal that ends the process; return its exit code, negative after a signal."""
-        self.process.send_signal(signal_number)
-        try:
-            self.log += self.process.communicate(timeout=timeout_s)[1]
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)
-            raise AssertionError(self._obituary()) from None
         self._watchdog.cancel()
+        self._watchdog = self._watch(timeout_s)
+        self.process.send_signal(signal_number)
+        obituary = self._obituary()
+        assert self.process.returncode != -signal.SIGABRT, obituary
         return self.process.returncode
 
     def kill(self) -> None:
@@ -162,7 +159,13 @@ class Running:
             self.log += self.process.communicate()[1]
         return f"{self._name}: {status}\n{self.log}"
 
+    def _watch(self, seconds: float) -> threading.Timer:
+        watchdog = threading.Timer(seconds, self.process.send_signal, [signal.SIGABRT])
+        watchdog.start()
+        return watchdog
+
     def _obituary(self) -> str:
+        # without a timeout, with which `communicate` passes over what was read beyond the last line asked for
         self.log += self.process.communicate()[1]
         self._watchdog.cancel()
         return f"{self._name} ended, or hung and was aborted:\n{self.log}"
