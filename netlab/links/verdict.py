@@ -135,7 +135,7 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
     """Return the finding on the rate from the arrivals of `rate_train`.
 
     It is taken from probes that had to wait for the one before them: where the sender paused, the link was idle and has
-    nothing to show.
+    nothing to show. Nor has it where probes are missing that it does not lose: a busy receiver had no room for them.
     """
     came = sorted(arrivals, key=lambda one: one.arrived)[SKIPPED_ARRIVALS:]
     pairs = [
@@ -149,7 +149,8 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
 
 
 def _waited(impairment: Impairment, before: Arrival, after: Arrival) -> bool:
-    return after.sent + impairment.delay_s - impairment.jitter_s < before.arrived
+    missing = after.number > before.number + 1 and not impairment.loss and not impairment.reorder
+    return not missing and after.sent + impairment.delay_s - impairment.jitter_s < before.arrived
 
 
 def judge_queue(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> Finding:

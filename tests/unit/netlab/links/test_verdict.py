@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netlab.links import verdict
@@ -60,6 +62,16 @@ def judged(is_: Impairment, wanted: Impairment, late_s: float = 0.0) -> list[Fin
 def test_a_link_that_does_what_was_asked_is_taken(impairment: Impairment) -> None:
     """Honest links would be refused."""
     assert judged(impairment, impairment) == []
+
+
+def test_a_receiver_without_room_is_not_the_links_fault() -> None:
+    """An honest link would be replaced by a slower way where the machine is busy."""
+    wanted = Impairment(rate_bit_s=100_000_000)
+    train = verdict.rate_train(wanted)
+    assert train is not None
+    arrivals = [one for one in ride(wanted, train) if one.number % 200 < 140]
+    assert verdict.judge_rate(wanted, train, arrivals).holds
+    assert not verdict.judge_rate(replace(wanted, rate_bit_s=80_000_000), train, arrivals).holds
 
 
 @pytest.mark.parametrize(
