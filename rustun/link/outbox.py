@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rustun.backends.base import Callback, Reactor, Stream
+from rustun.link.rest import Rest
 
 PROGRESS_BYTES: Final = 65_536  # by default: less than this in the stall time counts as no progress
 
@@ -97,15 +98,24 @@ class Outbox:
         self._wanted = True
         self._watch(writable=True)
 
-    def close(self) -> None:
-        """Stop watching; nothing is called back any more. The stream itself is the owner's to close."""
+    def close(self, rest_seconds: float = 0.0) -> bool:
+        """Stop watching; nothing is called back any more. The stream itself is the owner's to close.
+
+        Args:
+            rest_seconds: how long what is unsent is still offered to the stream.
+
+        Returns: whether it is, so that the stream closes by itself when that is done.
+        """
         self._closed = True
         self._reactor.unwatch(self._stream)
-        self._unsent = b""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and rest_seconds:
+            Rest(self._reactor, self._stream, unsent, rest_seconds)
         # The owner holds this object: without the way back both go at once, not when the cycle collector comes by,
         # which on a relay is after hours.
         self._on_readable = self._refill = _nothing
         self._on_lost = _nothing_lost
+        return bool(unsent and rest_seconds)
 
     def pause_reading(self, paused: bool) -> None:
         """Stop or resume the receiving turns."""

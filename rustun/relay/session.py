@@ -363,7 +363,7 @@ class RelaySession(ABC):
         self.closed = True  # first, for the goodbye may find the connection dead
         if say and not self._outbox.blocked and self._codec.alive(self.core.reactor.now()):
             self._say_goodbye(reason, say, window_seconds)
-        self._outbox.close()
+        rest = self._outbox.close(self.core.takeover.rest_seconds(self.identity) if reason == "superseded" else 0.0)
         self.core.note_queued(-self.queue.bytes)
         lost = self.queue.clear()
         if lost:
@@ -372,7 +372,7 @@ class RelaySession(ABC):
         self.flows.clear()  # others that closed would stay for as long as somebody remembers this one
         if reason in RESET_REASONS:
             self.stream.reset()
-        else:
+        elif not rest:
             self.stream.close()
         self.core.session_ended(self, reason)
 

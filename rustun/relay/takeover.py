@@ -7,7 +7,8 @@ Rules of this module
      answers within a second. Legacy: the newest wins.
   3. A lower tier never takes a higher one's place.
   4. Who takes places too often, or from each other, is told to the operator (returns.py).
-  5. Nothing is lost by a takeover that can be helped: what waited for the old session waits for the new one.
+  5. Nothing is lost by a takeover that can be helped: what waited for the old session waits for the new one, and what
+     was sealed for the old one is still offered to its stream, unless places are taken too often.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 INCUMBENT_SECONDS: Final = 1.0  # how long a session on the shared tier has to answer when another one claims its place
 ALARM_SECONDS: Final = 60.0
+REST_SECONDS: Final = 5.0  # for which a client still reads a session that has handed over
 
 Claimant = NoiseSession | SeedSession
 
@@ -61,6 +63,11 @@ class Takeover:
         """Forget the takeovers of an identity that is no member any more."""
         self._recent.pop(identity, None)
         self._returns.forget(identity)
+
+    def rest_seconds(self, identity: str) -> float:
+        """Return how long the stream of a session that loses its place may take what it was too full for."""
+        often = self._too_many(self._recent.get(identity, deque()), self._core.reactor.now())
+        return 0.0 if often else REST_SECONDS
 
     def claim(self, session: Claimant) -> None:
         """A session asks for its identity's place: give it, refuse it, or first ask the one that has it."""

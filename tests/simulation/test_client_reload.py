@@ -93,8 +93,25 @@ def test_what_is_still_under_way_on_the_old_session_arrives(make_world: MakeWorl
     assert second.packets == there
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_what_a_slow_path_has_not_taken_arrives(make_world: MakeWorld, quick: bool) -> None:
+    """If this fails, packets that were sealed for a member on a slow path are thrown away as it exchanges keys."""
+    world = make_world(office(2), tier=Tier.KEY)
+    first, second = world.online("m0", "m1")
+    for _ in range(4 * quick):  # a member that takes its place too often is not waited for
+        change_over(world, first, ("",))
+        world.run(SETTLE_S)
+    world.faults.latency_s, world.faults.buffer_bytes = 0.02, 20_000
+    there = [udp_packet("10.0.1.2", "10.0.1.1", (1, number), bytes(1000)) for number in range(300)]
+    change_over(world, first, ("",))
+    second.send(*there)
+    world.run(LINGER_SECONDS)
+    assert (first.packets == there) is not quick
+    assert len(world.core.sessions) == 2
+
+
 def test_what_waits_for_a_member_is_handed_to_its_new_session(make_world: MakeWorld) -> None:
-    """If this fails, packets that wait at the relay for a member are thrown away when it exchanges its keys."""
+    """If this fails, packets that wait at the relay for a member are thrown away as it exchanges keys."""
     world = make_world(office(2), tier=Tier.KEY)
     first, second = world.online("m0", "m1")
     world.faults.latency_s = 0.02
