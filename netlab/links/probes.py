@@ -183,7 +183,7 @@ def run(trains: Sequence[tuple[Gauge, Train]], patience_s: float, icmp_errors: i
         last = monotonic()
         _collect([gauge for gauge, _ in trains], 0.0 if late else _STEP_S)
     while (left := last + patience_s - monotonic()) > 0:
-        missing = [gauge for gauge, train in trains if len(gauge.arrivals) < train.count]
+        missing = [gauge for gauge, train in trains if len({one.number for one in gauge.arrivals}) < train.count]
         if not missing:
             return
         _collect(missing, left)

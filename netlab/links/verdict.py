@@ -22,7 +22,6 @@ from netlab.links.impairment import PLAIN, Impairment, show_duration, show_rate
 from netlab.links.probes import ETHERNET_BYTES, LEAST_FRAME_BYTES, Arrival, Train
 
 TRAIN_S: Final = 0.5  # no train lasts longer
-MANY_PROBES: Final = 300  # for shares; with a third of them twice, what the buffer of an ordinary user holds
 RATE_TRAIN_S: Final = 0.15
 RATE_EXCESS: Final = 1.25  # how much faster than the rate its train is sent
 MOST_MEASURED_RATE: Final = 400_000_000  # what one process sends and counts beside the wire; above, nobody looks
@@ -48,7 +47,7 @@ class Finding:
 
 def shares_train(impairment: Impairment) -> Train:
     """Return the train that shows delay and shares: long enough for them, thin enough for the rate."""
-    count = MANY_PROBES if impairment.loss or impairment.duplicate or impairment.reorder else 40
+    count = 400 if impairment.loss or impairment.duplicate or impairment.reorder else 40
     spacing = max(0.0005, 20 * impairment.jitter_s / count)
     if impairment.rate_bit_s:
         spacing = max(spacing, 1.5 * LEAST_FRAME_BYTES * 8 / impairment.rate_bit_s)
