@@ -8,28 +8,42 @@ from typing import Final
 from netlab.errors import BadInput
 from netlab.scenarios import (
     all_to_all,
+    carrying,
     floods,
     hostile_member,
     key_rotation,
     member_killed,
     narrow_path,
     one_host,
+    relays,
+    replays,
+    revoked,
     roaming,
+    server_moves,
     slow,
     storm,
+    ways,
+    whole_sites,
 )
 from netlab.scenarios.scenario import Scenario
 from rustun.config.findings import nearest
 
 MODULES: Final = (
+    carrying,
+    ways,
+    whole_sites,
+    relays,
     roaming,
+    server_moves,
     narrow_path,
     key_rotation,
+    revoked,
     slow,
     storm,
     one_host,
     member_killed,
     hostile_member,
+    replays,
     floods,
     all_to_all,
 )

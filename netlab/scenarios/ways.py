@@ -1,11 +1,5 @@
 """Where packets go when prefixes move, gateways send them back, and tunnels run in tunnels; with real processes.
 
-    one 10.0.1.1      two 10.0.1.2, 10.9.0.0/16       three 10.0.1.3      four, five: what they get they pass on
-                       |                               |
-                      lan-two 10.9.1.7, 10.9.2.7      lan-three 10.9.1.7
-
-    awake 10.0.2.1, asleep 10.0.2.2: behind a NAT box that forgets connections after two silent seconds
-
 The relay has a machine of its own, and two also offers the outside itself, 198.18.0.0/24: so each client keeps its way
 to the relay outside of the tunnel by a route of its own.
 """
@@ -22,21 +16,19 @@ from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
-import pytest
 from pyroute2 import NFCTSocket
 
 from netlab.namespaces import NetworkNamespace
+from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER as OUTSIDE
 from netlab.topology import HostSpec, outside_addresses
 from netlab.worlds.carrying import datagrams, ping, run, streams
 from netlab.worlds.forgeries import packed
-from netlab.worlds.host_picture import assert_same, host_picture
 from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 from netlab.worlds.leftovers import hosts_as_before, nothing_left
 from netlab.worlds.running import KEY, SERVER, SERVER_TOML, Running
 from netlab.worlds.running import PORT as SERVER_PORT
 from netlab.worlds.traffic import Pings, Tap, addresses
-from tests.netlab.own_world import in_own_world
 
 RELAY = "relay"
 WIDE, NARROW, AROUND = "10.9.0.0/16", "10.9.1.0/24", "198.18.0.0/24"
@@ -130,8 +122,8 @@ class Hosts(ExitStack):
         return {one for one in heard if not one.startswith(b"marker")}
 
 
-def check_prefix_moves(site: KeyedLab) -> None:
-    """Give three a part of what two has, then take it back."""
+def a_prefix_moves(site: KeyedLab) -> None:
+    """Give three a part of what two has, then take it back: packets, and the right to send, follow."""
     with Hosts(site) as hosts:
         for name, ciders in (("two", ()), ("three", (NARROW,)), ("two", ())):
             site.change("three", ciders=ciders)
@@ -159,8 +151,8 @@ def passing_on(site: KeyedLab, here: str, there: str) -> Iterator[None]:
         run(space, "nft", "delete table ip loop")
 
 
-def check_loop(site: KeyedLab) -> None:
-    """Send packets to a member that passes them on to one that passes them back, and count how often they pass."""
+def a_loop_ends(site: KeyedLab) -> None:
+    """Send packets to one who passes them on to one who passes them back: each goes round until its hops end."""
     spaces = site.lab.namespaces
     with (
         passing_on(site, "four", FIVE),
@@ -187,8 +179,8 @@ def check_loop(site: KeyedLab) -> None:
         assert echoes.missing == ()
 
 
-def check_lost_way(site: KeyedLab) -> None:
-    """Take away what keeps the relay outside of the tunnel: the tunnel's own packets go into the tunnel."""
+def the_way_to_the_relay_is_lost(site: KeyedLab) -> None:
+    """Take away what keeps the relay outside of the tunnel, and see that the client sets it again."""
     space = site.lab.namespaces["one"]
     relay = site.servers[RELAY][0]
     assert relay in run(space, "ip", "route", "show", "proto", "114"), "no way of its own, nothing is shown here"
@@ -240,10 +232,10 @@ class InnerTunnel(ExitStack):
             assert process.end(signal.SIGTERM) == 0, process.log
 
 
-def check_tunnel_in_tunnel(site: KeyedLab, folder: Path) -> None:
+def a_tunnel_in_the_tunnel(site: KeyedLab) -> None:
     """Let another tunnel run through this one, and see that what it carries is carried twice."""
     one, two = (site.lab.namespaces[name] for name in ("one", "two"))
-    with InnerTunnel(site, folder) as inner:
+    with InnerTunnel(site, site.folder / "inner") as inner:
         before = site.status("one")["sent_bytes"]
         ping(one, INNER[1], 1500)
         ping(two, INNER[0], 1500)
@@ -253,10 +245,14 @@ def check_tunnel_in_tunnel(site: KeyedLab, folder: Path) -> None:
         inner.end()
 
 
-def nat_box(site: KeyedLab) -> dict[str, str]:
-    """Put awake and asleep behind a NAT box, and return their addresses before it."""
-    inside = {name: str(outside_addresses(NAMES.index(name) + 1)[0].ip) for name in INTERVALS_S}
-    ours = f"ip saddr {{ {', '.join(inside.values())} }}"
+def before_the_nat_box() -> dict[str, str]:
+    """Return the addresses of awake and asleep before it."""
+    return {name: str(outside_addresses(NAMES.index(name) + 1)[0].ip) for name in INTERVALS_S}
+
+
+def nat_box(site: KeyedLab) -> None:
+    """Put awake and asleep behind a NAT box."""
+    ours = f"ip saddr {{ {', '.join(before_the_nat_box().values())} }}"
     rules = f"""table ip nat {{
         chain out {{ type nat hook postrouting priority srcnat; {ours} masquerade; }}
         chain forward {{ type filter hook forward priority filter; {ours} ct state invalid drop; }}
@@ -266,7 +262,6 @@ def nat_box(site: KeyedLab) -> dict[str, str]:
     for name, value in {"timeout_established": NAT_S, "loose": 0}.items():
         path = Path(f"/proc/sys/net/netfilter/nf_conntrack_tcp_{name}")
         space.run(partial(path.write_text, str(value)))
-    return inside
 
 
 def known_connections(site: KeyedLab) -> set[str]:
@@ -280,8 +275,9 @@ def known_connections(site: KeyedLab) -> set[str]:
     return site.lab.namespaces[OUTSIDE].run(dump)
 
 
-def check_short_memory(site: KeyedLab, inside: dict[str, str]) -> None:
+def a_nat_box_forgets(site: KeyedLab) -> None:
     """Let two members be silent until the NAT box has forgotten one of them, then let that one speak."""
+    inside = before_the_nat_box()
     site.until("awake", lambda status: status["age_s"] > 2 * NAT_S)
     site.lab.wait_until(lambda: inside["asleep"] not in known_connections(site), "the NAT box forgets nobody")
     assert inside["awake"] in known_connections(site), "who proves its life often is forgotten"
@@ -295,28 +291,27 @@ def check_short_memory(site: KeyedLab, inside: dict[str, str]) -> None:
     assert site.status("asleep")["reconnects"] > 0, "nothing was forgotten, nothing is shown here"
 
 
-@pytest.fixture(autouse=True)
-def host_itself_as_before() -> Iterator[None]:
-    """Compare the host that the tests run on."""
-    before = host_picture()
-    yield
-    assert_same(before, host_picture())
+@scenario(a_prefix_moves, a_loop_ends, the_way_to_the_relay_is_lost, a_tunnel_in_the_tunnel, a_nat_box_forgets)
+def ways(folder: Path) -> Iterator[KeyedLab]:
+    """Packets go where they belong when prefixes move, members loop, tunnels nest and NAT forgets.
 
-
-@in_own_world
-def test_packets_go_where_they_belong_and_nowhere_for_ever(tmp_path: Path) -> None:
-    """A prefix that moves, a loop, or a tunnel in a tunnel: packets go astray, go round, or leave something behind."""
-    with nothing_left(), KeyedLab(tmp_path, MEMBERS, relays=(RELAY,), hosts=HOSTS) as site:
+                         relay
+                           |
+                        outside, with a NAT box that forgets connections after two silent seconds
+      ________________ ____|____________ ________________
+     |                |                 |                |
+    one 10.0.1.1     two 10.0.1.2      three 10.0.1.3   awake, asleep: behind the NAT box
+    four, five:       | 10.9.0.0/16     | 10.9.1.0/24
+    pass on what      |                 |
+    they get         lan-two           lan-three        both at 10.9.1.7
+    """
+    with nothing_left(), KeyedLab(folder, MEMBERS, relays=(RELAY,), hosts=HOSTS) as site:
         for name, prefix in (("two", WIDE), ("three", NARROW)):
             site.write_client(name, more=f'[host_config]\ngateway = ["{prefix}"]\n')
         for name, seconds in INTERVALS_S.items():
             site.write_client(name, more=f"keepalive_interval = {seconds}\n")
-        inside = nat_box(site)
+        nat_box(site)
         site.lab.start_server(RELAY)
         with hosts_as_before(site, NAMES[:-1]):  # of asleep the kernel keeps a connection that the NAT box forgot
             site.start(*NAMES)
-            check_prefix_moves(site)
-            check_loop(site)
-            check_lost_way(site)
-            check_tunnel_in_tunnel(site, tmp_path / "inner")
-            check_short_memory(site, inside)
+            yield site

@@ -1,22 +1,19 @@
-"""What a tunnel carries, with real processes, at four sizes of packets, over IPv4 and IPv6 outside.
-
-    usual-1, usual-2     1500 bytes, IPv4        large-1, large-2      9000 bytes, IPv4
-    small-1, small-2     1280 bytes, IPv6        largest-1, largest-2  65000 bytes, one over IPv4, one over IPv6
-"""
+"""What a tunnel carries, with real processes, at four sizes of packets, over IPv4 and IPv6 outside."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from netlab.lab import TUN
 from netlab.namespaces import NetworkNamespace
+from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER
 from netlab.worlds.carrying import datagrams, ping, streams
 from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
-from tests.netlab.own_world import in_own_world
 
 ECHOES = 10
 ROUNDS = 50  # a kernel speaks of its multicast groups a few times after an address was set, then no more
@@ -98,7 +95,7 @@ def counters(site: KeyedLab, pair: Pair) -> Counters:
     return told
 
 
-def counted_to_the_byte(site: KeyedLab, pair: Pair, address: str, packet_bytes: int) -> None:
+def _count(site: KeyedLab, pair: Pair, address: str, packet_bytes: int) -> None:
     """Send echoes of this size, and compare the counters of all with them, once nothing else was under way."""
     spaces = [site.lab.namespaces[member.identity] for member in pair.members]
     wanted = [packet_bytes] * ECHOES
@@ -124,7 +121,7 @@ def counted_to_the_byte(site: KeyedLab, pair: Pair, address: str, packet_bytes: 
         assert grown == once * 2, f"{who}: {grown}"
 
 
-def carry(site: KeyedLab, pair: Pair) -> None:
+def _carry(site: KeyedLab, pair: Pair) -> None:
     """Send everything both ways, over IPv4 and IPv6."""
     spaces = [site.lab.namespaces[member.identity] for member in pair.members]
     for here, there in ((0, 1), (1, 0)):
@@ -137,25 +134,57 @@ def carry(site: KeyedLab, pair: Pair) -> None:
         streams(spaces[0], spaces[1], address, STREAMS, STREAM_BYTES)
 
 
-@in_own_world
-def test_everything_is_carried_and_counted(tmp_path: Path) -> None:
-    """Packets of some size, protocol or way outside do not arrive, or are not counted as what they are."""
+def by_both_versions_outside(site: KeyedLab) -> None:
+    """See that each member reaches the server by the version of IP that it was told."""
+    outside = _outside(site)
+    for pair in PAIRS:
+        for member, version in zip(pair.members, pair.outside, strict=True):
+            remote = site.status(member.identity)["remote"]
+            assert outside[version] in remote, remote
+
+
+def counted_to_the_byte(site: KeyedLab) -> None:
+    """Send ten echoes of the smallest and of the largest size, and compare all counters with them to the byte."""
+    for pair in PAIRS:
+        for address in pair.addresses(1):
+            for size in (84, pair.mtu):
+                _count(site, pair, address, size)
+
+
+def everything_both_ways(site: KeyedLab) -> None:
+    """Send echoes, datagrams whole and in fragments, and one and four streams, both ways, over IPv4 and IPv6."""
+    for pair in PAIRS:
+        _carry(site, pair)
+
+
+def nothing_was_dropped(site: KeyedLab) -> None:
+    """See that no session ended and no packet was dropped meanwhile."""
+    for pair in PAIRS:
+        for member in pair.members:
+            status = site.status(member.identity)
+            assert (status["reconnects"], status["drops"]) == (0, {}), status
+
+
+@scenario(by_both_versions_outside, counted_to_the_byte, everything_both_ways, nothing_was_dropped)
+def carrying(folder: Path) -> Iterator[KeyedLab]:
+    """Packets of all sizes and protocols are carried as they are, and counted to the byte.
+
+    usual-1, usual-2      1500 bytes, IPv4                       ----.
+    small-1, small-2      1280 bytes, IPv6                       ----+
+    large-1, large-2      9000 bytes, IPv4                       ----+---- server
+    largest-1, largest-2  65000 bytes, one over IPv4, one over 6 ----'
+    """
     members = [member for pair in PAIRS for member in pair.members]
-    with KeyedLab(tmp_path, members) as site:
-        outside = dict(zip((4, 6), site.servers[SERVER], strict=True))
+    with KeyedLab(folder, members) as site:
+        outside = _outside(site)
         for pair in PAIRS:
             for member, version in zip(pair.members, pair.outside, strict=True):
                 address = outside[version] if version == 4 else f"[{outside[version]}]"
                 site.write_client(member.identity, address=address, more=f"[tunnel_config]\nmtu = {pair.mtu}")
         site.start(*(member.identity for member in members))
-        for pair in PAIRS:
-            for member, version in zip(pair.members, pair.outside, strict=True):
-                remote = site.status(member.identity)["remote"]
-                assert outside[version] in remote, remote
-            for address in pair.addresses(1):
-                for size in (84, pair.mtu):
-                    counted_to_the_byte(site, pair, address, size)
-            carry(site, pair)
-        for member in members:
-            status = site.status(member.identity)
-            assert (status["reconnects"], status["drops"]) == (0, {}), status
+        yield site
+
+
+def _outside(site: KeyedLab) -> dict[int, str]:
+    """Return the server's address of each version."""
+    return dict(zip((4, 6), site.servers[SERVER], strict=True))

@@ -1,17 +1,10 @@
-"""A server that is known by its name alone, and moves: real processes, both IP versions, a tap as witness.
-
-                   198.18.1.2            198.18.1.1
-      client eth0 ---------------------------------- eth0 world   203.0.113.7, .8; 2a00:8::8: the server at its time
-                   2a00:1::2             2a00:1::1                2a00:8::7: leads nowhere
-
-A member offers 203.0.113.0/24 and 2a00:8::/32, so that each of these addresses has to be kept outside of the tunnel,
-and what the client's host never agreed to, or has itself.
-"""
+"""A server that is known by its name alone, and moves: real processes, both IP versions, a tap as witness."""
 
 from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,10 +15,10 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from netlab.namespaces import replace_hosts_file
+from netlab.scenarios.scenario import scenario
 from netlab.worlds.host_picture import assert_same, host_picture, settle
 from netlab.worlds.running import PORT, SERVER, SERVER_TOML, Running, write_client_toml
 from netlab.worlds.site import Machine, Tap, cable
-from tests.netlab.own_world import in_own_world
 
 NAME, HOSTS = "vpn.example", Path("/run/hosts")
 NOWHERE, SECOND4, SECOND6 = "2a00:8::7", "203.0.113.8", "2a00:8::8"
@@ -44,7 +37,16 @@ COMMON = {"cluster": "acme", "mask": "255.255.255.0", "gateway": "10.0.1.254"}
 
 
 class World(ExitStack):
-    """The machines of the picture, and what runs there; use as a context."""
+    """The machines of the picture, and what runs there; use as a context.
+
+    Attributes:
+        before: the client's host without it.
+        server, running: the server and the client, once they run.
+    """
+
+    nodes = ("client", "world")
+    server: Running
+    running: Running
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -57,6 +59,9 @@ class World(ExitStack):
         self.world.interface("lo", f"{SERVER}/32", f"{SECOND4}/32", f"{SECOND6}/128")
         self.world.ip(f"route add blackhole {NOWHERE}")
         self.client.routes(**{"default": "198.18.1.1", "::/0": "2a00:1::1"})
+        self.name()
+        self.client.do(settle)
+        self.before = self.client.do(host_picture)
         self.tap = self.enter_context(Tap(self.world, "eth0"))
 
     def name(self, *addresses: str) -> None:
@@ -110,33 +115,54 @@ def begins(address: str, packet: Packet) -> bool:
     return network is not None and network.dst == address and TCP in packet and packet[TCP].flags == "S"
 
 
-@in_own_world
-def test_a_server_that_moves_is_found_by_its_name(tmp_path: Path) -> None:
-    """Row 32. If this fails, a server that moved, an IPv6 address that is dead, or a dead resolver cuts members off."""
-    with World(tmp_path) as world:
-        world.name()
-        world.client.do(settle)
-        before = world.client.do(host_picture)
-        world.name(NOWHERE, SERVER)
-        server, client = world.serve(1, SERVER), world.connect()
-        world.is_set_up(client, 1, SERVER)
-        world.tap.until(partial(begins, SERVER))
-        asked = [to for packet in world.tap.seen for to in (NOWHERE, SERVER) if begins(to, packet)]
-        assert asked == [NOWHERE, SERVER], "side by side: before the kernel repeats the first, a second later"
+def one_address_is_dead(world: World) -> None:
+    """Let the name lead to an IPv6 address that is dead and to the server: both are tried side by side."""
+    world.name(NOWHERE, SERVER)
+    world.server, world.running = world.serve(1, SERVER), world.connect()
+    world.is_set_up(world.running, 1, SERVER)
+    world.tap.until(partial(begins, SERVER))
+    asked = [to for packet in world.tap.seen for to in (NOWHERE, SERVER) if begins(to, packet)]
+    assert asked == [NOWHERE, SERVER], "side by side: before the kernel repeats the first, a second later"
 
-        server.end(signal.SIGKILL)
-        world.name(SECOND6, SECOND4)
-        server = world.serve(2, SECOND4, SECOND6)
-        world.is_set_up(client, 2, *SECOND)
-        world.name()
-        server.end(signal.SIGKILL)
-        client.until_logged("trying again")
-        world.tap.now().clear()
-        world.serve(3, SECOND4, SECOND6)
-        began = monotonic()
-        world.is_set_up(client, 3, *SECOND)
-        assert monotonic() - began < RESOLVER_S / 2, "it waited for the resolver"
-        assert "trying the addresses known from earlier" in client.log
-        world.tap.until(lambda packet: any(begins(address, packet) for address in SECOND))
-        assert client.end(signal.SIGTERM) == 0, client.log
-        assert_same(before, world.client.do(host_picture), "the client's host")
+
+def the_server_moves(world: World) -> None:
+    """Let the server move to other addresses, and the name with it: the client finds it there."""
+    world.server.end(signal.SIGKILL)
+    world.name(SECOND6, SECOND4)
+    world.server = world.serve(2, SECOND4, SECOND6)
+    world.is_set_up(world.running, 2, *SECOND)
+
+
+def the_resolver_is_dead(world: World) -> None:
+    """Let no resolver answer while the server restarts: the addresses known from earlier are tried, without waiting."""
+    world.name()
+    world.server.end(signal.SIGKILL)
+    world.running.until_logged("trying again")
+    world.tap.now().clear()
+    world.serve(3, SECOND4, SECOND6)
+    began = monotonic()
+    world.is_set_up(world.running, 3, *SECOND)
+    assert monotonic() - began < RESOLVER_S / 2, "it waited for the resolver"
+    assert "trying the addresses known from earlier" in world.running.log
+    world.tap.until(lambda packet: any(begins(address, packet) for address in SECOND))
+
+
+def the_client_ends(world: World) -> None:
+    """End the client: its host is as before."""
+    assert world.running.end(signal.SIGTERM) == 0, world.running.log
+    assert_same(world.before, world.client.do(host_picture), "the client's host")
+
+
+@scenario(one_address_is_dead, the_server_moves, the_resolver_is_dead, the_client_ends, rows="32")
+def server_moves(folder: Path) -> Iterator[World]:
+    """A server that moves is found by its name, a dead IPv6 address or resolver keeps nobody out, and routes follow.
+
+                 198.18.1.2            198.18.1.1
+    client eth0 ---------------------------------- eth0 world   203.0.113.7, .8; 2a00:8::8: the server at its time
+                 2a00:1::2             2a00:1::1                2a00:8::7: leads nowhere
+
+    A member offers 203.0.113.0/24 and 2a00:8::/32, so that each of these addresses has to be kept outside of the
+    tunnel, and what the client's host never agreed to, or has itself.
+    """
+    with World(folder) as world:
+        yield world

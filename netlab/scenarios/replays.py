@@ -6,17 +6,18 @@ import select
 import socket
 import threading
 from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from netlab.bench import measure
 from netlab.namespaces import NetworkNamespace
+from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER
 from netlab.worlds.keyed_lab import PATIENCE_S, PORT, KeyedLab, KeyedMember
 from rustun.protocol.frames import HEADER, HEADER_BYTES, FrameType
 from rustun.protocol.handshake import MAX_REPLY_BYTES
-from tests.netlab.own_world import in_own_world
 
 MEMBERS = (KeyedMember("dev", "blue", "10.0.1.1"), KeyedMember("witness", "blue", "10.0.1.2"))
 MIDDLE = "127.0.0.1"
@@ -118,28 +119,60 @@ def everything(site: KeyedLab) -> tuple[object, ...]:
     return sessions, site.log(SERVER).count("dev is online"), site.status("witness")["peers"]
 
 
-@in_own_world
-def test_replays_change_nothing(tmp_path: Path) -> None:
-    """Rows 9 and 10. Who recorded a session takes its member's place, now or after the server's restart."""
-    with KeyedLab(tmp_path, MEMBERS, more=LIMITS) as site:
-        site.write_client("dev", address=MIDDLE)
-        with Recorder(site.lab.namespaces["dev"], site.server_address) as recorder:
-            site.start("witness", "dev")
-            site.until("witness", lambda status: status["peers"][0]["online"])
-            ping(site)
-            nothing_comes_of(site, bytes(recorder.sessions[0]))
-            ping(site)
-            assert site.status("dev")["reconnects"] == 0
-            site.end("dev")
-            site.end(SERVER)
-            site.start()
-            site.until("witness", lambda status: status["state"] == "online" and not status["peers"][0]["online"])
-            nothing_comes_of(site, bytes(recorder.sessions[0]))
-            site.start("dev")  # by the same way, with bytes of its own
-            site.until("witness", lambda status: status["peers"][0]["online"])
-            ping(site)
+class Recorded(ExitStack):
+    """Two members and a server, and a recorder between one of them and the server; use as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.site = self.enter_context(KeyedLab(folder, MEMBERS, more=LIMITS))
+        self.site.write_client("dev", address=MIDDLE)
+        self.recorder = self.enter_context(Recorder(self.site.lab.namespaces["dev"], self.site.server_address))
+        self.site.start("witness", "dev")
+        self.site.until("witness", lambda status: status["peers"][0]["online"])
+        ping(self.site)
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return self.site.nodes
 
 
 def ping(site: KeyedLab) -> None:
     """Let echoes cross the tunnel that is recorded."""
     assert measure.trips(site.lab, measure.Path("dev", "witness", MEMBERS[1].address), echoes=5).lost == 0
+
+
+def while_it_is_there(recorded: Recorded) -> None:
+    """Replay what a member sent, while it is there: its first message fifty times, the whole, and part by part."""
+    site = recorded.site
+    nothing_comes_of(site, bytes(recorded.recorder.sessions[0]))
+    ping(site)
+    assert site.status("dev")["reconnects"] == 0
+
+
+def after_a_restart(recorded: Recorded) -> None:
+    """Restart the server, which remembers nothing, and replay it while the member is away."""
+    site = recorded.site
+    site.end("dev")
+    site.end(SERVER)
+    site.start()
+    site.until("witness", lambda status: status["state"] == "online" and not status["peers"][0]["online"])
+    nothing_comes_of(site, bytes(recorded.recorder.sessions[0]))
+
+
+def the_member_comes(recorded: Recorded) -> None:
+    """Let the member come by the same way, with bytes of its own."""
+    site = recorded.site
+    site.start("dev")
+    site.until("witness", lambda status: status["peers"][0]["online"])
+    ping(site)
+
+
+@scenario(while_it_is_there, after_a_restart, the_member_comes, rows="9, 10")
+def replays(folder: Path) -> Iterator[Recorded]:
+    """Who recorded a session cannot take its member's place with it, now or after the server's restart.
+
+    dev --- a recorder on its host --- server --- witness
+    """
+    with Recorded(folder) as recorded:
+        yield recorded

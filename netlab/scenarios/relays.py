@@ -1,29 +1,22 @@
-"""A fleet of four with two relays, one of which is always dying, with real processes.
-
-    relay-1   relay-2           each member lists both, relay-1 first
-        \\       /
-         outside                a packet filter here cuts one member off from one relay
-       /  |   |  \\
-      a   b   c   d             a and b send each other echoes, c and d too; a sends c a stream
-"""
+"""A fleet of four with two relays, one of which is always dying, with real processes."""
 
 from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
 from netlab.bench.load import ICMP_ECHO
+from netlab.scenarios.scenario import scenario
 from netlab.topology import SERVER, outside_addresses
 from netlab.worlds.carrying import run
 from netlab.worlds.forgeries import packed
 from netlab.worlds.keyed_lab import KeyedLab, KeyedMember
 from netlab.worlds.leftovers import nothing_left
 from netlab.worlds.traffic import LAST_S, Echoes, Pings, Tap, Transfer
-from tests.netlab.own_world import in_own_world
 
 RELAYS = ("relay-1", "relay-2")
 Pair = tuple[str, str]
@@ -51,6 +44,12 @@ class Fleet(ExitStack):
         self.until_all_serve(*RELAYS)
         spaces = self.site.lab.namespaces
         self.taps = {identity: self.enter_context(Tap(spaces[identity])) for identity in ADDRESSES}
+        self.stream = self.enter_context(Transfer(spaces["a"], spaces["c"], ADDRESSES["c"]))
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return self.site.nodes
 
     @contextmanager
     def echoes(self, *pairs: Pair, patience_s: float = LAST_S) -> Iterator[list[Echoes]]:
@@ -88,6 +87,10 @@ class Fleet(ExitStack):
             before = now
             self.until_flowing(*PAIRS)
 
+    def sessions(self, relay: str) -> dict[str, str]:
+        """Return the far end of each member's session with a relay."""
+        return {one["identity"]: one["remote"] for one in self.site.status(relay)["sessions"]}
+
     def cut(self, member: str, relay: str) -> None:
         """Let nothing pass any more between a member and a relay, in either direction and without a word."""
         place = list(ADDRESSES).index(member) + 1
@@ -115,16 +118,18 @@ def _echo(packet: bytes) -> tuple[int, ...]:
     return kind, identifier, number
 
 
-def check_failover(fleet: Fleet) -> None:
-    """Kill the relay that everybody uses."""
+def the_used_one_dies(fleet: Fleet) -> None:
+    """Kill the relay that everybody uses: echoes are missing for less than a second, and nobody shakes hands anew."""
+    before = fleet.sessions("relay-2")
     with fleet.echoes(*PAIRS, patience_s=SHORT_S) as told:
         fleet.site.end("relay-1", signal.SIGKILL)
+    assert fleet.sessions("relay-2") == before, "a handshake"
     for one in told:
         assert one.silence < FAILOVER_S, f"{one.silence:.3f} s without a packet after a relay died"
 
 
-def check_return(fleet: Fleet) -> None:
-    """Start it again, and see that all use it, by the death of the other one, which then costs nobody a packet."""
+def it_returns_and_is_used(fleet: Fleet) -> None:
+    """Start it again; all use it by then, so the death of the other one costs nobody a packet."""
     with fleet.echoes(*PAIRS) as told:
         fleet.site.lab.start_server("relay-1")
         fleet.until_all_serve(*RELAYS)
@@ -133,8 +138,8 @@ def check_return(fleet: Fleet) -> None:
     assert [one.missing for one in told] == [(), ()]
 
 
-def check_cut(fleet: Fleet) -> None:
-    """Cut a off from the relay that all use, and see who pays for it."""
+def one_member_is_cut_off(fleet: Fleet) -> None:
+    """Cut a off from the relay that all use: a meets the others at the other one, and they lose nothing."""
     fleet.site.lab.start_server("relay-2")
     fleet.until_all_serve(*RELAYS)
     with fleet.echoes(*PAIRS, patience_s=SHORT_S) as told:
@@ -148,8 +153,8 @@ def check_cut(fleet: Fleet) -> None:
     fleet.until_all_serve(*RELAYS)
 
 
-def check_restart(fleet: Fleet) -> None:
-    """Leave the fleet one relay, kill that and start it again at once."""
+def the_only_one_dies(fleet: Fleet) -> None:
+    """Leave the fleet one relay, kill that and start it again at once: all are back in seconds."""
     site = fleet.site
     del site.servers["relay-2"]
     for identity in ADDRESSES:
@@ -168,17 +173,29 @@ def check_restart(fleet: Fleet) -> None:
     assert took < limit, f"{took:.3f} s until the fleet was back, after {outage:.3f} s without a relay"
 
 
-@in_own_world
-def test_relays_die_and_return(tmp_path: Path) -> None:
-    """A relay that dies, or that one member cannot reach, is an outage; or its return loses or doubles packets."""
-    with nothing_left():
-        with Fleet(tmp_path) as fleet:
-            spaces = fleet.site.lab.namespaces
-            with Transfer(spaces["a"], spaces["c"], ADDRESSES["c"]) as transfer:
-                check_failover(fleet)
-                check_return(fleet)
-                check_cut(fleet)
-                sent, arrived = transfer.stop()
-                assert sent == arrived > 0
-            check_restart(fleet)
-            assert fleet.arrived_twice() == []
+def the_stream_is_whole(fleet: Fleet) -> None:
+    """See that the stream from a to c, which has run all the time, arrived whole."""
+    sent, arrived = fleet.stream.stop()
+    assert sent == arrived > 0
+
+
+@scenario(
+    the_used_one_dies,
+    it_returns_and_is_used,
+    one_member_is_cut_off,
+    the_stream_is_whole,
+    the_only_one_dies,
+    rows="29",
+)
+def failover(folder: Path) -> Iterator[Fleet]:
+    """Relays die, return or cannot be reached: members go on by the other one, and no echo arrives twice.
+
+    relay-1   relay-2           each member lists both, relay-1 first
+        \\       /
+         outside                a packet filter here cuts one member off from one relay
+       /  |   |  \\
+      a   b   c   d             a and b send each other echoes, c and d too; a sends c a stream
+    """
+    with nothing_left(), Fleet(folder) as fleet:
+        yield fleet
+        assert fleet.arrived_twice() == []

@@ -1,17 +1,10 @@
-"""Whole rustun processes: two sites of one range, an office that masquerades, a laptop with an exit and a kill switch.
-
-      a 192.168.10.5 -- site-a ----+                        +---- site-b -- b 192.168.10.7
-        seen as 192.168.11.5       |  198.18.N.2            |       seen as 192.168.12.7
-                                   +------ internet --------+
-                    laptop --------+       203.0.113.7 (server), 8.8.8.8, 2001:4860::8
-                                   |
-                                   +---- office -- desk 172.16.5.7
-"""
+"""Whole processes: two sites of one range, an office that masquerades, a laptop with an exit and a kill switch."""
 
 from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,10 +15,10 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet
 
 from netlab.namespaces import replace_hosts_file
+from netlab.scenarios.scenario import scenario
 from netlab.worlds.host_picture import assert_same, host_picture, settle
 from netlab.worlds.running import SERVER, SERVER_TOML, Running, write_client_toml
 from netlab.worlds.site import Machine, Tap, cable, exchange, transfer
-from tests.netlab.own_world import in_own_world
 
 EXITS = ["0.0.0.0/0", "::/0"]
 DESK = ["172.16.5.0/24", "fd77::/64"]
@@ -48,7 +41,11 @@ cider_mapping = {{ "192.168.1{number}.0/24" = "192.168.10.0/24", "fd1{number}::/
 
 
 class World(ExitStack):
-    """The machines of the picture, the server and the clients; use as a context."""
+    """The machines of the picture, the server and the clients; use as a context.
+
+    Attributes:
+        clients: those that run.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -69,6 +66,12 @@ class World(ExitStack):
         replace_hosts_file({})
         self._run("server", ["serve"], self.internet)
         self._before = {identity: machine.do(self._picture) for identity, machine in self.machines.items()}
+        self.clients = {identity: self.client(identity) for identity in ("site-a", "site-b")}
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The names of its machines."""
+        return ("internet", *self.machines)
 
     def end_all(self, *clients: Running) -> None:
         """Stop these clients in order, and compare all hosts with what they were before them."""
@@ -112,45 +115,27 @@ class World(ExitStack):
         return running
 
 
-@in_own_world
-def test_two_sites_of_one_range_and_a_way_out(tmp_path: Path) -> None:
-    """If this fails, the parts of a gateway work each for itself and not together, or leave something behind."""
-    with World(tmp_path) as world:
-        clients = {identity: world.client(identity) for identity in ("site-a", "site-b")}
-        masquerades(world, clients["site-a"])
-        a, b = world.hosts["site-a"], world.hosts["site-b"]
-        for client, far in zip(clients.values(), ("site-b", "site-a"), strict=True):
-            client.until(partial(names, far))
-        assert transfer(a, b, "192.168.12.7", bound="192.168.10.7") == ("192.168.11.5", "192.168.12.7")
-        assert transfer(b, a, "fd11::5", bound="fd10::5") == ("fd12::7", "fd11::5")
-        assert exchange(a, b, "fd12::7", bound="fd10::7") == ("fd11::5", "fd12::7")
-        for client in clients.values():
-            assert client.status()["warnings"] == []
-
-        with Tap(world.internet, "laptop") as detector:
-            laptop, machine = world.client("laptop"), world.machines["laptop"]
-            laptop.until(has_exit)  # until then its kill switch lets nothing out
-            assert laptop.status()["warnings"] == []
-            assert transfer(machine, world.internet, "8.8.8.8") == ("198.18.2.2", "8.8.8.8")
-            assert transfer(machine, world.internet, "2001:4860::8") == ("2a00:2::2", "2001:4860::8")
-            assert transfer(machine, b, "192.168.12.7", bound="192.168.10.7")[0] == "10.0.1.3"
-            assert laptop.end(signal.SIGKILL) == -signal.SIGKILL
-            with machine.udp("0.0.0.0") as program:
-                for address in ("8.8.8.8", "198.18.3.1", "192.168.12.7"):
-                    try:
-                        program.sendto(b"in clear", (address, 53))
-                    except OSError:
-                        continue
-            laptop = world.client("laptop")
-            laptop.until(has_exit)
-            assert machine.run("getent", "hosts", "site-a.rustun").split() == ["fd00:1::1", "site-a.rustun"]
-            assert transfer(machine, world.internet, "8.8.8.8")[0] == "198.18.2.2"
-            assert {strange for strange in map(beside_the_tunnel, detector.now()) if strange} == set()
-        world.end_all(laptop, *clients.values())
+def names(member: str, status: dict[str, Any]) -> bool:
+    """Return whether a client's status names a member."""
+    return member in json.dumps(status)
 
 
-def masquerades(world: World, a_member: Running) -> None:
-    """See a member through the office's gateway, and end that one in order."""
+def has_exit(status: dict[str, Any]) -> bool:
+    """Return whether a client routes everything into the tunnel."""
+    return "0.0.0.0/0" in status["routes"] and "::/0" in status["routes"]
+
+
+def beside_the_tunnel(packet: Packet) -> str:
+    """Return what an observer sees of a packet, "" where it is the tunnel's own connection or stays on the link."""
+    if TCP in packet and IP in packet and SERVER in (packet[IP].src, packet[IP].dst):
+        return ""
+    link_only = IPv6 in packet and packet[IPv6].dst.startswith(("ff02:", "fe80:"))
+    return packet.summary() if (IP in packet or IPv6 in packet) and not link_only else ""
+
+
+def an_office_masquerades(world: World) -> None:
+    """See a member through the gateway of an office, and end that one in order."""
+    a_member = world.clients["site-a"]
     office, member, desk = world.client("office"), world.machines["site-a"], world.hosts["office"]
     a_member.until(lambda status: set(DESK) <= set(status["routes"]))
     office.until(partial(names, "site-a"))
@@ -162,17 +147,57 @@ def masquerades(world: World, a_member: Running) -> None:
     assert office.end(signal.SIGTERM) == 0, office.log
 
 
-def names(member: str, status: dict[str, Any]) -> bool:
-    return member in json.dumps(status)
+def sites_of_one_range(world: World) -> None:
+    """Let hosts of two sites with the same range reach each other, each seen by its mapped address."""
+    a, b = world.hosts["site-a"], world.hosts["site-b"]
+    for client, far in zip(world.clients.values(), ("site-b", "site-a"), strict=True):
+        client.until(partial(names, far))
+    assert transfer(a, b, "192.168.12.7", bound="192.168.10.7") == ("192.168.11.5", "192.168.12.7")
+    assert transfer(b, a, "fd11::5", bound="fd10::5") == ("fd12::7", "fd11::5")
+    assert exchange(a, b, "fd12::7", bound="fd10::7") == ("fd11::5", "fd12::7")
+    for client in world.clients.values():
+        assert client.status()["warnings"] == []
 
 
-def has_exit(status: dict[str, Any]) -> bool:
-    return "0.0.0.0/0" in status["routes"] and "::/0" in status["routes"]
+def a_way_out(world: World) -> None:
+    """Give a laptop its way out by a site; its client is killed, and its kill switch lets nothing out in clear."""
+    b = world.hosts["site-b"]
+    with Tap(world.internet, "laptop") as detector:
+        laptop, machine = world.client("laptop"), world.machines["laptop"]
+        laptop.until(has_exit)  # until then its kill switch lets nothing out
+        assert laptop.status()["warnings"] == []
+        assert transfer(machine, world.internet, "8.8.8.8") == ("198.18.2.2", "8.8.8.8")
+        assert transfer(machine, world.internet, "2001:4860::8") == ("2a00:2::2", "2001:4860::8")
+        assert transfer(machine, b, "192.168.12.7", bound="192.168.10.7")[0] == "10.0.1.3"
+        assert laptop.end(signal.SIGKILL) == -signal.SIGKILL
+        with machine.udp("0.0.0.0") as program:
+            for address in ("8.8.8.8", "198.18.3.1", "192.168.12.7"):
+                try:
+                    program.sendto(b"in clear", (address, 53))
+                except OSError:
+                    continue
+        world.clients["laptop"] = laptop = world.client("laptop")
+        laptop.until(has_exit)
+        assert machine.run("getent", "hosts", "site-a.rustun").split() == ["fd00:1::1", "site-a.rustun"]
+        assert transfer(machine, world.internet, "8.8.8.8")[0] == "198.18.2.2"
+        assert {strange for strange in map(beside_the_tunnel, detector.now()) if strange} == set()
 
 
-def beside_the_tunnel(packet: Packet) -> str:
-    """Return what an observer sees of a packet, "" where it is the tunnel's own connection or stays on the link."""
-    if TCP in packet and IP in packet and SERVER in (packet[IP].src, packet[IP].dst):
-        return ""
-    link_only = IPv6 in packet and packet[IPv6].dst.startswith(("ff02:", "fe80:"))
-    return packet.summary() if (IP in packet or IPv6 in packet) and not link_only else ""
+def all_end(world: World) -> None:
+    """End all clients: each host is what it was before them."""
+    world.end_all(*reversed(world.clients.values()))
+
+
+@scenario(an_office_masquerades, sites_of_one_range, a_way_out, all_end)
+def whole_sites(folder: Path) -> Iterator[World]:
+    """Two sites of one range, an office that masquerades and a laptop with an exit and a kill switch work together.
+
+    a 192.168.10.5 -- site-a ----+                        +---- site-b -- b 192.168.10.7
+      seen as 192.168.11.5       |  198.18.N.2            |       seen as 192.168.12.7
+                                 +------ internet --------+
+                  laptop --------+       203.0.113.7 (server), 8.8.8.8, 2001:4860::8
+                                 |
+                                 +---- office -- desk 172.16.5.7
+    """
+    with World(folder) as world:
+        yield world
