@@ -138,9 +138,8 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
     nothing to show. Nor has it where probes are missing that it does not lose: a busy receiver had no room for them.
     """
     came = sorted(arrivals, key=lambda one: one.arrived)[SKIPPED_ARRIVALS:]
-    pairs = [
-        (before, after) for before, after in zip(came, came[1:], strict=False) if _waited(impairment, before, after)
-    ]
+    threes = zip(came, came[1:], came[2:], strict=False)
+    pairs = [(before, after) for before, after, later in threes if _waited(impairment, before, after, later)]
     seconds = sum(after.arrived - before.arrived for before, after in pairs)
     found = len(pairs) * train.size * 8 / seconds if seconds else 0.0
     slack = RATE_ERROR + 2 * impairment.jitter_s / RATE_TRAIN_S
@@ -148,9 +147,13 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
     return Finding("rate", show_rate(impairment.rate_bit_s), f"{found / 1e6:.4g} Mbit/s", holds)
 
 
-def _waited(impairment: Impairment, before: Arrival, after: Arrival) -> bool:
+def _waited(impairment: Impairment, before: Arrival, after: Arrival, later: Arrival) -> bool:
+    """Return whether a probe was there when the one before it left: its sender was at the one behind it by then.
+
+    Its own time says less: a sender without room in its buffer writes it down and waits.
+    """
     missing = after.number > before.number + 1 and not impairment.loss and not impairment.reorder
-    return not missing and after.sent + impairment.delay_s - impairment.jitter_s < before.arrived
+    return not missing and later.sent + impairment.delay_s - impairment.jitter_s < before.arrived
 
 
 def judge_queue(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]) -> Finding:

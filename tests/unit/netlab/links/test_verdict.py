@@ -74,6 +74,18 @@ def test_a_receiver_without_room_is_not_the_links_fault() -> None:
     assert not verdict.judge_rate(replace(wanted, rate_bit_s=80_000_000), train, arrivals).holds
 
 
+def test_a_sender_that_had_to_wait_is_not_the_links_fault() -> None:
+    """An honest link would be replaced by a slower way where its sender waits for room, and then for a processor."""
+    wanted = Impairment(rate_bit_s=100_000_000)
+    train = verdict.rate_train(wanted)
+    assert train is not None
+    arrivals = [
+        Arrival(one.number, one.sent + 0.05 * (one.number > 500), one.arrived + 0.05 * (one.number >= 500))
+        for one in ride(wanted, train)
+    ]
+    assert verdict.judge_rate(wanted, train, arrivals).holds
+
+
 @pytest.mark.parametrize(
     ("is_", "wanted", "setting"),
     [
