@@ -354,6 +354,14 @@ def test_every_test_that_is_named_is_there() -> None:
     assert set(SCENARIO.findall(SECURITY.read_text())) <= SCENARIOS.keys()
 
 
+def test_every_scenario_is_in_the_table_of_the_laboratory() -> None:
+    """Fails if a reader of docs/lab.md misses a scenario, or reads of one what it does not show."""
+    section = (ROOT / "docs" / "lab.md").read_text().split("\n## Scenarios\n")[1].split("\n## ")[0]
+    told = re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
+    assert told == [(name, one.rows or "-", one.shows) for name, one in SCENARIOS.items()]
+    assert {name for name, one in SCENARIOS.items() if one.long} <= set(re.findall(r"`([a-z-]+)`[,.]", section))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
     """Fails if a reader follows a link of a document to nothing."""
