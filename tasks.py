@@ -10,8 +10,6 @@ before it is needed.
 
 from __future__ import annotations
 
-import gc
-
 from invoke import Collection, Task
 
 import netlab.bench.tasks
@@ -27,8 +25,6 @@ import rustun.ops.tasks.fleet
 import rustun.ops.tasks.hosts
 import rustun.ops.tasks.project
 from rustun.ops.tasks.arguments import stoppable
-
-gc.set_threshold(50_000, 20, 100)  # a task ends soon, and a large fleet's records live as long: less looking for cycles
 
 namespace = Collection()
 for module in (

@@ -14,12 +14,13 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
-
-import jinja2
+from typing import TYPE_CHECKING, Final
 
 from rustun.ops.filenames import psk_file
 from rustun.ops.fleet import Inventory
+
+if TYPE_CHECKING:
+    import jinja2
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _MARKUP: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>|#!~"})  # Markdown's
@@ -47,6 +48,8 @@ def _compiled(name: str) -> jinja2.Template:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # slow to load, and many tasks want the filters alone
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         optimized=False,  # a third of the time of compiling, for a handful of constants

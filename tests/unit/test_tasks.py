@@ -13,6 +13,7 @@ from invoke import Exit, Task
 
 import tasks
 from rustun.ops.tasks.arguments import after_dashes, stoppable
+from rustun.ops.tasks.typed import Tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "rustun" / "ops" / "tasks" / "__main__.py"
@@ -52,6 +53,29 @@ def test_starting_imports_nothing_heavy() -> None:
     heavy = {"jinja2", "cryptography", "scapy", "pyroute2", "rich", "click", "pydantic", "fabric", "tomlkit"}
     heavy |= {"netlab.api", "rustun.config", "rustun.ops.fleet"}
     assert heavy.isdisjoint(modules)
+
+
+def test_a_start_loads_no_tools_for_tests_and_leaves_them_as_they_are() -> None:
+    """Every task would wait for asyncio, or whoever wants unittest.mock later would get what stands in for it."""
+    typed = f"sys.argv = [{str(PROGRAM)!r}, '--search-root', {str(ROOT)!r}, '--list']"
+    code = f"""
+import contextlib, io, runpy, sys
+{typed}
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+print("asyncio" in sys.modules)
+from unittest.mock import Mock
+print(Mock(return_value=7)())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n7\n", "")
+
+
+def test_what_python_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every start of a task would compile all of its modules anew, which takes as long as most tasks do."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    Tasks(name="invoke", binary="./invoke", binary_names=["invoke"]).parse_core(["invoke", "--list"])
+    assert not sys.dont_write_bytecode
 
 
 def test_tasks_work_from_any_folder(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from rustun.config.files import decode, read_bytes
 from rustun.config.findings import config_error
 from rustun.durable import replace_file
 from rustun.errors import ConfigError, Level, Problem, RustunError
-from rustun.ops.editing.files import editing
 from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, OK
 from rustun.ops.fleet import Inventory
 from rustun.ops.inventory import load_inventory
@@ -118,6 +117,8 @@ def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool
         inventory = load_inventory(path)
         folder = build / inventory.name
         if accepting:
+            from rustun.ops.editing.files import editing  # slow to load
+
             with editing(path):
                 count = accept(path, list(findings(inventory, folder, now)))
             print(f"lint: {baseline_file(path)} accepts {count} findings", file=sys.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from itertools import dropwhile
 from typing import Final
@@ -27,6 +28,12 @@ _UNKNOWN: Final = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 
 class Tasks(Program):
     """The program behind `./invoke`."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Read what stands before the task; invoke would have Python compile every module anew at each start."""
+        unwritten = sys.dont_write_bytecode
+        super().parse_core(argv)
+        sys.dont_write_bytecode = unwritten
 
     def parse_tasks(self) -> None:
         """Read the tasks and their options."""
