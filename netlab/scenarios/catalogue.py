@@ -1,4 +1,4 @@
-"""All scenarios by their names."""
+"""All scenarios by their names: those that are played on a stage, and tests against the kernel."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from netlab.scenarios import (
     ways,
     whole_sites,
 )
+from netlab.scenarios.kernel_tests import FOLDER, STEMS, KernelTests, read
 from netlab.scenarios.scenario import Scenario
 from rustun.config.findings import nearest
 
@@ -48,19 +49,21 @@ MODULES: Final = (
     all_to_all,
 )
 SCENARIOS: Final = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Scenario)}
+KERNEL_TESTS: Final = {one.name: one for one in (read(FOLDER / f"test_{stem}.py") for stem in STEMS)}
+ALL: Final[dict[str, Scenario | KernelTests]] = {**SCENARIOS, **KERNEL_TESTS}
 
 
-def chosen(words: str) -> list[Scenario]:
+def chosen(words: str) -> list[Scenario | KernelTests]:
     """Return the scenarios that are named, by comma; `all` and patterns such as "relay-*" name several.
 
     Raises:
         BadInput: nothing is named, or a word names none.
     """
-    found: dict[str, Scenario] = {}
+    found: dict[str, Scenario | KernelTests] = {}
     for word in filter(None, map(str.strip, words.split(","))):
-        matching = {name: one for name, one in SCENARIOS.items() if word == "all" or fnmatchcase(name, word)}
+        matching = {name: one for name, one in ALL.items() if word == "all" or fnmatchcase(name, word)}
         if not matching:
-            near = nearest(word, SCENARIOS)
+            near = nearest(word, ALL)
             meant = f"did you mean {near}? " if near else ""
             raise BadInput(f'no scenario "{word}"', f"{meant}./invoke lab-run --list names all")
         found |= matching

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED
 from netlab.scenarios import catalogue
+from netlab.scenarios.kernel_tests import KernelTests
 from netlab.scenarios.run import Course, run
 from netlab.scenarios.scenario import Scenario
 from netlab.scenarios.show import SCHEMA, Paper, Terminal, facts, outcome
@@ -16,7 +17,7 @@ from netlab.scenarios.show import SCHEMA, Paper, Terminal, facts, outcome
 
 def show_list(*, as_json: bool) -> int:
     """Print what there is."""
-    every = catalogue.SCENARIOS
+    every = catalogue.ALL
     if as_json:
         print(json.dumps({"schema": SCHEMA, "scenarios": [facts(one) for one in every.values()]}, indent=2))
         return EXIT_OK
@@ -26,7 +27,7 @@ def show_list(*, as_json: bool) -> int:
     return EXIT_OK
 
 
-def run_all(scenarios: Sequence[Scenario], logs: Path, *, as_json: bool) -> int:
+def run_all(scenarios: Sequence[Scenario | KernelTests], logs: Path, *, as_json: bool) -> int:
     """Run scenarios one after the other; return 0, or 5 where a step of one failed.
 
     Args:
@@ -45,7 +46,7 @@ def run_all(scenarios: Sequence[Scenario], logs: Path, *, as_json: bool) -> int:
     else:
         seconds = sum(one.seconds for one in courses)
         ended = f"failed: {', '.join(failed)}" if failed else "all as they should be"
-        print(f"\n{len(courses)} of {len(catalogue.SCENARIOS)} scenarios in {seconds:.1f} s, {ended}")
+        print(f"\n{len(courses)} of {len(catalogue.ALL)} scenarios in {seconds:.1f} s, {ended}")
     return EXIT_UNEXPECTED if failed else EXIT_OK
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from netlab import kernel
 from netlab.errors import EXIT_UNEXPECTED, EnvironmentLacks, LabError
+from netlab.scenarios.kernel_tests import KernelTests
 from netlab.scenarios.play import News, State, Tell, play_in_own_world
 from netlab.scenarios.scenario import Scenario
 
@@ -36,7 +37,7 @@ class Course:
         steps: what is known of each, in their order.
     """
 
-    scenario: Scenario
+    scenario: Scenario | KernelTests
     files: Path
     steps: list[News] = field(init=False)
 
@@ -63,7 +64,7 @@ class Course:
         return next((step for step in self.steps if step.state == "failed"), None)
 
 
-def run(scenario: Scenario, folder: Path, show: Callable[[Course], None]) -> Course:
+def run(scenario: Scenario | KernelTests, folder: Path, show: Callable[[Course], None]) -> Course:
     """Let a scenario be played.
 
     Args:
@@ -109,7 +110,7 @@ def _told(reading: int, child: int) -> Iterator[News]:
     os.kill(child, signal.SIGKILL)  # and with it all of its world
 
 
-def _be(scenario: Scenario, folder: Path, writing: int) -> None:
+def _be(scenario: Scenario | KernelTests, folder: Path, writing: int) -> None:
     """Play in this process, which is a fork; never returns."""
     code = EXIT_UNEXPECTED
     try:
@@ -117,7 +118,12 @@ def _be(scenario: Scenario, folder: Path, writing: int) -> None:
         output = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number in (1, 2):
             os.dup2(output, number)
-        code = play_in_own_world(scenario, folder, _teller(writing))
+        if isinstance(scenario, Scenario):
+            code = play_in_own_world(scenario, folder, _teller(writing))
+        else:
+            from netlab.scenarios import pytest_steps  # pytest takes its time to come
+
+            code = pytest_steps.play(scenario, _teller(writing))
     except LabError as error:
         os.write(2, f"{error}\n".encode())
         code = error.exit_code

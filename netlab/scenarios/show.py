@@ -12,6 +12,7 @@ import shutil
 from dataclasses import asdict
 from typing import Any, Final
 
+from netlab.scenarios.kernel_tests import KernelTests
 from netlab.scenarios.run import Course
 from netlab.scenarios.scenario import Scenario
 
@@ -20,13 +21,14 @@ UP_AND_CLEAR: Final = "\x1b[{}A\x1b[J"  # ECMA-48: the cursor so many lines up, 
 ENDED: Final = ("done", "failed")
 
 
-def heading(scenario: Scenario) -> list[str]:
+def heading(scenario: Scenario | KernelTests) -> list[str]:
     """Return the lines above a scenario's steps: what it shows, and its picture."""
-    rows = f" (rows {scenario.rows})" if scenario.rows else ""
-    return ["", f"{scenario.name}: {scenario.shows}{rows}", "", *(f"    {line}" for line in drawn(scenario)), ""]
+    rows = f" (row{'s' * (',' in scenario.rows)} {scenario.rows})" if scenario.rows else ""
+    picture = [*(f"    {line}".rstrip() for line in drawn(scenario)), ""] if scenario.picture else []
+    return ["", f"{scenario.name}: {scenario.shows}{rows}", "", *picture]
 
 
-def drawn(scenario: Scenario) -> list[str]:
+def drawn(scenario: Scenario | KernelTests) -> list[str]:
     """Return the lines of its picture."""
     return scenario.picture.splitlines()
 
@@ -48,7 +50,7 @@ def failure_lines(course: Course) -> list[str]:
     return ["", *why, "", f"    at     {course.failure.where}", f"    files  {course.files}"]
 
 
-def facts(scenario: Scenario) -> dict[str, Any]:
+def facts(scenario: Scenario | KernelTests) -> dict[str, Any]:
     """Return a scenario as it is listed in a document."""
     listed = {"name": scenario.name, "shows": scenario.shows, "rows": scenario.rows}
     return {**listed, "steps": list(scenario.words), "picture": drawn(scenario)}

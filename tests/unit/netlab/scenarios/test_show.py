@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from netlab.scenarios import command, show
+from netlab.scenarios.catalogue import ALL, SCENARIOS
 from netlab.scenarios.play import News
 from netlab.scenarios.run import Course
 from tests.unit.netlab.scenarios.stages import all_is_well
 
 FILES = Path("build/logs/scenarios/all-is-well")
 FAILED = """
-all-is-well: Somebody knocks and is answered. (rows 7)
+all-is-well: Somebody knocks and is answered. (row 7)
 
     a ---- relay
 
@@ -75,4 +76,6 @@ def test_the_list_has_steps_and_pictures(capsys: pytest.CaptureFixture[str]) -> 
     assert command.show_list(as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1
-    assert all(one["shows"] and one["picture"] and len(one["steps"]) > 2 for one in document["scenarios"])
+    assert [one["name"] for one in document["scenarios"]] == list(ALL)
+    assert all(one["shows"] and one["steps"] for one in document["scenarios"])
+    assert all(one["picture"] for one in document["scenarios"] if one["name"] in SCENARIOS)
