@@ -93,14 +93,24 @@ class ClientOptions:
     masq: bool | None = None
 
 
-def load_client_config(path: Path, options: ClientOptions = ClientOptions()) -> ClientConfig:
+NO_OPTIONS: Final = ClientOptions()
+
+
+def load_client_config(
+    path: Path, options: ClientOptions = NO_OPTIONS, *, errors_only: bool = False, judged: set[str] | None = None
+) -> ClientConfig:
     """Read a client.toml and put options over it.
 
+    Args:
+        errors_only: there are no notes.
+        judged: as of `read_key_file`, for who reads many files at once.
     Raises: ConfigError with every problem of both.
     """
     top = read_toml(path)
-    config = _read_file(top, path.parent)
-    config = _with_options(config, options, top.findings)
+    top.findings.errors_only = errors_only
+    config = _read_file(top, path.parent, judged)
+    if options != NO_OPTIONS:
+        config = _with_options(config, options, top.findings)
     return _complete(config, top, f"write it into {printable(str(path), 200)}, or type")
 
 
@@ -116,7 +126,7 @@ def client_config_from_options(options: ClientOptions) -> ClientConfig:
     return _complete(_with_options(config, options, top.findings), top, "type")
 
 
-def _read_file(top: Table, folder: Path) -> ClientConfig:
+def _read_file(top: Table, folder: Path, judged: set[str] | None) -> ClientConfig:
     usual = ClientConfig()
     crypto = read_crypto(top, folder)
     security = top.table("security_config")
@@ -128,8 +138,8 @@ def _read_file(top: Table, folder: Path) -> ClientConfig:
         method=crypto.method if crypto else None,
         key=crypto.key if crypto else None,
         cipher=security.choice("cipher", CIPHERS, ""),
-        private_keys=read_private_keys(security, folder),
-        psk=_read_psk(security, folder),
+        private_keys=read_private_keys(security, folder, judged),
+        psk=_read_psk(security, folder, judged),
         keepalive_interval=top.whole("keepalive_interval", usual.keepalive_interval, 1, 3600),
         keepalive_threshold=top.whole("keepalive_threshold", usual.keepalive_threshold, 1, 100),
         tun_name=tunnel.text("name", parse_device, usual.tun_name),
@@ -156,11 +166,11 @@ def _read_servers(top: Table) -> list[ServerAddress]:
     return servers
 
 
-def _read_psk(security: Table, folder: Path) -> Secret | None:
+def _read_psk(security: Table, folder: Path, judged: set[str] | None) -> Secret | None:
     def read(text: str) -> Secret | None:
         if not text:
             return None
-        psk = read_psk(folder / text)
+        psk = read_psk(folder / text, judged)
         note_credential(security, "psk_file", folder / text, text)
         return psk
 

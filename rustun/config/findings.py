@@ -35,21 +35,29 @@ class Complaint(Exception):
 class Findings:
     """The problems of one file, in the order of their lines once they are handed out.
 
-    Args:
+    Attributes:
         file: how the file is called in messages.
+        errors_only: warnings and notes are left out; for who would not look at them.
     """
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.errors_only = False
         self._kept: dict[Level, list[Problem]] = {"error": [], "warning": [], "note": []}
         self._left_out: Counter[Level] = Counter()
 
     def add(self, line: int, key: str, reason: str, remedy: str = "", level: Level = "error") -> None:
         """Remember one problem; of each level at most MAX_PROBLEMS are kept, of the others their number."""
+        if self.leaves_out(level):
+            return
         if self.full(level):
             self._left_out[level] += 1
         else:
             self._kept[level].append(Problem(self.file, line, key, reason, remedy, level))
+
+    def leaves_out(self, level: Level) -> bool:
+        """Whether problems of this level are not wanted."""
+        return self.errors_only and level != "error"
 
     def full(self, level: Level) -> bool:
         """Whether another problem of this level is only counted; then no line need be looked for."""

@@ -77,12 +77,12 @@ def _keys(lines: list[str]) -> Iterator[tuple[int, Path]]:
         if fence:
             fence = "" if fence in line else fence
             continue
-        header = _HEADER.match(line)
+        header = _HEADER.match(line) if "[" in line else None
         if header:
             table = _split(header[1])
             yield number, table
             continue
-        key = _KEY.match(line)
+        key = _KEY.match(line) if "=" in line else None
         if key:
             yield number, table + _split(key[1])
             rest = line[key.end() :].lstrip()
@@ -90,4 +90,6 @@ def _keys(lines: list[str]) -> Iterator[tuple[int, Path]]:
 
 
 def _split(dotted: str) -> Path:
+    if dotted.isidentifier():  # as most keys are
+        return (dotted,)
     return tuple(part.strip("\"'") for part in _PART.findall(dotted))

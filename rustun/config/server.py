@@ -207,11 +207,15 @@ def _usual_file(routes_file: Path) -> Path:
     return STATE_FOLDER / f"known-keys-{name}.json"
 
 
-def read_private_keys(table: Table, folder: Path) -> tuple[PrivateKey, ...]:
-    """Return what the files below `private_key_file` hold, one or two of them; their public keys are noted."""
+def read_private_keys(table: Table, folder: Path, judged: set[str] | None = None) -> tuple[PrivateKey, ...]:
+    """Return what the files below `private_key_file` hold, one or two of them; their public keys are noted.
+
+    Args:
+        judged: as of `read_key_file`.
+    """
 
     def read(text: str) -> PrivateKey:
-        key = read_private_key(folder / text)
+        key = read_private_key(folder / text, judged)
         note_credential(table, "private_key_file", folder / text, text)
         table.report("private_key_file", f"the public key of {quoted(text)} is {key.public}", "", "note", text)
         return key

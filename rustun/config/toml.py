@@ -45,10 +45,12 @@ class Table:
         self.values = values or {}
         self._usable = values is not None
         self._in_list = False
-        self._outermost = [self]  # this table and those that stand beside it or in it, if it is the file itself
         self._lines = lines
         self._path = path
         self._known: set[str] = set()
+        # Paths and known keys of this table and of those that stand beside it, or in it if it is the file itself. Not
+        # the tables: one that leads to itself stays in memory until somebody looks for such rings.
+        self._outermost = [(path, self._known)]
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -60,6 +62,8 @@ class Table:
 
     def report(self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None) -> None:
         """Add a problem with `key` of this table; an empty key means the table itself."""
+        if self.findings.leaves_out(level):
+            return  # its line need not be looked for
         path = (*self._path, key) if key else self._path
         if self._in_list and key not in self.values:  # show which of the tables lacks it, by a text that it has
             value = next((other for other in self.values.values() if isinstance(other, str)), None)
@@ -93,7 +97,7 @@ class Table:
             value = None
         table = Table(self.findings, self._lines, (*self._path, key), value)
         if not self._path:
-            self._outermost.append(table)
+            self._outermost.append((table._path, table._known))
             table._outermost = self._outermost
         return table
 
@@ -193,10 +197,11 @@ class Table:
 
     def _place_of(self, key: str) -> str:
         """Return where a key belongs that another table knows."""
-        table = next((table for table in self._outermost if table is not self and key in table._known), None)
-        if table is None:
+        others = (path for path, known in self._outermost if known is not self._known and key in known)
+        path = next(others, None)
+        if path is None:
             return ""
-        return f"it belongs into [{_dotted(table._path)}]" if table._path else "it belongs above the first [table]"
+        return f"it belongs into [{_dotted(path)}]" if path else "it belongs above the first [table]"
 
 
 def _dotted(path: tuple[str, ...]) -> str:

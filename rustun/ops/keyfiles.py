@@ -77,21 +77,21 @@ def write_key_files(folder: Path, texts: Mapping[str, Secret]) -> None:
     for needed in (staging.parent, staging):
         _make_folder(needed)
     try:
-        drafts = {name: staging / str(number) for number, name in enumerate(texts)}
+        drafts = {name: f"{staging}/{number}" for number, name in enumerate(texts)}
         for name, draft in drafts.items():
             write_key(draft, texts[name])
         os.sync()  # once: a call for each of 10,000 files takes minutes on some disks
         with uninterrupted():
-            for parent in {(folder / name).parent for name in drafts}:
-                _make_folder(parent)
+            for parent in {os.path.dirname(name) for name in drafts}:
+                _make_folder(folder / parent)
             for name, draft in drafts.items():
-                _link(draft, folder / name)
+                _link(draft, f"{folder}/{name}")
     finally:
         with uninterrupted():
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _link(draft: Path, path: Path) -> None:
+def _link(draft: str, path: str) -> None:
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -136,8 +136,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700)  # its own parent is there; a umask only takes rights away
 
 
-def write_key(path: Path, key: Secret) -> None:
+def write_key(path: str | Path, key: Secret) -> None:
     """Write one key to a file that is not there, mode 0600. Raises: OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(key.reveal() + "\n")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(f"{key.reveal()}\n".encode("ascii"))

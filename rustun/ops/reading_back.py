@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from rustun.config.client import load_client_config
 from rustun.config.routes import read_routes
@@ -13,17 +12,23 @@ from rustun.config.server import load_server_config
 from rustun.errors import ConfigError, Problem
 
 Kind = Literal["routes", "server", "client"]
-PARSERS: Final[Mapping[Kind, Callable[[Path], object]]] = {
-    "routes": read_routes,
-    "server": load_server_config,
-    "client": load_client_config,
-}
 
 
-def read_back(folder: Path, name: str, kind: Kind) -> list[Problem]:
-    """Return the errors of a file, by its name in `folder`."""
+def read_back(folder: Path, name: str, kind: Kind, judged: set[str] | None = None) -> list[Problem]:
+    """Return the errors of a file, by its name in `folder`.
+
+    Args:
+        judged: folders of keys, as of `rustun.config.keys.read_key_file`.
+    """
+    path = folder / name
     try:
-        PARSERS[kind](folder / name)
+        match kind:
+            case "routes":
+                read_routes(path)
+            case "server":
+                load_server_config(path)
+            case "client":
+                load_client_config(path, errors_only=True, judged=judged)
     except ConfigError as error:
         return [replace(problem, file=name) for problem in error.problems if problem.level == "error"]
     return []

@@ -190,20 +190,22 @@ def _replace_files(plan: RenderPlan) -> None:
 def _stage(staging: Path, plan: RenderPlan) -> None:
     """Write what changes, and let the project's parsers judge it; problems name the file's final place."""
     servers = {server_file(server.name) for server in plan.keyring.inventory.servers}
+    drafts, judged = os.path.join(staging, ""), set[str]()
 
     def stage(files: Sequence[PlannedFile]) -> list[Problem]:
         for file in files:
-            _write(staging / file.name, file.wished)
+            _write(drafts + file.name, file.wished)
         kinds = ((file.name, _kind(file.name, servers)) for file in files)
-        return [problem for name, kind in kinds if kind is not None for problem in read_back(staging, name, kind)]
+        return [problem for name, kind in kinds if kind for problem in read_back(staging, name, kind, judged)]
 
     if problems := in_halves(stage, plan.changes, lambda file: US_PER_BYTE * len(file.wished)):
         raise ConfigError(tuple(replace(problem, file=str(plan.folder / problem.file)) for problem in problems))
 
 
-def _write(path: Path, data: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
-        os.fchmod(file.fileno(), FILE_MODE)  # whatever the umask
+def _write(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, FILE_MODE)  # whatever the umask
         file.write(data)
 
 

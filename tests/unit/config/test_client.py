@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -88,6 +90,33 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert config.host.gateway == (ip_network("192.168.1.0/24"), ip_network("192.168.10.0/24"))
     assert config.host.cider_mapping == ((ip_network("192.168.11.0/24"), ip_network("192.168.10.0/24")),)
     assert (config.host.accept_routes, config.host.names) == (None, "hosts")
+
+
+def test_who_wants_errors_alone_gets_the_same_file_without_notes(tmp_path: Path) -> None:
+    """Who reads many files for their errors would wait for notes, or miss an error."""
+    path = tmp_path / "client.toml"
+    path.write_text(FILE.replace("mtu = 1400", "mtu = 1000"))
+    config = load_client_config(path)
+    assert any("too small for IPv6" in note.reason for note in config.notes)
+    assert load_client_config(path, errors_only=True) == replace(config, notes=())
+    path.write_text(FILE.replace("mtu = 1400", "mtu = 1000\nwrong = 1"))
+    with pytest.raises(ConfigError) as found:
+        load_client_config(path, errors_only=True)
+    assert [problem.key for problem in found.value.problems] == ["tunnel_config.wrong"]
+
+
+def test_what_a_file_was_read_with_leaves_nothing_to_collect(tmp_path: Path) -> None:
+    """Ten thousand files would pile up in memory until the collector looks for rings, which takes a quarter longer."""
+    path = tmp_path / "client.toml"
+    path.write_text(FILE)
+    load_client_config(path)
+    gc.collect()
+    gc.disable()
+    try:
+        load_client_config(path)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_options_go_over_the_file(tmp_path: Path) -> None:
