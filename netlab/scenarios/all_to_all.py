@@ -104,6 +104,7 @@ class Crowd(ExitStack):
 
     def meet(self, talkers: Sequence[Talker]) -> None:
         """Let each of some send to every other member, and wait until each of them has heard all others of them."""
+        self._listen(0.0)  # of what came before, nothing takes the room of these
         for talker in talkers:
             talker.heard.clear()
         self.say_to_all(os.urandom(SMALL_BYTES), talkers)
@@ -114,8 +115,19 @@ class Crowd(ExitStack):
         """Take what comes until something holds."""
         deadline = monotonic() + PATIENCE_S
         while not holds():
-            assert monotonic() < deadline, f"not so after {PATIENCE_S:.0f} s"
+            assert monotonic() < deadline, f"not so after {PATIENCE_S:.0f} s: {self.left_over()}"
             self._listen(LOOK_S)
+
+    def nothing_is_under_way(self) -> bool:
+        """Tell whether each member has all that the relay had for it; what woke up has much to read then."""
+        sent = {one["identity"]: one["sent_packets"] for one in self.relay_says("sessions")}
+        waits = self.relay_says("queued_bytes") > 0
+        return not waits and all(self.site.status(name)["received_packets"] == sent[name] for name in sent)
+
+    def left_over(self) -> str:
+        """Return in words who has not heard how many of all others, and what the relay dropped."""
+        deaf = {one.address: MANY - 1 - len(one.heard) for one in self.talkers if len(one.heard) < MANY - 1}
+        return f"not heard {deaf}; dropped by the relay {self.relay_says('drops')}"
 
     def _listen(self, seconds: float) -> None:
         for talker in select.select(self.talkers, (), (), seconds)[0]:
@@ -142,7 +154,7 @@ def twenty_fall_asleep(crowd: Crowd) -> None:
     crowd.meet(crowd.talkers[ASLEEP:])
     for process in sleepers:
         process.signal(signal.SIGCONT)
-    crowd.listen_until(lambda: crowd.relay_says("queued_bytes") == 0)
+    crowd.listen_until(crowd.nothing_is_under_way)
 
 
 def nobody_left(crowd: Crowd) -> None:
