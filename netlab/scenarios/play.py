@@ -65,6 +65,7 @@ def play(scenario: Scenario, folder: Path, tell: Tell) -> bool:
         tell(News(step, "running"))
 
     fault: Exception | None = None
+    took = 0.0
     try:
         begin(0)
         with scenario.stage(folder) as stage:
@@ -75,13 +76,13 @@ def play(scenario: Scenario, folder: Path, tell: Tell) -> bool:
                     begin(number)
                     act(stage)
             except Exception as error:
-                fault = error
+                fault, took = error, monotonic() - began
                 raise
             begin(last)
         tell(News(step, "done", monotonic() - began))
     except Exception as error:  # noqa: BLE001  whatever ends a scenario is told as its failure
         traceback.print_exc()
-        tell(News(step, "failed", monotonic() - began, *explained(fault or error)))
+        tell(News(step, "failed", took if fault else monotonic() - began, *explained(fault or error)))
         return False
     return True
 

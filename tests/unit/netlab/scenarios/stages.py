@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def fall(_stage: Stage) -> None:
 
 
 LAST = [Stage()]
+SLOW_S = 0.2  # that a stage takes to fall
 
 
 @scenario(knock, wait, rows="7")
@@ -62,6 +64,7 @@ def a_step_fails(_folder: Path) -> Iterator[Stage]:
         yield stage
     finally:
         stage.done.append("down")
+        select.select([], [], [], SLOW_S)
         raise ValueError("the stage falls as well")
 
 

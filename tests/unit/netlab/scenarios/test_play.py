@@ -36,6 +36,7 @@ def test_the_first_fault_is_told_and_the_stage_is_taken_down(
     passed, states, last = played(stages.a_step_fails, tmp_path)
     assert (passed, states[-1]) == (False, (2, "failed"))
     assert last.why == "assert found == 4"
+    assert last.seconds < stages.SLOW_S, "what the stage took to fall is no part of the step"
     assert last.where.startswith("tests/unit/netlab/scenarios/stages.py:")
     assert last.where.endswith(" in fall")
     assert stages.LAST[0].done == ["knock", "down"]
