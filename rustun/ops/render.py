@@ -33,6 +33,7 @@ from rustun.ops.keyring import Keyring, gather
 from rustun.ops.masking import masked
 from rustun.ops.reading_back import Kind as FileKind
 from rustun.ops.reading_back import read_back
+from rustun.ops.unchanged import KEPT
 from rustun.ops.uninterrupted import uninterrupted
 
 FILE_MODE: Final = 0o644  # no secret is rendered
@@ -127,7 +128,7 @@ def _names_in(folder: Path) -> Iterator[str]:
     for path, folders, files in os.walk(top):
         if path == top:
             folders[:] = [name for name in folders if name not in (STAGING, SECRETS)]
-            files = [name for name in files if name != SECRETS]
+            files = [name for name in files if name not in (SECRETS, KEPT)]
         yield from (os.path.join(path, name)[len(top) :] for name in files)
 
 

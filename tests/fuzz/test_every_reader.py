@@ -25,8 +25,10 @@ ELSEWHERE: Final = {
     ("rustun/ops/editing/rotation.py", "next_keys"): "numbers of an inventory that was read",
     ("rustun/ops/policy/run.py", "read_assertions"): "read_policy, for each file",
     ("rustun/ops/reading_back.py", "read_back"): "load_server_config, load_client_config, read_routes",
+    ("rustun/ops/run_report.py", "read_junit"): "what pytest wrote in the run that this ends",
     ("rustun/ops/sealing.py", "read_keys"): "texts, not looked into",
     ("rustun/ops/tasks/typed.py", "Tasks.parse_cleanup"): "words of one's own command line: invoke's parser",
+    ("rustun/ops/tasks/typed.py", "Tasks.parse_core"): "words of one's own command line: invoke's parser",
     ("rustun/ops/tasks/typed.py", "Tasks.parse_tasks"): "words of one's own command line: invoke's parser",
 }
 

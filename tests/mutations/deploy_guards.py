@@ -1,4 +1,4 @@
-"""The guards of deployments: what keeps a host whole, and other people's hands off it."""
+"""The guards of deployments: what keeps a host whole, other people's hands off it, and what goes there current."""
 
 from __future__ import annotations
 
@@ -11,9 +11,24 @@ ROLLOUT: Final = "tests/unit/ops/deploy/test_rollout.py"
 EDITING: Final = "tests/unit/ops/editing/test_run.py"
 ROTATING: Final = "tests/unit/ops/editing/test_rotating.py"
 TASKS: Final = "tests/unit/ops/deploy/test_tasks_on_hosts.py"
+UNCHANGED: Final = "tests/unit/ops/test_unchanged.py"
 TOLD: Final = "tests/unit/ops/deploy/test_told.py"
 
 DEPLOY_GUARDS: Final = (
+    Guard(
+        "files are current only while their bytes are the same",
+        "ops/unchanged.py",
+        "        self._hash.update(data)\n",
+        "",
+        f"{UNCHANGED}::test_nothing_is_believed_once_something_changed",
+    ),
+    Guard(
+        "an answer from bytes that changed meanwhile is not kept",
+        "ops/unchanged.py",
+        "if look.newest < answer.since - CLOCK_S:",
+        "if True:",
+        f"{UNCHANGED}::test_what_changed_while_the_task_ran_is_not_kept",
+    ),
     Guard(
         "nothing but our own places of a host is written",
         "ops/deploy/far/execution.py",
