@@ -46,7 +46,8 @@ NOT_GLOBAL4: Final = tuple(
 )
 GLOBAL6: Final = IPv6Network("2000::/3")
 NOT_GLOBAL6: Final = tuple(
-    IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")  # Teredo, ORCHID; 6to4
+    IPv6Network(text)
+    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")  # Teredo, ORCHID; 6to4
 )
 MASQUERADE_KERNEL: Final = (5, 7)  # first whose postrouting hook knows the interface that a packet came by
 NEIGHBOURS: Final = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report"

@@ -11,7 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final
@@ -91,7 +91,7 @@ def cases_of(assertion: Assertion, sender: Node, reach: Reach, *, across: bool =
         case "cluster":
             name = target.names[0]
             if not (apart and name != sender.cluster):
-                yield from _cluster_cases(reach.clusters.get(name, ()), sender, reach, wanted=wanted)
+                yield from _cluster_cases(reach.cluster(name), sender, reach, wanted=wanted)
 
 
 def _prefix_cases(prefix: Prefix, sender: Node, reach: Reach, meant: frozenset[str], *, wanted: bool) -> Iterator[Case]:
@@ -109,7 +109,7 @@ def _member_cases(node: Node, sender: Node) -> Iterator[Case]:
             yield Case(int(own), own.version, frozenset((node.identity,)))
 
 
-def _cluster_cases(nodes: Iterable[Node], sender: Node, reach: Reach, *, wanted: bool) -> Iterator[Case]:
+def _cluster_cases(nodes: Sequence[Node], sender: Node, reach: Reach, *, wanted: bool) -> Iterator[Case]:
     everybody = frozenset(node.identity for node in nodes)
     for node in nodes:
         yield from _member_cases(node, sender)

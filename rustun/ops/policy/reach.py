@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any, Final
@@ -35,10 +35,21 @@ _SPECIAL: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where a packet ends up: the identity that gets it, empty where nobody does, and why, in words."""
+    """Where a packet ends up.
+
+    Attributes:
+        receiver: the identity that gets it, empty where nobody does.
+        words: why, with a place for each of `about`: they are put together for the few that somebody asks for.
+    """
 
     receiver: str
-    why: str
+    words: str
+    about: tuple[object, ...]
+
+    @property
+    def why(self) -> str:
+        """Why, in words."""
+        return self.words.format(*self.about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +65,52 @@ class Node:
     consent: HostConsent
 
 
-class Reach:
-    """Answers who gets what.
+class Nodes(Mapping[str, Node]):
+    """The members by identity, in the order of routes.json; each is made when somebody asks, as few are spoken of.
 
     Args:
         entries: of routes.json, those that are in force.
-        consents: the hosts' [host_config], by identity.
+        consent_of: tells a host's [host_config] by its identity.
     """
 
-    def __init__(self, entries: Iterable[Mapping[str, Any]], consents: Mapping[str, HostConsent]) -> None:
-        self.nodes = {entry["identity"]: _node(entry, consents) for entry in entries}
-        self.clusters: dict[str, list[Node]] = {}
-        for node in self.nodes.values():
-            self.clusters.setdefault(node.cluster, []).append(node)
+    def __init__(self, entries: Iterable[Mapping[str, Any]], consent_of: Callable[[str], HostConsent]) -> None:
+        self._entries = {entry["identity"]: entry for entry in entries}
+        self._consent_of = consent_of
+        self._made: dict[str, Node] = {}
+
+    def __getitem__(self, identity: str) -> Node:
+        if identity not in self._made:
+            self._made[identity] = _node(self._entries[identity], self._consent_of(identity))
+        return self._made[identity]
+
+    def __contains__(self, identity: object) -> bool:
+        return identity in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clusters(self) -> dict[str, list[str]]:
+        """Return the identities of each cluster."""
+        found: dict[str, list[str]] = {}
+        for identity, entry in self._entries.items():
+            found.setdefault(entry["cluster"], []).append(identity)
+        return found
+
+
+class Reach:
+    """Answers who gets what between some members."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self._clusters = nodes.clusters()
         self._tables: dict[str, _Tables] = {}
+
+    def cluster(self, name: str) -> list[Node]:
+        """Return the members of a cluster; none where there is no such cluster."""
+        return [self.nodes[identity] for identity in self._clusters.get(name, ())]
 
     def way(self, sender: Node, address: int, version: int, *, put_in: bool = False) -> Way:
         """Return where a packet of `sender`, from its own address, to `address` (32 or 128 bits) ends up.
@@ -76,21 +119,21 @@ class Reach:
             put_in: somebody on the sender's host puts it straight into the tunnel, whatever the host is set to.
         """
         if all(own.version != version for own in sender.addresses):
-            return Way("", f"{sender.identity} has no IPv{version} address")
+            return Way("", "{} has no IPv{} address", (sender.identity, version))
         tables = self._tables_of(sender.cluster)
         identity = tables.routes.destination(address, version)
         shown = _address(address, version)
         if identity is None:
-            return Way("", f"{shown} lies in no prefix of cluster {sender.cluster}")
+            return Way("", "{} lies in no prefix of cluster {}", (shown, sender.cluster))
         if identity == sender.identity:
-            return Way("", f"{shown} is {sender.identity}'s own")
+            return Way("", "{} is {}'s own", (shown, sender.identity))
         receiver = self.nodes[identity]
         for node in (receiver,) if put_in else (sender, receiver):
             if refused := next((network for network in node.refused if network.version == version), None):
-                return Way("", f"{node.identity} does not accept {refused}, the network of its own address")
+                return Way("", "{} does not accept {}, the network of its own address", (node.identity, refused))
         if not put_in and not self._goes_in(sender, tables, address, version):
             missing = "in no prefix of another member that it accepts, and it uses no exit node"
-            return Way("", f"{sender.identity} does not send {shown} into the tunnel: {missing}")
+            return Way("", "{} does not send {} into the tunnel: {}", (sender.identity, shown, missing))
         return _arrived(receiver, shown)
 
     def is_own(self, sender: Node, address: int, version: int) -> bool:
@@ -110,7 +153,7 @@ class Reach:
 
     def _tables_of(self, cluster: str) -> _Tables:
         if cluster not in self._tables:
-            self._tables[cluster] = _Tables(self.clusters[cluster])
+            self._tables[cluster] = _Tables(self.cluster(cluster))
         return self._tables[cluster]
 
     def _goes_in(self, sender: Node, tables: _Tables, address: int, version: int) -> bool:
@@ -122,20 +165,21 @@ class Reach:
             return True
         if sender.consent.accept_routes is None:  # any that is no default route
             return tables.narrow.lookup(address, version) is not None
-        accepted = (p for node in self.clusters[sender.cluster] if node is not sender for p in node.prefixes)
+        accepted = (p for node in self.cluster(sender.cluster) if node is not sender for p in node.prefixes)
         return any(one in p and not like_default(p) and _accepts(sender.consent, p) for p in accepted)
 
 
 def _arrived(receiver: Node, address: Address) -> Way:
     """Return what becomes of a packet that the relay delivers to a member's host."""
     if address in receiver.addresses:
-        return Way(receiver.identity, f"{address} is an address of {receiver.identity}")
+        return Way(receiver.identity, "{} is an address of {}", (address, receiver.identity))
     prefix = _holding(receiver.prefixes, address)
     if not lets_in(receiver.consent, prefix):
-        return Way("", f"{receiver.identity} does not agree to forward for {prefix}")
+        return Way("", "{} does not agree to forward for {}", (receiver.identity, prefix))
     if like_default(prefix) and not address.is_global:
-        return Way("", f"{address} is not globally routable, and {receiver.identity} is only an exit for what is")
-    return Way(receiver.identity, f"{prefix} lies behind {receiver.identity}")
+        words = "{} is not globally routable, and {} is only an exit for what is"
+        return Way("", words, (address, receiver.identity))
+    return Way(receiver.identity, "{} lies behind {}", (prefix, receiver.identity))
 
 
 class _Tables:
@@ -157,6 +201,8 @@ class _Tables:
 
 
 _prefix = functools.cache(ip_network)
+_prefix4 = functools.cache(IPv4Network)
+_prefix6 = functools.cache(IPv6Network)
 
 
 def _borders(prefix: Prefix) -> set[int]:
@@ -170,21 +216,27 @@ _SPECIAL_BORDERS: Final = {
 }
 
 
-# From numbers, and each text once: of 10,000 members, parsing would take as long as all the rest.
-def _node(entry: Mapping[str, Any], consents: Mapping[str, HostConsent]) -> Node:
+# From numbers, and each text and each network once: of 10,000 members, parsing would take as long as all the rest.
+def _node(entry: Mapping[str, Any], consent: HostConsent) -> Node:
     address = IPv4Address(entry["private_ip"])
     addresses: tuple[Address, ...] = (address,)
-    networks: tuple[Prefix, ...] = (IPv4Network((int(address), entry["mask"]), strict=False),)
+    bits = _prefix(f"0.0.0.0/{entry['mask']}").prefixlen
+    networks: tuple[Prefix, ...] = (_prefix4((_first(address, bits), bits)),)
     if "private_ip6" in entry:
-        text, _, bits = entry["private_ip6"].partition("/")
+        text, _, length = entry["private_ip6"].partition("/")
         address6 = IPv6Address(text)
         addresses += (address6,)
-        networks += (IPv6Network((int(address6), int(bits)), strict=False),)
+        networks += (_prefix6((_first(address6, int(length)), int(length))),)
     prefixes = tuple(map(_prefix, entry["ciders"]))
-    consent = consents.get(entry["identity"], HostConsent())
     strict = consent.accept_routes is not None
     refused = tuple(network for network in networks if strict and not _accepts(consent, network))
     return Node(entry["identity"], entry["cluster"], addresses, networks, refused, prefixes, consent)
+
+
+def _first(address: Address, bits: int) -> int:
+    """Return the first address of the network of an address, as a number."""
+    host_bits = address.max_prefixlen - bits
+    return int(address) >> host_bits << host_bits
 
 
 def _alone(address: Address) -> Prefix:

@@ -24,7 +24,7 @@ from rustun.ops.halves import in_halves
 from rustun.ops.inventory import load_inventory
 from rustun.ops.policy.assertions import Assertion, policy_files, read_policy
 from rustun.ops.policy.judge import Outcome, judge
-from rustun.ops.policy.reach import Reach
+from rustun.ops.policy.reach import Nodes, Reach
 from rustun.ops.templating import render_routes
 
 ASSERTION_US: Final = 500.0  # to judge one; those about whole clusters take most of it
@@ -43,7 +43,22 @@ def check(path: Path, inventory: Inventory, routes: bytes, now: dt.datetime) -> 
     if not (assertions := read_assertions(path, inventory)):
         return ()
     reach = reach_of(inventory, routes, now)
-    return tuple(in_halves(lambda some: [judge(one, reach) for one in some], assertions, lambda _: ASSERTION_US))
+    by_cluster = sorted(range(len(assertions)), key=lambda at: _cluster(reach, assertions[at]))  # each in one half
+
+    def judged(some: Sequence[int]) -> list[tuple[int, Outcome]]:
+        return [(at, judge(assertions[at], reach)) for at in some]
+
+    return tuple(outcome for _, outcome in sorted(in_halves(judged, by_cluster, lambda _: ASSERTION_US), key=_place))
+
+
+def _cluster(reach: Reach, assertion: Assertion) -> str:
+    """Return the cluster whose table most likely decides about an assertion, empty where none does."""
+    node = reach.nodes.get(assertion.who[0])
+    return node.cluster if node else ""
+
+
+def _place(judged: tuple[int, Outcome]) -> int:
+    return judged[0]
 
 
 def read_assertions(path: Path, inventory: Inventory) -> tuple[Assertion, ...]:
@@ -63,7 +78,8 @@ def read_assertions(path: Path, inventory: Inventory) -> tuple[Assertion, ...]:
 def reach_of(inventory: Inventory, routes: bytes, now: dt.datetime) -> Reach:
     """Return who gets what, by a generated routes.json and what the inventory has the hosts agree to."""
     entries = [entry for entry in json.loads(routes) if _in_force(entry, now)]
-    return Reach(entries, {member.identity: _consent(host_config(member)) for member in inventory.members})
+    members = {member.identity: member for member in inventory.members}
+    return Reach(Nodes(entries, lambda identity: _consent(host_config(members[identity]))))
 
 
 def _in_force(entry: dict[str, Any], now: dt.datetime) -> bool:

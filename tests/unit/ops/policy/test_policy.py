@@ -71,6 +71,18 @@ def judged(folder: Path, policy: str) -> tuple[Outcome, ...]:
     return run.check(folder / "acme.toml", inventory, render_routes(inventory), NOW)
 
 
+def test_outcomes_stand_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    """An operator would look for what failed at another line: two processes judge, each the clusters of its own."""
+    holds = {
+        "twin cannot reach gate": True,
+        "alice can reach bob": True,
+        "off cannot reach gate": True,
+        "twin can reach the internet": False,
+    }
+    found = judged(tmp_path, "\n".join([*holds] * 80))
+    assert [(outcome.assertion.text, outcome.holds) for outcome in found] == [*holds.items()] * 80
+
+
 @pytest.mark.parametrize(
     "line",
     [
