@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -100,6 +101,8 @@ class EpollReactor:
         self._watches: dict[int, _Watch] = {}
         self._timers = TimerQueue()
         self._soon: deque[Callback] = deque()
+        # Asked for several times a turn: a call into C without a Python frame around it.
+        self.now: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
         self._from_threads: deque[Callback] = deque()
         self._waiting: dict[int, tuple[_Watch | None, int]] = {}  # of this turn, by number
         self._calls: dict[int, int] = {}  # by number, those in a row behind which it was found ready; rule 3
@@ -119,10 +122,6 @@ class EpollReactor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def now(self) -> float:
-        """Return seconds of CLOCK_BOOTTIME."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def wall_clock(self) -> float:
         """Return unix seconds."""

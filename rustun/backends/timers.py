@@ -71,7 +71,9 @@ class TimerQueue:
 
     def take_due(self, now: float) -> list[QueuedTimer]:
         """Remove and return all timers that are due; one may still be cancelled by the call of another."""
-        due = []
+        due: list[QueuedTimer] = []
+        if not self._heap or self._heap[0][0] > now:
+            return due  # in most turns
         while (when := self.next_at()) is not None and when <= now:
             timer = heapq.heappop(self._heap)[2]
             timer.leave_queue()

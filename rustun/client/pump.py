@@ -315,7 +315,8 @@ class Pump:
             try:
                 self._deliver_items(plain, end, uplink.peers)
             finally:
-                self._write_gathered()
+                if self._gatherer.waits:
+                    self._write_gathered()
         except HostError as error:
             self._let_go(error)
 

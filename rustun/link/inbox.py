@@ -50,21 +50,23 @@ class Inbox:
         self._end = start
         if not receive:
             return None
-        room = min(max_bytes, len(scratch) - start)
-        received = self._stream.receive_into(scratch[start : start + room])
+        received = self._stream.receive_into(scratch[start : start + max_bytes])
         if received:
             self._end = start + received
         return received
 
     def next_frame(self) -> tuple[int, memoryview] | None:
         """Return (type, whole frame) of the next frame, or None until more bytes came. Raises ProtocolError."""
-        position = self._position
-        found = self.reader.next_frame(self._buffers.received, position, self._end)
+        position, end = self._position, self._end
+        if position == end:
+            return None
+        received = self._buffers.received
+        found = self.reader.next_frame(received, position, end)
         if found is None:
             return None
         frame_type, stop = found
         self._position = stop
-        return frame_type, self._buffers.received[position:stop]
+        return frame_type, received[position:stop]
 
     def end(self) -> None:
         """End the turn and keep what was not handed out."""

@@ -45,7 +45,8 @@ class Egress:
 
         A receiver whose keys are too old, as after a sleep, is closed instead.
         """
-        self.transmit()
+        if self.receiver is not None:
+            self.transmit()
         if receiver.keys_alive(receiver.core.reactor.now()):
             self.receiver = receiver
 

@@ -193,7 +193,7 @@ class RelaySession(ABC):
                         return
                     late = core.reactor.now() > deadline  # a message of 16 KiB takes up to 4 ms to read
         finally:
-            switch.end()  # also behind a frame that ends the session: what came before it is good
+            switch.flush()  # also behind a frame that ends the session: what came before it is good
         if self.closed:
             return
         self._inbox.end()

@@ -35,7 +35,7 @@ _LABELS: Final = {int(reason): reason.label for reason in DropReason}
 
 
 class Switch:
-    """Forwards the packets of one session at a time; `begin`, any number of `forward_*`, `end`.
+    """Forwards the packets of one session at a time; `begin`, any number of `forward_*`, `flush`.
 
     Args:
         reactor: tells the time that a turn takes.
@@ -79,7 +79,8 @@ class Switch:
         Raises: ProtocolError, when the frame does not open or its items are not framed right.
         """
         if self._at > REUSE_BYTES:
-            self._hand_over()
+            if (receiver := self._receiver) is not None:
+                self._hand_over(receiver)
             self._at = self._run_start = 0
         start = self._at
         self._at = codec.open_data(frame, self._plain, start)
@@ -95,24 +96,19 @@ class Switch:
 
     def flush(self) -> None:
         """Hand over the run that is being gathered, and send what is sealed."""
-        self._hand_over()
+        if (receiver := self._receiver) is not None:
+            self._hand_over(receiver)
         self._egress.transmit()
 
-    def _hand_over(self) -> None:
-        receiver = self._receiver
-        if receiver is not None:
-            packets = self._run_packets
-            run = self._plain[self._run_start : self._run_end]
-            self._receiver = None
-            self._runs += 1
-            traffic = self._sender.traffic
-            traffic.received_packets += packets
-            traffic.received_bytes += len(run) - ITEM_HEADER_BYTES * packets
-            receiver.take(self._sender, run, packets)
-
-    def end(self) -> None:
-        """End the turn."""
-        self.flush()
+    def _hand_over(self, receiver: RelaySession) -> None:
+        packets = self._run_packets
+        run = self._plain[self._run_start : self._run_end]
+        self._receiver = None
+        self._runs += 1
+        traffic = self._sender.traffic
+        traffic.received_packets += packets
+        traffic.received_bytes += len(run) - ITEM_HEADER_BYTES * packets
+        receiver.take(self._sender, run, packets)
 
     def _forward(self, position: int, end: int) -> bytes:
         plain, sender = self._plain, self._sender
@@ -140,7 +136,8 @@ class Switch:
             if found is self._receiver and stop - self._run_start <= MAX_PLAINTEXT_BYTES:
                 self._run_packets += 1
             else:
-                self._hand_over()
+                if (receiver := self._receiver) is not None:
+                    self._hand_over(receiver)
                 if isinstance(found, str):
                     drops[found] += 1  # and a gap: a run is one stretch of the buffer
                 else:

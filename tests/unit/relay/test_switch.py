@@ -97,7 +97,7 @@ class World:
     def turn(self, run: bytes, max_packets: int = 1 << 30, deadline: float = 1e9) -> bytes:
         self.begin(max_packets, deadline)
         left = self.forward(run)
-        self.switch.end()
+        self.switch.flush()
         return left
 
 
@@ -167,10 +167,10 @@ def test_it_is_the_slow_switch_only_faster(seed: int) -> None:
         for run in runs:
             left = world.forward(run)
             while left:
-                world.switch.end()
+                world.switch.flush()
                 world.begin(budget)
                 left = world.switch.forward_left(left)
-        world.switch.end()
+        world.switch.flush()
         assert [(name, item) for name, run, _ in world.taken for item in items_of(run)] == expected
         assert world.sender.traffic.drops == drops
     assert world.sender.traffic.received_packets > 100
@@ -189,7 +189,7 @@ def test_neighbours_for_one_receiver_travel_together() -> None:
     for _ in range(3):
         assert world.forward(good(2) * 50) == b""
     assert world.forward(good(3) + good(2) * 2) == b""
-    world.switch.end()
+    world.switch.flush()
     assert [(name, packets) for name, _, packets in world.taken] == [("b", 150), ("c", 1), ("b", 2)]
 
 
@@ -200,7 +200,7 @@ def test_a_turn_larger_than_the_buffer_loses_nothing() -> None:
     world.begin()
     for _ in range(3 * PLAIN_BYTES // len(run)):
         assert world.forward(run) == b""
-    world.switch.end()
+    world.switch.flush()
     assert b"".join(taken for _, taken, _ in world.taken) == run * (3 * PLAIN_BYTES // len(run))
 
 
@@ -258,6 +258,6 @@ def test_a_packet_that_fits_no_record_is_dropped() -> None:
         packet = udp_packet("10.0.1.1", "10.0.1.2", (1, 2), bytes(size - 28))
         world.begin()
         world.switch.forward_frame(codec, memoryview(encode_frame(FrameType.SEED_DATA, packet)))
-        world.switch.end()
+        world.switch.flush()
     assert [len(run) for _, run, _ in world.taken] == [MAX_PLAINTEXT_BYTES]
     assert world.sender.traffic.drops == {"too-big": 2}
