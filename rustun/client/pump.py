@@ -2,8 +2,9 @@
 
 Rules of this module
   1. Upwards: the device is read until it is empty or a turn's budget is used; packets become items behind each
-     other, sealed once per record and sent once per turn. With one session a turn is its own; with several each packet
-     goes the way that was chosen for its flow (ways.py).
+     other, sealed once per record and sent once per turn. The first packet after a lull goes at once: the look for
+     another would delay it. With one session a turn is its own; with several each packet goes the way that was chosen
+     for its flow (ways.py).
   2. While a stream takes nothing the device rests, and the kernel's own queue does the choosing. With several sessions
      it rests for PATIENCE_SECONDS at most: then packets for the full stream are dropped, and the others flow. Who used
      that time up gets none the next time, until it was full for a shorter one.
@@ -35,6 +36,7 @@ from rustun.protocol.records import MAX_PLAINTEXT_BYTES
 from rustun.protocol.segmentation import lower_run
 
 TURN_PACKETS: Final = 256
+LULL_SECONDS: Final = 0.001  # who sends more than a thousand packets a second is read in batches
 MAX_FLOWS: Final = 1024  # whose way is remembered; all are chosen anew when members come or go, in some 3 ms
 PATIENCE_SECONDS: Final = 0.02  # a stream that works takes bytes again within a few milliseconds
 MOVE_SECONDS: Final = 0.25
@@ -77,6 +79,7 @@ class Pump:
         self._gatherer = DatagramGatherer(tun)
         self._uplinks: tuple[Uplink, ...] = ()
         self._flows: dict[bytes, Uplink] = {}
+        self._turned_at = 0.0
         self.drops: Counter[str] = Counter()
         self.received_bytes = self.received_packets = self.sent_bytes = self.sent_packets = 0
 
@@ -167,11 +170,14 @@ class Pump:
     def _take_turn(self) -> None:
         uplinks = self._uplinks
         alone = uplinks[0] if len(uplinks) == 1 else None
-        if alone is not None and not alone.codec.alive(self._reactor.now()):
+        now = self._reactor.now()
+        if alone is not None and not alone.codec.alive(now):
             self.pause(alone)  # the host slept; the session is about to find out
             return
+        most = TURN_PACKETS if now - self._turned_at < LULL_SECONDS else 1
+        self._turned_at = now
         try:
-            runs = self._read_records()
+            runs = self._read_records(most)
         except HostError as error:
             self._let_go(error)
             return
@@ -239,12 +245,12 @@ class Pump:
                     end = codec.seal_items(part, sealed, end)
         uplink.transmit(sealed[:end])
 
-    def _read_records(self) -> list[tuple[int, int]]:
-        """Read packets into the plain buffer as items and return where each record's items stand."""
+    def _read_records(self, most: int) -> list[tuple[int, int]]:
+        """Read at most so many packets into the plain buffer as items and return where each record's items stand."""
         plain, header, tun = self._buffers.plain, self._header_in, self._tun
         position = record_start = packets = 0
         records: list[tuple[int, int]] = []
-        while position < TURN_BYTES and packets < TURN_PACKETS:
+        while position < TURN_BYTES and packets < most:
             start = position + ITEM_HEADER_BYTES
             length = tun.read_into(header, plain[start : start + MAX_PACKET_BYTES])
             if length is None:

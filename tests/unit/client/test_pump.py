@@ -13,7 +13,7 @@ from netlab.worlds.ip_packets import tcp_packet, udp_packet
 from rustun.backends.base import Callback, HostReport
 from rustun.backends.memory import MemoryTun, VirtualReactor
 from rustun.client.peers import OwnEntry, Peers
-from rustun.client.pump import Pump
+from rustun.client.pump import LULL_SECONDS, Pump
 from rustun.client.uplink import Uplink
 from rustun.config.consent import HostConsent
 from rustun.errors import HostError, ProtocolError
@@ -135,6 +135,17 @@ def test_what_waits_in_the_device_travels_together() -> None:
         world.tun.send(udp_packet(ME, PEER, (1, 2), bytes(1400)))
     assert len(world.up()) == 40
     assert (len(world.records), world.sends) == (1, 1)
+
+
+def test_the_first_packet_after_a_lull_goes_at_once() -> None:
+    """If this fails, a lone packet waits until the device was looked at once more, or hides what is behind it."""
+    world = World()
+    world.attach()
+    world.reactor.run_for(LULL_SECONDS)
+    for _ in range(40):
+        world.tun.send(udp_packet(ME, PEER, (1, 2), bytes(1400)))
+    assert len(world.up()) == 40
+    assert [len(items_of(record)) for record in world.records] == [1, 39]
 
 
 def test_the_device_rests_while_the_stream_is_full() -> None:
