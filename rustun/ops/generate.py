@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustun.ops.ending import guarded
 from rustun.ops.exit_codes import DIFFERS, OK
-from rustun.ops.unchanged import KEPT, recall, remember
+from rustun.ops.unchanged import recall, remember
 
 if TYPE_CHECKING:
     from rustun.ops.generation import Prepared
@@ -30,20 +30,13 @@ def run(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff:
     started = time.monotonic()
 
     def work() -> int:
-        known = _known(inventory, out, checkout)
+        known = recall([out] if out else sorted((checkout / "build").glob("*")), _question(inventory, out))
         facts, diffs = (known, "") if known else _found(inventory, out, checkout, check=check, diff=diff)
         print(*facts["notes"], sep="\n", end="\n" if facts["notes"] else "", file=sys.stderr)
         _show(facts, diffs, time.monotonic() - started, check=check, as_json=as_json)
         return DIFFERS if check and not facts["current"] else OK
 
     return guarded("gen-config", work)
-
-
-def _known(inventory: Path, out: Path | None, checkout: Path) -> Facts | None:
-    """Return what an earlier run found, if nothing has changed since. Which folder is a fleet's, only its files say."""
-    folders = [out] if out else [kept.parent for kept in sorted((checkout / "build").glob(f"*/{KEPT}"))]
-    answers = (recall(folder, _question(inventory, out)) for folder in folders)
-    return next(filter(None, answers), None)
 
 
 def _question(inventory: Path, out: Path | None) -> tuple[str, ...]:
@@ -53,7 +46,7 @@ def _question(inventory: Path, out: Path | None) -> tuple[str, ...]:
 def _found(inventory: Path, out: Path | None, checkout: Path, *, check: bool, diff: bool) -> tuple[Facts, str]:
     """Load the inventory and generate its files; return the facts, and what changed line by line."""
     from rustun.ops.generation import prepare  # slow to load
-    from rustun.ops.looked_at import answer_of
+    from rustun.ops.looked_at import generated
 
     since = time.time()
     prepared = prepare(inventory, out, checkout)
@@ -62,7 +55,7 @@ def _found(inventory: Path, out: Path | None, checkout: Path, *, check: bool, di
     facts = _facts(prepared, written=not check)
     if prepared.current and not check:
         with contextlib.suppress(OSError):  # where nothing can be kept, the next run finds out again
-            if answer := answer_of(prepared, _question(inventory, out), facts, since):
+            if answer := generated(prepared, _question(inventory, out), facts, since):
                 remember(prepared.plan.folder, answer)
     return facts, "".join(file.diff() for file in prepared.changes) if diff else ""
 

@@ -1,4 +1,4 @@
-"""All that the answer of `gen-config` comes from, so that the next run can tell whether it still holds (unchanged.py).
+"""All that the answers of `gen-config` and `lint` come from: by it the next run tells whether they hold (unchanged.py).
 
 files of the inventory, its lock and its policies     what is wished
 generated files, and the names in their folders       what is there, and what nobody generates
@@ -19,39 +19,73 @@ from typing import Any, Final
 from rustun.ops.filenames import PSKS, SECRETS, STAGING
 from rustun.ops.fleet import Inventory
 from rustun.ops.generation import Prepared
+from rustun.ops.linting.judging import baseline_file
+from rustun.ops.linting.trust import quiet_until
 from rustun.ops.policy.assertions import SUFFIX
 from rustun.ops.recorded import lock_file
 from rustun.ops.templating import TEMPLATES
 from rustun.ops.unchanged import Answer
 
-_INSTALLED: Final = ("jinja2", "pydantic", "pydantic_core", "cryptography")  # their versions stand in names beside them
+_LIBRARIES: Final = ("jinja2", "pydantic", "pydantic_core", "cryptography")
 
 
-def answer_of(prepared: Prepared, question: Sequence[str], found: dict[str, Any], since: float) -> Answer | None:
-    """Return what to keep of a run that had nothing to write; None where a key file is a link.
+def generated(prepared: Prepared, question: Sequence[str], found: dict[str, Any], since: float) -> Answer | None:
+    """Return what to keep of a `gen-config` that had nothing to write; None where a key file is a link.
 
     Args:
         since: when it began, unix seconds.
     Raises: OSError.
     """
     folder = prepared.plan.folder
-    keys = [place for name in (SECRETS, f"{SECRETS}/members", PSKS) if (place := folder / name).is_dir()]
-    key_files = [entry for place in keys for entry in os.scandir(place) if not entry.is_dir()]
-    if any(entry.is_symlink() for entry in key_files):
-        return None  # whoever may change what it leads to is not looked at
-    generated = [os.path.join(folder, file.name) for file in prepared.plan.files]
-    wished = list(_wished(prepared.inventory))
-    made_by = [*sorted(map(str, TEMPLATES.iterdir())), *_modules()]
-    installed = {str(Path(file).parents[1]) for name in _INSTALLED if (file := sys.modules[name].__file__)}
+    if (keys := _keys(folder)) is None:
+        return None
+    files = (os.path.join(folder, file.name) for file in prepared.plan.files)
     above = [str(prepared.inventory)] if prepared.inventory.is_dir() else []
+    templates = sorted(map(str, TEMPLATES.iterdir()))
     return Answer(
         question=tuple(question),
         found=found,
-        files=(*wished, *(entry.path for entry in key_files), *generated, *made_by),
-        folders=(*above, *_folders_in(folder), *map(str, keys), str(TEMPLATES), *sorted(installed)),
+        files=(*_wished(prepared.inventory), *keys[1], *files, *templates, *_modules()),
+        folders=(*above, *_folders_in(folder), *keys[0], str(TEMPLATES), *_installed()),
         since=since,
         until=_until(prepared.fleet, since),
     )
+
+
+def linted(
+    path: Path, inventory: Inventory, folder: Path, question: Sequence[str], found: dict[str, Any], since: float
+) -> Answer | None:
+    """Return what to keep of a `lint` of the inventory at `path` that found nothing; else as `generated`.
+
+    Args:
+        folder: of the generated files.
+    """
+    if (keys := _keys(folder)) is None:
+        return None
+    above = [str(path)] if path.is_dir() else []
+    return Answer(
+        question=tuple(question),
+        found=found,
+        files=(*_wished(path), str(baseline_file(path)), *keys[1], *_modules()),
+        folders=(*above, str(folder), *keys[0], *_installed()),
+        since=since,
+        until=min(_until(inventory, since), quiet_until(inventory, folder)),
+    )
+
+
+def _keys(folder: Path) -> tuple[list[str], list[str]] | None:
+    """Return the folders of keys and the files in them; None where one is a link to where nobody looks."""
+    places = [place for name in (SECRETS, f"{SECRETS}/members", PSKS) if (place := folder / name).is_dir()]
+    entries = [entry for place in places for entry in os.scandir(place) if not entry.is_dir()]
+    if any(entry.is_symlink() for entry in entries):
+        return None
+    return [str(place) for place in places], [entry.path for entry in entries]
+
+
+def _installed() -> list[str]:
+    """Return the folders of what is installed: versions stand in the names there."""
+    files = (sys.modules[name].__file__ for name in _LIBRARIES if name in sys.modules)
+    return sorted({str(Path(file).parents[1]) for file in files if file})
 
 
 def _wished(inventory: Path) -> Iterator[str]:

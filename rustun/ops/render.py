@@ -128,7 +128,7 @@ def _names_in(folder: Path) -> Iterator[str]:
     for path, folders, files in os.walk(top):
         if path == top:
             folders[:] = [name for name in folders if name not in (STAGING, SECRETS)]
-            files = [name for name in files if name not in (SECRETS, KEPT)]
+            files = [name for name in files if name != SECRETS and not name.startswith(KEPT)]
         yield from (os.path.join(path, name)[len(top) :] for name in files)
 
 

@@ -1,8 +1,8 @@
 """What a task found when there was nothing to do, kept so that the same question about the same files has its answer.
 
 Rules of this module
-  1. An answer counts as long as all that it came from is the same: bytes, owner and mode of each file, the names in
-     each folder, who asks, from where, and with which Python. All of it is looked at each time and goes into one
+  1. An answer counts as long as all that it came from is the same: bytes, age, owner and mode of each file, the names
+     in each folder, who asks, from where, and with which Python. All of it is looked at each time and goes into one
      digest, together with the answer and the list of what to look at.
   2. An answer that depends on the time says from when and until when it holds.
   3. Nothing is kept where a file changed while the task ran, or so shortly before that the time of its change could
@@ -20,14 +20,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-KEPT: Final = ".unchanged"  # how the file is called in which an answer is kept
+KEPT: Final = ".unchanged-"  # and the name of the task: the file in which an answer is kept
 CLOCK_S: Final = 1.0  # two changes of a file within this time may have the same time
-_DRAFT: Final = f"{KEPT}.new"
 _AT_ONCE_BYTES: Final = 1 << 20
 
 
@@ -36,9 +35,9 @@ class Answer:
     """What a task found.
 
     Attributes:
-        question: what was asked, as it was typed.
+        question: the task, and what it was asked as it was typed.
         found: what JSON can hold.
-        files: whose bytes, owner and mode count; one that is missing counts as missing.
+        files: whose bytes, age, owner and mode count; one that is missing counts as missing.
         folders: whose names count, and who may change them.
         since: when the task began, unix seconds.
         until: when the answer has to be found anew, unix seconds.
@@ -53,19 +52,32 @@ class Answer:
 
 
 def remember(folder: Path, answer: Answer) -> None:
-    """Keep an answer in a folder, unless what it came from is too new (rule 3). Raises: OSError."""
+    """Keep a task's answer in a folder, unless what it came from is too new (rule 3). Raises: OSError."""
     kept = asdict(answer)
     look = _Look(kept)
     if look.newest < answer.since - CLOCK_S:
-        draft = folder / _DRAFT
+        file = _place(folder, answer.question)
+        draft = file.with_name(f"{file.name}.new")
         draft.write_text(json.dumps(kept | {"digest": look.digest}))
-        draft.replace(folder / KEPT)
+        draft.replace(file)
 
 
-def recall(folder: Path, question: Sequence[str]) -> dict[str, Any] | None:
-    """Return what was found for the same question where nothing has changed since; None where that is not known."""
+def recall(folders: Iterable[Path], question: Sequence[str]) -> dict[str, Any] | None:
+    """Return what was found for the same question where nothing has changed since; None where that is not known.
+
+    Args:
+        folders: in which an answer may be kept: which one is a fleet's, only its files say.
+    """
+    return next(filter(None, (_recall(_place(folder, question), question) for folder in folders)), None)
+
+
+def _place(folder: Path, question: Sequence[str]) -> Path:
+    return folder / f"{KEPT}{question[0]}"
+
+
+def _recall(file: Path, question: Sequence[str]) -> dict[str, Any] | None:
     try:
-        kept = json.loads((folder / KEPT).read_bytes())
+        kept = json.loads(file.read_bytes())
         digest = kept.pop("digest")
         if kept["question"] != list(question) or not kept["since"] <= time.time() < kept["until"]:
             return None
@@ -102,12 +114,13 @@ class _Look:
                 data += more
         finally:
             os.close(descriptor)
-        self._hash.update(b"%d %d %d %d\n" % (status.st_mode, status.st_uid, status.st_gid, len(data)))
+        about = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, len(data))
+        self._hash.update(b"%d %d %d %d %d\n" % about)
         self._hash.update(data)
 
     def _folder(self, path: str) -> None:
         with os.scandir(path) as entries:
-            names = sorted((one.name, one.is_symlink()) for one in entries if one.name not in (KEPT, _DRAFT))
+            names = sorted((one.name, one.is_symlink()) for one in entries if not one.name.startswith(KEPT))
         self._see(os.stat(path))
         self._hash.update(json.dumps(names).encode())
         real = Path(os.path.realpath(path))

@@ -1,107 +1,26 @@
-"""`invoke lint`: every rule over an inventory, what was accepted earlier left out.
+"""`invoke lint`: judge an inventory (judging.py), and say what was found.
 
-Rules of this module
-  1. Errors of reading come first: what contradicts itself is not judged further.
-  2. A baseline holds accepted findings, a line each: rule, table and key, value. Errors cannot be accepted. A line that
-     no finding needs any more is said, so that the baseline does not rot.
-  3. Exit codes as in tasks.py: 2 an error, 3 warnings with `--strict`, 0 else.
+Where an earlier run found nothing to remark and all that it looked at is as it was, it is said again (unchanged.py).
+Exit codes as in tasks.py: 2 an error, 3 warnings with `--strict`, 0 else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
-from rustun.config.files import decode, read_bytes
-from rustun.config.findings import config_error
-from rustun.durable import replace_file
-from rustun.errors import ConfigError, Level, Problem, RustunError
+from rustun.errors import ConfigError, RustunError
 from rustun.ops.exit_codes import BAD_INPUT, DIFFERS, ENVIRONMENT, OK
-from rustun.ops.fleet import Inventory
-from rustun.ops.inventory import load_inventory
-from rustun.ops.linting import prefixes, trust
-from rustun.ops.linting.finding import Finding
-from rustun.ops.linting.places import Places
+from rustun.ops.unchanged import recall, remember
 
-MAX_BASELINE_BYTES: Final = 4 << 20
-LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "note")
-HEADER: Final = "# Findings of ./invoke lint that were looked at and accepted. One a line; # begins a comment.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What came of all rules: findings that count, how many were accepted, and lines of the baseline without a use."""
-
-    problems: tuple[tuple[str, Problem], ...]
-    accepted: int
-    unused: tuple[str, ...]
-
-    @property
-    def worst(self) -> Level | None:
-        """The worst level that was found."""
-        found = {problem.level for _, problem in self.problems}
-        return next((level for level in LEVELS if level in found), None)
-
-
-def baseline_file(path: Path) -> Path:
-    """Return where the baseline of an inventory is: in its folder, or beside its file."""
-    return path / "lint.baseline" if path.is_dir() else path.with_suffix(".baseline")
-
-
-def findings(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[Finding]:
-    """Yield what every rule finds.
-
-    Args:
-        folder: of the generated files; keys are judged where there are some.
-        now: in UTC.
-    """
-    yield from prefixes.nested_prefixes(inventory)
-    yield from prefixes.cluster_network_covered(inventory)
-    yield from prefixes.server_covered(inventory)
-    yield from prefixes.connected_lans(inventory)
-    yield from prefixes.refused_networks(inventory)
-    yield from prefixes.public_prefixes(inventory)
-    yield from trust.low_tiers(inventory)
-    yield from trust.expiring(inventory, now)
-    yield from trust.keys(inventory, folder, now)
-    yield from trust.pre_shared_keys(inventory, folder)
-    yield from trust.leftovers(inventory)
-
-
-def judge(path: Path, inventory: Inventory, folder: Path, now: dt.datetime) -> Judgement:
-    """Judge an inventory. Raises: ConfigError: its baseline cannot be read."""
-    places, accepted = Places(path), _read_baseline(baseline_file(path))
-    problems: list[tuple[str, Problem]] = [("inventory", note) for note in inventory.notes]
-    used: set[str] = set()
-    for finding in findings(inventory, folder, now):
-        if finding.level != "error" and finding.signature in accepted:
-            used.add(finding.signature)
-        else:
-            problems.append((finding.rule, places.problem(finding)))
-    problems.sort(key=lambda found: (found[1].file, found[1].line))
-    return Judgement(tuple(problems), len(used), tuple(sorted(accepted - used)))
-
-
-def _read_baseline(path: Path) -> frozenset[str]:
-    if not path.exists():
-        return frozenset()
-    lines = decode(str(path), read_bytes(path, MAX_BASELINE_BYTES)).splitlines()
-    if marks := [number for number, line in enumerate(lines, 1) if line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]:
-        raise config_error(str(path), "holds the marks of a merge", "keep the lines of both sides", marks[0])
-    return frozenset(words for line in lines if (words := " ".join(line.partition("#")[0].split())))
-
-
-def accept(path: Path, found: Sequence[Finding]) -> int:
-    """Write a baseline with all findings but errors; return how many. Raises: OSError."""
-    lines = sorted({finding.signature for finding in found if finding.level != "error"})
-    replace_file(baseline_file(path), (HEADER + "".join(f"{line}\n" for line in lines)).encode())
-    return len(lines)
+if TYPE_CHECKING:
+    from rustun.ops.linting.judging import Judgement
 
 
 def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool) -> int:
@@ -112,41 +31,64 @@ def run(path: Path, build: Path, *, strict: bool, accepting: bool, as_json: bool
         strict: warnings are a failure.
         accepting: what is found now is accepted from now on.
     """
-    now = dt.datetime.now(dt.UTC)
+    known = None if accepting else recall(sorted(build.glob("*")), _question(path))
+    if known is not None:
+        print(json.dumps(known["facts"], indent=2) if as_json else known["text"])
+        return OK
     try:
-        inventory = load_inventory(path)
-        folder = build / inventory.name
-        if accepting:
-            from rustun.ops.editing.files import editing  # slow to load
-
-            with editing(path):
-                count = accept(path, list(findings(inventory, folder, now)))
-            print(f"lint: {baseline_file(path)} accepts {count} findings", file=sys.stderr)
-        judgement = judge(path, inventory, folder, now)
-    except ConfigError as error:
-        judgement = Judgement(tuple(("inventory", problem) for problem in error.problems), 0, ())
+        judgement = _judged(path, build, accepting=accepting)
     except RustunError as error:
         print(f"lint: {error}\n  {error.remedy}", file=sys.stderr)
         return ENVIRONMENT
-    if as_json:
-        print(json.dumps(_facts(path, judgement), indent=2))
-    else:
-        _print_text(path, judgement)
+    print(json.dumps(_facts(path, judgement), indent=2) if as_json else "\n".join(_lines(path, judgement)))
     if judgement.worst == "error":
         return BAD_INPUT
     return DIFFERS if strict and judgement.worst == "warning" else OK
 
 
-def _print_text(path: Path, judgement: Judgement) -> None:
+def _question(path: Path) -> tuple[str, ...]:
+    return ("lint", str(path))
+
+
+def _judged(path: Path, build: Path, *, accepting: bool) -> Judgement:
+    """Load an inventory and judge it; keep that there is nothing to remark. Raises: HostError."""
+    from rustun.ops.editing.files import editing  # slow to load, all of them
+    from rustun.ops.inventory import load_inventory
+    from rustun.ops.linting.judging import Judgement, accept, baseline_file, findings, judge
+    from rustun.ops.looked_at import linted
+
+    since, now = time.time(), dt.datetime.now(dt.UTC)
+    try:
+        inventory = load_inventory(path)
+        folder = build / inventory.name
+        if accepting:
+            with editing(path):
+                count = accept(path, list(findings(inventory, folder, now)))
+            print(f"lint: {baseline_file(path)} accepts {count} findings", file=sys.stderr)
+        judgement = judge(path, inventory, folder, now)
+    except ConfigError as error:
+        return Judgement(tuple(("inventory", problem) for problem in error.problems), 0, ())
+    if not judgement.problems and not judgement.unused:
+        found = {"facts": _facts(path, judgement), "text": "\n".join(_lines(path, judgement))}
+        with contextlib.suppress(OSError):  # where nothing can be kept, the next run finds out again
+            if answer := linted(path, inventory, folder, _question(path), found, since):
+                remember(folder, answer)
+    return judgement
+
+
+def _lines(path: Path, judgement: Judgement) -> list[str]:
+    from rustun.ops.linting.judging import LEVELS, baseline_file
+
+    lines = []
     for rule, problem in judgement.problems:
         first, *more = problem.lines()
-        print(first + (f"  [{rule}]" if rule != "inventory" else ""), *more, sep="\n")
+        lines += [first + (f"  [{rule}]" if rule != "inventory" else ""), *more]
     for line in judgement.unused:
-        print(f"{baseline_file(path)}: note: accepts what is not found any more: {line}\n  take the line out")
+        lines += [f"{baseline_file(path)}: note: accepts what is not found any more: {line}", "  take the line out"]
     count = Counter(problem.level for _, problem in judgement.problems)
     parts = [f"{count[level]} {level}{'s' * (count[level] != 1)}" for level in LEVELS if count[level]]
     accepted = f", {judgement.accepted} accepted" if judgement.accepted else ""
-    print(f"lint {path}: {', '.join(parts) or 'nothing to remark'}{accepted}")
+    return [*lines, f"lint {path}: {', '.join(parts) or 'nothing to remark'}{accepted}"]
 
 
 def _facts(path: Path, judgement: Judgement) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -70,6 +71,14 @@ def keys(inventory: Inventory, folder: Path, now: dt.datetime) -> Iterator[Findi
         count = f"{len(old)} private key{'s are' if len(old) > 1 else ' is'}"
         reason = f"{count} older than {OLD_KEY.days} days, the oldest {max(old) / 86_400:.0f}"
         yield Finding("old-keys", "note", ("fleet",), "", reason, "./invoke rotate-keys exchanges them without a gap")
+
+
+def quiet_until(inventory: Inventory, folder: Path) -> float:
+    """Return when, unix seconds, `expiring` or `keys` will find something by time alone; it was, where they do now."""
+    ends = [end.timestamp() for member in inventory.members if (end := member.settings.expires_at)]
+    soon = [end - SOON.total_seconds() for end in ends]
+    old = [made + OLD_KEY.total_seconds() for made in _made(inventory, folder)]
+    return min((*soon, *old), default=math.inf)
 
 
 def _made(inventory: Inventory, folder: Path) -> Iterator[float]:

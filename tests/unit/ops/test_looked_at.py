@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -14,8 +15,10 @@ from types import ModuleType
 import pytest
 
 from rustun.ops import generate, generation, looked_at, templating
-from rustun.ops.unchanged import KEPT
+from rustun.ops.linting import run as linting
+from rustun.ops.unchanged import recall
 
+KEPT, KEPT_LINT = ".unchanged-gen-config", ".unchanged-lint"
 FLEET = """\
 [fleet]
 name = "f"
@@ -32,6 +35,7 @@ tier = "shared"
 [cluster.c.member.dave]
 psk = true
 """
+REAL_TIME = time.time
 IN_2099, IN_2101 = 4_070_908_800.0, 4_133_980_800.0  # unix seconds
 
 
@@ -153,10 +157,49 @@ def test_a_change_is_found_as_if_nothing_were_known(world: World, change: str) -
     """gen-config would call files current that are not, or miss a key that is open to others."""
     CHANGES[change](world)
     forget_templates()
-    assert generate._known(world.fleet, None, world.folder) is None
+    assert recall([world.out], ("gen-config", str(world.fleet), "")) is None
     found = world.run(check=True)
     (world.out / KEPT).unlink(missing_ok=True)
     assert world.run(check=True) == found
+
+
+LINT_CHANGES: dict[str, Callable[[World], object]] = {
+    "inventory": lambda world: append(world.fleet / "c.toml"),
+    "a member more": lambda world: (world.fleet / "d.toml").write_text("[cluster.d]\nnetwork = '10.0.1.0/24'\n"),
+    "baseline": lambda world: append(world.fleet / "lint.baseline"),
+    "baseline gone": lambda world: (world.fleet / "lint.baseline").unlink(),
+    "a guessable shared key": lambda world: (world.out / "secrets" / "shared.key").write_text("rustun\n"),
+    "a guessable psk": lambda world: (world.out / "secrets" / "psks" / "dave.psk").write_text("aaaa\n"),
+    "an old key": lambda world: os.utime(world.out / "secrets" / "members" / "alice.key", (1, 1)),
+    "all keys gone": lambda world: shutil.rmtree(world.folder / "secrets"),
+    "code": lambda world: append(world.folder / "made.py"),
+    "keys that grow old": lambda world: world.at(time.time() + 400 * 86400),
+    "a member whose time will be over soon": lambda world: world.at(IN_2099 + 340 * 86400),
+}
+
+
+@pytest.mark.parametrize("change", LINT_CHANGES)
+def test_lint_judges_anew_what_changed(world: World, change: str) -> None:
+    """A key that everybody knows, or that is as old as it should not be, would stay unseen."""
+
+    def said() -> tuple[int, str]:
+        code = linting.run(world.fleet, world.folder / "build", strict=True, accepting=False, as_json=False)
+        return code, world.capsys.readouterr().out
+
+    world.patch.setattr(time, "time", REAL_TIME)
+    world.at(time.time() + 3600)
+    linting.run(world.fleet, world.folder / "build", strict=False, accepting=True, as_json=False)
+    world.capsys.readouterr()
+    first = said()
+    assert first[0] == 0
+    assert (world.out / KEPT_LINT).exists()
+    assert recall([world.out], ("lint", str(world.fleet))) is not None
+    assert said() == first
+    LINT_CHANGES[change](world)
+    assert recall([world.out], ("lint", str(world.fleet))) is None
+    found = said()
+    (world.out / KEPT_LINT).unlink(missing_ok=True)
+    assert said() == found
 
 
 def test_keys_that_are_links_are_looked_at_each_time(world: World) -> None:

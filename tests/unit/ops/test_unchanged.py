@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rustun.ops.unchanged import CLOCK_S, KEPT, Answer, recall, remember
+from rustun.ops.unchanged import CLOCK_S, Answer, recall, remember
 
 FOUND = {"files": ["a"], "current": True}
 QUESTION = ("gen-config", "fleet.toml")
+KEPT = ".unchanged-gen-config"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class World:
 
     def recalled(self) -> object:
         """What is found for the usual question."""
-        return recall(self.folder, QUESTION)
+        return recall([self.folder], QUESTION)
 
     def later(self, seconds: float) -> None:
         """Let time pass, or go back."""
@@ -115,8 +116,9 @@ def test_nothing_is_believed_once_something_changed(world: World, change: str) -
 
 def test_another_question_has_no_answer_here(world: World) -> None:
     """One inventory's answer would be told of another."""
-    assert recall(world.folder, ("gen-config", "other.toml")) is None
-    assert recall(world.folder / "below", QUESTION) is None
+    assert recall([world.folder], ("gen-config", "other.toml")) is None
+    assert recall([world.folder / "below"], QUESTION) is None
+    assert recall([world.folder / "below", world.folder], QUESTION) == FOUND
 
 
 @pytest.mark.parametrize("name", ["one", "below/new", "missing"])

@@ -14,8 +14,8 @@ from rustun.config.keys import new_psk
 from rustun.ops import exit_codes
 from rustun.ops.editing.files import editing
 from rustun.ops.inventory import load_inventory
-from rustun.ops.linting import run
-from rustun.ops.linting.run import Judgement
+from rustun.ops.linting import judging, run
+from rustun.ops.linting.judging import Judgement
 
 ROOT = Path(__file__).resolve().parents[4]
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
@@ -40,7 +40,7 @@ def judged(folder: Path, gate: str = "", alice: str = "", more: str = "") -> Jud
     """Judge a small fleet with some more in it."""
     path = folder / "acme.toml"
     path.write_text(HEAD.replace("GATE", gate).replace("ALICE", alice) + more)
-    return run.judge(path, load_inventory(path), folder / "build" / "acme", NOW)
+    return judging.judge(path, load_inventory(path), folder / "build" / "acme", NOW)
 
 
 CASES = {
@@ -184,8 +184,8 @@ def test_any_name_can_stand_in_a_baseline(tmp_path: Path, name: str) -> None:
     judged(tmp_path, more=more)
     path = tmp_path / "acme.toml"
     inventory = load_inventory(path)
-    run.accept(path, list(run.findings(inventory, tmp_path / "build", NOW)))
-    after = run.judge(path, inventory, tmp_path / "build", NOW)
+    judging.accept(path, list(judging.findings(inventory, tmp_path / "build", NOW)))
+    after = judging.judge(path, inventory, tmp_path / "build", NOW)
     assert (after.problems, after.accepted, after.unused) == ((), 1, ())
 
 
