@@ -68,7 +68,7 @@ def test_the_relay_forwards_only_whole_items_that_it_judged(run: bytes) -> None:
     """If this fails, one member's bytes end the relay for all, or reach another member unjudged."""
     world = World()
     assert refused(lambda: world.turn(run)) == (not framed(run))
-    world.switch.end()
+    world.switch.flush()
     for _, taken, _ in world.taken:
         for item in items_of(taken):
             assert item in run
@@ -118,7 +118,7 @@ def test_a_turn_cut_anywhere_forwards_the_same(all_runs: list[bytes], budget: in
         while left:
             cut.switch.begin(cast(RelaySession, cut.sender), 1e9, budget)
             left = cut.switch.forward_left(left)
-            cut.switch.end()
+            cut.switch.flush()
     arrived = [[(name, item) for name, run, _ in each.taken for item in items_of(run)] for each in (whole, cut)]
     assert arrived[0] == arrived[1]
     assert whole.sender.traffic.drops == cut.sender.traffic.drops
