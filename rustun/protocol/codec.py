@@ -69,7 +69,7 @@ class RecordCodec:
 
     def alive(self, now: float) -> bool:
         """Tell whether both keys may still be used; ask once a batch."""
-        return self._sealer.both_alive(self._opener, now)
+        return self._sealer.alive(now) and self._opener.alive(now)
 
     def open_control(self, frame: memoryview, scratch: memoryview) -> bytes:
         """Open a control record and return its plaintext. Raises ProtocolError."""

@@ -80,16 +80,7 @@ class _RecordKey:
 
     def alive(self, now: float) -> bool:
         """Tell whether the key may still be used; ask once a batch."""
-        return self.both_alive(self, now)
-
-    def both_alive(self, other: _RecordKey, now: float) -> bool:
-        """Tell whether this key and that of the other direction may still be used; one call, for each batch asks."""
-        return (
-            now < self._dead_at
-            and now < other._dead_at
-            and self._counter < self._max_records
-            and other._counter < other._max_records
-        )
+        return now < self._dead_at and self._counter < self._max_records
 
 
 class RecordSealer(_RecordKey):

@@ -104,8 +104,8 @@ GUARDS: Final = (
     Guard(
         "keys die of age",
         "protocol/records.py",
-        "            now < self._dead_at\n            and now < other._dead_at\n            and self._counter",
-        "            self._counter",
+        "return now < self._dead_at and self._counter < self._max_records",
+        "return self._counter < self._max_records",
         f"{SIMULATION}/test_rekey.py::test_no_record_is_made_with_keys_that_died_in_sleep",
     ),
     Guard(
