@@ -70,21 +70,21 @@ class Follower:
         verdict = steps.taken("who reaches whom", lambda: prove.probe(self._lab))
         return {**document, "steps": steps.done, "reachability": _judged(verdict)}
 
-    def _do(self, todo: Orders, steps: _Steps) -> None:
+    def _do(self, due: Orders, steps: _Steps) -> None:
         lab = self._lab
-        if todo.stop:
-            here = [name for name in todo.stop if name in lab.processes]
-            left = steps.taken(f"stopped {', '.join(todo.stop)}", lambda: lab.stop(here))
+        if due.stop:
+            here = [name for name in due.stop if name in lab.processes]
+            left = steps.taken(f"stopped {', '.join(due.stop)}", lambda: lab.stop(here))
             steps.done += [{"step": words, "seconds": 0.0} for words in left]
         wanted = configure_again(self._configured, self._choice, write=True)
         topology = layout.plan(wanted.spec, kept=lab.topology)
         if topology != lab.topology:
             steps.taken("wired", lambda: lab.become(wanted.spec, topology))
         lab.spec, self._configured = wanted.spec, wanted
-        if todo.reload:
+        if due.reload:
             steps.taken("the relay read its files", lab.reload_server)
-        if todo.start:
-            steps.taken(f"started {', '.join(todo.start)}", lambda: lab.start_clients(todo.start))
+        if due.start:
+            steps.taken(f"started {', '.join(due.start)}", lambda: lab.start_clients(due.start))
         steps.taken("links", lambda: lab.links.follow(topology))
         steps.taken("all sessions up", lab.wait_online)
         steps.taken("an echo through each tunnel", lab.prove_tunnels)
