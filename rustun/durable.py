@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, like: os.stat_result | None = None) -> None:
     """Put a file in place whole; what was there stays until then, and for good where this fails.
+
+    Args:
+        like: of what was there, where its mode and owners are to stay. Where its group cannot be had, the mode has
+            nothing for a group.
 
     Raises: OSError as open(2), write(2), fsync(2) and rename(2) say.
     """
-    with _draft(path, data) as draft:
+    with _draft(path, data, like) as draft:
         os.replace(draft, path)
     sync_folder(path.parent)
 
@@ -41,14 +46,29 @@ def add_file(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _draft(path: Path, data: bytes) -> Iterator[Path]:
+def _draft(path: Path, data: bytes, like: os.stat_result | None = None) -> Iterator[Path]:
     """Have data on the disk under another name in the same folder, and see to it that this name goes."""
     draft = path.with_name(f".{path.name}.new")
     try:
         with draft.open("wb") as file:
+            if like is not None:
+                _make_like(file.fileno(), like)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         yield draft
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _make_like(descriptor: int, like: os.stat_result) -> None:
+    own, mode = os.fstat(descriptor), stat.S_IMODE(like.st_mode)
+    if own.st_gid != like.st_gid:  # a service may be forbidden the call itself
+        try:
+            os.fchown(descriptor, -1, like.st_gid)
+        except PermissionError:
+            mode &= ~stat.S_IRWXG
+    if own.st_uid != like.st_uid:
+        with contextlib.suppress(PermissionError):  # only root gives files away
+            os.fchown(descriptor, like.st_uid, -1)
+    os.fchmod(descriptor, mode)  # after the owners: they take set-user-id bits away

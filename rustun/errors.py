@@ -2,6 +2,7 @@
 
     RustunError
       ConfigError      the operator: a file or an option is wrong            exit 78 (sysexits EX_CONFIG)
+      UsageError       the user: what was typed names nothing that is there  exit 2
       RightsError      the operator: this process may not do what it must    exit 77 (EX_NOPERM)
       RefusedError     the server's operator: the server said no, sealed     exit 69 (EX_UNAVAILABLE)
       HostError        the host: a port is taken, a device is gone           exit 1
@@ -77,6 +78,12 @@ class ConfigError(RustunError):
     def errors(self) -> tuple[Problem, ...]:
         """What the configuration was refused for; the other problems are only worth knowing."""
         return tuple(problem for problem in self.problems if problem.level == "error")
+
+
+class UsageError(RustunError):
+    """What was typed cannot be answered: it names nothing that is there, or asks for what a process does not know."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class RightsError(RustunError):

@@ -1,4 +1,11 @@
-"""Ask a running rustun process for its status document."""
+"""Ask a running rustun process on its control socket.
+
+Rules of this module
+  1. A process that is silent for `timeout_seconds` is given up; one that answers slowly, as a loaded relay does, is
+     not, nor one that has just told a long document and makes a pause before the next (FOLLOWED_BYTES_PER_S).
+  2. What comes back is judged before anybody sees it: one JSON object of this schema a line, of MAX_DOCUMENT_BYTES at
+     the most. That another program owns the socket is said, whatever it sends.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +13,24 @@ import json
 import os
 import socket
 import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from rustun.admin.control import EXCHANGE_SECONDS, MAX_DOCUMENT_BYTES, MAX_PATH_BYTES, SCHEMA, STATUS_REQUEST
-from rustun.errors import HostError, RightsError
+from rustun.admin.control import (
+    EXCHANGE_SECONDS,
+    FOLLOWED_BYTES_PER_S,
+    MAX_DOCUMENT_BYTES,
+    MAX_PATH_BYTES,
+    MAX_REQUEST_BYTES,
+    SCHEMA,
+    STATUS_REQUEST,
+)
+from rustun.errors import HostError, RightsError, RustunError, UsageError
+
+PIECE_BYTES: Final = 1 << 16
+WHOLE_ANSWER_SECONDS: Final = 60.0  # for one document, however steadily it drips
 
 
 def read_status(path: Path, timeout_seconds: float = EXCHANGE_SECONDS) -> dict[str, object]:
@@ -19,32 +40,77 @@ def read_status(path: Path, timeout_seconds: float = EXCHANGE_SECONDS) -> dict[s
         RightsError: the socket belongs to another user.
         HostError: nothing answers there, not in time, or not with a document of this schema.
     """
+    return _first(path, STATUS_REQUEST, timeout_seconds)
+
+
+def ask(path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS) -> dict[str, object]:
+    """Return the answer to a question: the word under "ask", and what is told beside it.
+
+    Raises: as `read_status`; UsageError, in the process's words, where it has no answer.
+    """
+    alone = str(question["ask"]) if len(question) == 1 else json.dumps(question)  # so an older process understands
+    answer = _first(path, alone, timeout_seconds)
+    if "error" in answer:
+        raise UsageError(str(answer["error"]), str(answer.get("remedy") or ""))
+    return answer
+
+
+def follow(
+    path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS
+) -> Iterator[dict[str, object]]:
+    """Yield the answers to a question that has no end of its own, until the process ends or the caller closes this.
+
+    Raises: as `ask`.
+    """
+    with closing(_documents(path, json.dumps(question), timeout_seconds)) as documents:
+        for answer in documents:
+            if "error" in answer:
+                raise UsageError(str(answer["error"]), str(answer.get("remedy") or ""))
+            yield answer
+
+
+def _first(path: Path, question: str, timeout_seconds: float) -> dict[str, object]:
+    with closing(_documents(path, question, timeout_seconds)) as documents:
+        return next(documents, None) or _judge(path, b"")
+
+
+def _documents(path: Path, question: str, timeout_seconds: float) -> Generator[dict[str, object], None, None]:
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise HostError(f"no control socket at {path}", f"the path is longer than the {MAX_PATH_BYTES} bytes of one")
-    deadline = time.monotonic() + timeout_seconds
+    line = f"{question}\n".encode("utf-8", "surrogatepass")
+    if len(line) > MAX_REQUEST_BYTES:
+        raise UsageError("the question is too long", f"a name has {MAX_REQUEST_BYTES // 2} bytes at the most")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         try:
             peer.settimeout(timeout_seconds)
             peer.connect(os.fspath(path))
-            peer.sendall(STATUS_REQUEST + b"\n")
-            answer = _receive_all(peer, deadline)
+            peer.sendall(line)
+            for answer in _lines(peer, timeout_seconds):
+                yield _judge(path, answer)
         except OSError as error:
             raise _read_error(path, error) from error
-    return _judge(path, answer)
 
 
-def _receive_all(peer: socket.socket, deadline: float) -> bytes:
-    answer = bytearray()
-    while len(answer) <= MAX_DOCUMENT_BYTES:
-        left = deadline - time.monotonic()
-        if left <= 0:
+def _lines(peer: socket.socket, timeout_seconds: float) -> Iterator[bytes]:
+    """Yield whole lines, and what is behind the last one; raises OSError, TimeoutError among them."""
+    held = bytearray()
+    deadline = time.monotonic() + WHOLE_ANSWER_SECONDS
+    while received := peer.recv(PIECE_BYTES):
+        at = received.find(b"\n")
+        while at >= 0:
+            held += received[:at]
+            yield bytes(held)
+            pause = len(held) / FOLLOWED_BYTES_PER_S
+            peer.settimeout(timeout_seconds + pause)
+            held.clear()
+            received = received[at + 1 :]
+            at = received.find(b"\n")
+            deadline = time.monotonic() + pause + WHOLE_ANSWER_SECONDS
+        held += received
+        if len(held) > MAX_DOCUMENT_BYTES or time.monotonic() > deadline:
             raise TimeoutError
-        peer.settimeout(left)
-        received = peer.recv(1 << 16)
-        if not received:
-            break
-        answer += received
-    return bytes(answer)
+    if held:
+        yield bytes(held)
 
 
 def _judge(path: Path, answer: bytes) -> dict[str, object]:
@@ -59,15 +125,16 @@ def _judge(path: Path, answer: bytes) -> dict[str, object]:
     return document
 
 
-def _read_error(path: Path, error: OSError) -> HostError | RightsError:
+def _read_error(path: Path, error: OSError) -> RustunError:
     if isinstance(error, PermissionError):
-        return RightsError(f"no permission to read {path}", "run it as root, or as the user whose process that is")
+        remedy = "run it as root, as the user whose process that is, or in the socket's group: ls -l shows them"
+        return RightsError(f"no permission to read {path}", remedy)
     if isinstance(error, FileNotFoundError):
         return HostError(f"no control socket at {path}", "is the process up, and started with this --control PATH?")
     if isinstance(error, ConnectionRefusedError) and not path.is_socket():
         return HostError(f"{path} is not a control socket", "name the one of a running process with --control PATH")
     if isinstance(error, ConnectionRefusedError):
         return HostError(f"nobody answers on {path}: its process is gone", "start it again; the file is replaced then")
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, BlockingIOError)):  # the latter where too many wait to be accepted
         return HostError(f"no answer on {path} in time", "the process hangs or is overloaded: see its log")
     return HostError(f"cannot read {path}: {error.strerror or error}", "name the control socket with --control PATH")

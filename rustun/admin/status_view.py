@@ -1,66 +1,89 @@
-"""Status documents as text for people: the answer first, then one line per member or peer.
+"""Status documents as text for people: the answer first, then one line per member or peer, then why something is not.
 
-Everything in a document is shown as plain text: names come from peers and files, so each passes `printable`, and cells
-are `Text`, in which rich reads no markup. A key that an older or newer process does not send is shown as "-".
+Everything in a document is shown as plain text: names come from peers and files, so each passes `printable`. A key that
+an older or newer process does not send is shown as "-".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from rustun.admin.units import NOTHING, age, duration, round_trip, size
+from rustun.admin.explain import explain_client, explain_member, explain_peer
+from rustun.admin.member_table import PEERS, SERVERS, columns_for, listed, presence, reasons, rows_of, show_rows, word
+from rustun.admin.units import NOTHING, age, duration, rate, round_trip, size
 from rustun.errors import HostError
 from rustun.printable import printable
 
 Document = Mapping[str, Any]
 
-STYLES: Final = {  # colour repeats the word, never replaces it
-    **{"online": "green", "refused": "red", "unproven": "yellow"},
-    **dict.fromkeys(("offline", "disabled", "expired"), "dim"),
-}
 MESSAGE_CHARACTERS: Final = 300
+EXPLAINED_LINES: Final = 50  # of all members together; who asks for a cluster or a member is told the rest
 TURNED_AWAY: Final = frozenset(  # of `closes`: those that concern who did not come in
     ("connection-budget", "crowded-out", "handshake-budget", "handshake-failed", "handshake-timeout")
     + ("envelope", "wrong-key", "refused", "place-taken")
 )
-SESSION_COLUMNS: Final = ("cluster", "member", "address", "state", "proof", "rtt", "tier", "in", "out", "drops")
-SERVER_COLUMNS: Final = ("server", "at", "state", "proof", "rtt", "last error")
-PEER_COLUMNS: Final = ("peer", "name", "address", "state", "prefixes")
-FOLDED_COLUMNS: Final = {  # least width, where a line would be too long; the others are short by nature
-    "cluster": 8,
-    "member": 12,
-    "peer": 12,
-    "name": 12,
-    "address": 10,
-    "drops": 14,
-    "prefixes": 18,
-    "server": 18,
-    "last error": 24,
-}
 
 
-def show_status(document: Document, console: Console) -> None:
+def show_status(document: Document, console: Console, *, now: bool = False) -> None:
     """Print one status document: a headline, what needs attention, the details.
 
+    Args:
+        now: show rates in the place of sums since sessions began.
     Raises: HostError where a value is of another kind than this version knows; what was printed before stays.
     """
+
+    def show() -> None:
+        if document.get("role") == "server":
+            _show_server(document, console, now)
+        else:
+            _show_client(document, console, now)
+
+    _told_apart(show)
+
+
+def show_member(document: Document, console: Console) -> None:
+    """Print all that a process knows of one member, and what stands between it and the others.
+
+    Args:
+        document: that was asked for the member alone.
+    Raises: as `show_status`.
+    """
+
+    def show() -> None:
+        _show_head(document, [], console)
+        if document.get("role") == "server":
+            for member in _members(document):
+                _show_facts(_member_facts(member), console)
+                _show_why(explain_member(member), console)
+        else:
+            for peer in document.get("peers") or []:
+                _show_facts(_peer_facts(peer), console)
+                _show_why([*explain_peer(document, peer), *explain_client(document)], console)
+
+    _told_apart(show)
+
+
+def _told_apart(show: Callable[[], None]) -> None:
     try:
-        (_show_server if document.get("role") == "server" else _show_client)(document, console)
+        show()
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         reason = f"a part of the status is not what this version knows: {printable(str(error), MESSAGE_CHARACTERS)}"
         raise HostError(reason, "use `rustun status --json`, or the version that runs there") from error
 
 
-def _show_server(document: Document, console: Console) -> None:
+# --- a server --------------------------------------------------------------------------------------------------------
+
+
+def _show_server(document: Document, console: Console, now: bool) -> None:
     alarms = document.get("alarms") or []
     words = [
-        ", ".join(_word(address) for address in document.get("listen") or [NOTHING]),
-        f"{_word(document.get('online', 0))} of {_word(document.get('members', 0))} members online",
+        listed(document.get("listen")),
+        f"{word(document.get('online', 0))} of {word(document.get('members', 0))} members online",
+        *([f"{rate(document['sent_bytes_per_s'])} now"] if document.get("sent_bytes_per_s") else []),
         f"{len(alarms)} {'alarm' if len(alarms) == 1 else 'alarms'}",
     ]
     _show_head(document, words, console)
@@ -71,56 +94,71 @@ def _show_server(document: Document, console: Console) -> None:
         ("removal not in force", routes.get("not_in_force") or []),
     ):
         _show_messages(title, messages, "bold red", console)
-    _show_messages("drops", [_reasons(document["drops"])] if document.get("drops") else [], "", console)
-    members = [(entry, _session_cells(entry)) for entry in document.get("sessions") or []]
-    members += [(entry, _offline_cells(entry)) for entry in document.get("offline") or []]
-    members.sort(key=lambda member: (str(member[0].get("cluster", "")), str(member[0].get("identity", ""))))
+    _show_messages("drops", [reasons(document["drops"])] if document.get("drops") else [], "", console)
+    members = _members(document)
     if members:
-        _show_table(SESSION_COLUMNS, [cells for _, cells in members], console)
-    for member in document.get("offline") or []:
-        if member.get("last_error"):
-            title = f"last error of {_word(member.get('identity'))} ({_word(member.get('cluster'))})"
-            when = f", {age(member['last_error_age_s'])}" if member.get("last_error_age_s") is not None else ""
-            _show_messages(title, [f"{member['last_error']}{when}"], "", console)
+        columns = columns_for(console.width, now=now)
+        show_rows(columns, rows_of(columns, members), console)
+    _show_explanations(members, console)
     turned_away = {reason: count for reason, count in (document.get("closes") or {}).items() if reason in TURNED_AWAY}
-    _show_messages("closes", [_reasons(turned_away)] if any(turned_away.values()) else [], "", console)
+    _show_messages("closes", [reasons(turned_away)] if any(turned_away.values()) else [], "", console)
 
 
-def _session_cells(session: Document) -> list[str]:
+def _members(document: Document) -> list[Document]:
+    """Return sessions and absent members together, in the order in which people look for them."""
+    members = [*(document.get("sessions") or []), *(document.get("offline") or [])]
+    return sorted(members, key=lambda member: (str(member.get("cluster", "")), str(member.get("identity", ""))))
+
+
+def _keys(session: Document) -> str:
+    own, servers = session.get("public_key"), session.get("server_public_key")
+    return f"{word(own)}   of the server {word(servers)}" if own else NOTHING
+
+
+def _show_explanations(members: Sequence[Document], console: Console) -> None:
+    lines = [(member, text) for member in members for text in explain_member(member)]
+    for member, text in lines[:EXPLAINED_LINES]:
+        _show_messages(f"{word(member.get('identity'))} ({word(member.get('cluster'))})", [text], "bold", console)
+    rest = len(lines) - EXPLAINED_LINES
+    if rest > 0:
+        _show_messages(f"{rest:,} more like these", ["rustun status CLUSTER, or MEMBER, tells them"], "", console)
+
+
+def _member_facts(member: Document) -> list[tuple[str, str]]:
+    when = age(member.get("proof_age_s") if "proof_age_s" in member else member.get("last_seen_age_s"))
+    facts = [
+        ("member", f"{word(member.get('identity'))}   cluster {word(member.get('cluster'))}"),
+        ("name", word(member.get("name"))),
+        ("addresses", listed(filter(None, (member.get("address"), member.get("address6"))))),
+        ("ciders", listed(member.get("ciders"))),
+        ("expires", word(member.get("expires_at"))),
+        ("state", f"{word(member.get('state') or 'offline')}   last sign of life {when}"),
+    ]
+    if member.get("state") != "online":
+        return facts
     return [
-        _word(session.get("cluster")),
-        _word(session.get("identity")),
-        _word(session.get("address") or session.get("address6")),
-        _word(session.get("state")),
-        age(session.get("proof_age_s")),
-        round_trip(session.get("rtt_ms")),
-        _word(session.get("tier")),
-        size(session.get("received_bytes") or 0),
-        size(session.get("sent_bytes") or 0),
-        _reasons(session.get("drops") or {}),
+        *facts,
+        ("session", f"{_session(member)}   up {duration(member.get('age_s') or 0, units=2)}"),
+        ("client", f"version {word(member.get('version'))} at {word(member.get('remote'))}"),
+        ("keys", _keys(member)),
+        ("traffic", _traffic(member)),
+        ("device", f"MTU {word(member.get('mtu'))}, {listed(member.get('offloads'))}"),
+        ("queue", f"{word(member.get('queued_packets'))} packets, {size(member.get('queued_bytes') or 0)} wait for it"),
     ]
 
 
-def _offline_cells(member: Document) -> list[str]:
-    return [
-        _word(member.get("cluster")),
-        _word(member.get("identity")),
-        _word(member.get("address") or member.get("address6")),
-        _word(member.get("state") or "offline"),
-        age(member.get("last_seen_age_s")),
-        *([NOTHING] * 5),
-    ]
+# --- a client --------------------------------------------------------------------------------------------------------
 
 
-def _show_client(document: Document, console: Console) -> None:
-    state = _word(document.get("state"))
-    remote = f" ({_word(document['remote'])})" if document.get("remote") else ""
-    words = [f"{_word(document.get('identity'))} {state}", f"server {_word(document.get('server'))}{remote}"]
+def _show_client(document: Document, console: Console, now: bool) -> None:
+    state = word(document.get("state"))
+    remote = f" ({word(document['remote'])})" if document.get("remote") else ""
+    words = [f"{word(document.get('identity'))} {state}", f"server {word(document.get('server'))}{remote}"]
     _show_head(document, words, console)
     if state in ("online", "unproven"):
         _show_messages("session", [_session(document)], "", console)
     if document.get("public_key"):
-        keys = f"{document['public_key']}   of the server {_word(document.get('server_public_key'))}"
+        keys = f"{document['public_key']}   of the server {word(document.get('server_public_key'))}"
         _show_messages("public key", [keys], "", console)
     if document.get("last_error"):
         next_try = document.get("next_try_s")
@@ -128,89 +166,75 @@ def _show_client(document: Document, console: Console) -> None:
         _show_messages("last error", [f"{document['last_error']}{when}"], "bold red", console)
     servers = document.get("servers") or []
     if len(servers) > 1:
-        _show_table(SERVER_COLUMNS, [_server_cells(server) for server in servers], console)
+        show_rows(SERVERS, rows_of(SERVERS, servers), console)
     refused = document.get("refused_routes") or {}
     _show_messages("not routed", [f"{prefix}: {reason}" for prefix, reason in refused.items()], "bold red", console)
     _show_messages("warning", document.get("warnings") or [], "bold red", console)
     tun = document.get("tun") or {}
-    offloads = ", ".join(_word(name) for name in tun.get("offloads") or []) or "no offloads"
-    _show_messages("device", [f"{_word(tun.get('name'))}, MTU {_word(tun.get('mtu'))}, {offloads}"], "", console)
-    _show_messages("addresses", [_listed(document.get("addresses"))], "", console)
-    _show_messages("routes", [_listed(document.get("routes"))], "", console)
-    _show_messages("traffic", [_traffic(document)], "", console)
+    offloads = listed(tun.get("offloads")) if tun.get("offloads") else "no offloads"
+    _show_messages("device", [f"{word(tun.get('name'))}, MTU {word(tun.get('mtu'))}, {offloads}"], "", console)
+    _show_messages("addresses", [listed(document.get("addresses"))], "", console)
+    _show_messages("routes", [listed(document.get("routes"))], "", console)
+    traffic = _now(document) if now else _traffic(document)
+    reconnects = f"reconnects {word(document.get('reconnects') or 0)}"
+    _show_messages("traffic", [f"{traffic}   {reconnects}"], "", console)
     peers = sorted(document.get("peers") or [], key=lambda peer: str(peer.get("identity", "")))
     if peers:
-        _show_table(PEER_COLUMNS, [_peer_cells(peer) for peer in peers], console)
+        show_rows(PEERS, rows_of(PEERS, peers), console)
+    _show_messages("why", explain_client(document), "bold", console)
 
 
-def _server_cells(server: Document) -> list[str]:
+def _peer_facts(peer: Document) -> list[tuple[str, str]]:
     return [
-        _word(server.get("server")),
-        _word(server.get("remote")),
-        _word(server.get("state")),
-        age(server.get("proof_age_s")),
-        round_trip(server.get("rtt_ms")),
-        printable(str(server.get("last_error") or NOTHING), MESSAGE_CHARACTERS),
+        ("peer", word(peer.get("identity"))),
+        ("name", word(peer.get("name"))),
+        ("addresses", listed(filter(None, (peer.get("address"), peer.get("address6"))))),
+        ("ciders", listed(peer.get("ciders"))),
+        ("state", presence(peer.get("online"))),
     ]
 
 
-def _peer_cells(peer: Document) -> list[str]:
-    return [
-        _word(peer.get("identity")),
-        _word(peer.get("name")),
-        _word(peer.get("address") or peer.get("address6")),
-        NOTHING if peer.get("online") is None else "online" if peer["online"] else "offline",
-        _listed(peer.get("ciders")),
-    ]
+# --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _session(document: Document) -> str:
-    tier = f"{_word(document.get('tier'))} tier, {_word(document.get('cipher'))}"
-    proof = f"last proof of life {age(document.get('proof_age_s'))}"
-    return f"{tier}   {proof}   round trip {round_trip(document.get('rtt_ms'))}"
+def _session(session: Document) -> str:
+    tier = f"{word(session.get('tier'))} tier, {word(session.get('cipher'))}"
+    proof = f"last proof of life {age(session.get('proof_age_s'))}"
+    return f"{tier}   {proof}   round trip {round_trip(session.get('rtt_ms'))}"
 
 
-def _traffic(document: Document) -> str:
+def _traffic(counted: Document) -> str:
     directions = [
-        f"{word} {size(document.get(f'{key}_bytes') or 0)} in {_word(document.get(f'{key}_packets') or 0)} packets"
-        for word, key in (("received", "received"), ("sent", "sent"))
+        f"{key} {size(counted.get(f'{key}_bytes') or 0)} in {word(counted.get(f'{key}_packets') or 0)} packets"
+        for key in ("received", "sent")
     ]
-    reconnects = f"reconnects {_word(document.get('reconnects') or 0)}"
-    return "   ".join([*directions, f"drops {_reasons(document.get('drops') or {})}", reconnects])
+    return "   ".join([*directions, f"drops {reasons(counted.get('drops'))}"])
+
+
+def _now(counted: Document) -> str:
+    directions = [f"{key} {rate(counted.get(f'{key}_bytes_per_s') or 0)}" for key in ("received", "sent")]
+    return "   ".join([*directions, f"drops {reasons(counted.get('drops'))}"])
 
 
 def _show_head(document: Document, words: list[str], console: Console) -> None:
-    program = f"rustun {_word(document.get('role'))} {_word(document.get('version'))}"
+    program = f"rustun {word(document.get('role'))} {word(document.get('version'))}"
     head = [program, f"up {duration(document.get('uptime_s') or 0, units=2)}", *words]
     console.print(Text("   ".join(head), style="bold"), soft_wrap=True)
 
 
-def _show_messages(title: str, messages: list[str], style: str, console: Console) -> None:
+def _show_facts(facts: list[tuple[str, str]], console: Console) -> None:
+    for name, value in facts:
+        if value != NOTHING:
+            _show_messages(name, [value], "", console)
+
+
+def _show_why(lines: list[str], console: Console) -> None:
+    nothing = ["nothing known here: look at the other end, and at `rustun trace`"]
+    _show_messages("why not", lines or nothing, "bold", console)
+
+
+def _show_messages(title: str, messages: Sequence[object], style: str, console: Console) -> None:
     for message in messages:
         line = Text(f"{title}: ", style=style)
         line.append(printable(str(message), MESSAGE_CHARACTERS), style="default")
         console.print(line, soft_wrap=True)
-
-
-def _show_table(columns: tuple[str, ...], rows: list[list[str]], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        if name in FOLDED_COLUMNS:
-            table.add_column(name, overflow="fold", min_width=FOLDED_COLUMNS[name])
-        else:
-            table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console.print(table)
-
-
-def _reasons(drops: Mapping[str, object]) -> str:
-    return ", ".join(f"{_word(count)} {printable(reason)}" for reason, count in drops.items() if count) or NOTHING
-
-
-def _listed(values: list[object] | None) -> str:
-    return ", ".join(_word(value) for value in values or []) or NOTHING
-
-
-def _word(value: object) -> str:
-    return NOTHING if value is None or value == "" else printable(str(value))

@@ -7,6 +7,8 @@ from typing import Final
 NOTHING: Final = "-"
 _DURATIONS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+_RATES: Final = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s")
+BITS: Final = 8
 
 
 def duration(seconds: float, units: int = 1) -> str:
@@ -47,3 +49,14 @@ def round_trip(milliseconds: float | None) -> str:
     if milliseconds >= 999.5:
         return f"{milliseconds / 1000:.1f} s"
     return f"{milliseconds:.1f} ms" if milliseconds < 9.95 else f"{milliseconds:.0f} ms"
+
+
+def rate(bytes_per_second: float) -> str:
+    """Return bytes per second as the bits of a line: "8.1 Gbit/s", "0 bit/s"."""
+    value = bytes_per_second * BITS
+    for unit in _RATES:
+        if value < 999.5 or unit == _RATES[-1]:
+            digits = 1 if value < 9.95 and unit != _RATES[0] else 0
+            return f"{value:.{digits}f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable: the last unit takes everything")

@@ -68,6 +68,18 @@ class Reactor(Protocol):
     def call_soon(self, callback: Callback) -> None:
         """Call back once in the next turn of the loop, after sources that are ready then had theirs."""
 
+    def call_when_idle(self, callback: Callback) -> None:
+        """Call back once when nothing else is ready, one such call a turn; some ms late where something always is.
+
+        For work that no packet shall wait for: each call is a slice of a millisecond or less, and asks for the next.
+        """
+
+    def longest_step_s(self) -> float:
+        """Return how long the longest turn of the last minute took, in seconds: what a packet waited for at most.
+
+        Turns of less than half a millisecond are not looked at: 0 where there were no others.
+        """
+
     def watch(self, source: Source, on_readable: Callback | None, on_writable: Callback | None) -> None:
         """Call back whenever `source` is ready (level-triggered); replaces what was watched for it before.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
+import sys
 from typing import Final
 
-PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,6 +36,19 @@ def forbid_core_dumps() -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl(PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends, however that happens; end now where it has ended already.
+
+    A change of user takes this off again (prctl(2)), so whoever changes the user does that first.
+
+    Args:
+        parent: the process that started this one.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
 
 
 def allow_descriptors() -> int:

@@ -13,7 +13,10 @@ Rules of this module
      triggered callback that fails and stays armed takes a whole core.)
   5. An event belongs to the watch that was there when the kernel reported it, never to a later one on the same number:
      `unwatch` empties the watch, and a batch holds watches, not numbers.
-  6. Time is CLOCK_BOOTTIME. epoll's own timeout stands still during a suspend, so no wait is longer than MAX_WAIT_S.
+  6. What is put off until the loop is idle takes its turn where nothing else was ready: one call, then the sources are
+     looked at again. Where something always is, one such call is made every IDLE_LATEST_S.
+  7. The longest turn of a minute is remembered (`longest_step_s`): what the loop did to whoever waited.
+  8. Time is CLOCK_BOOTTIME. epoll's own timeout stands still during a suspend, so no wait is longer than MAX_WAIT_S.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ MAX_EVENTS: Final = 256  # one batch; more only makes timers wait
 FEW: Final = 3  # ready ones that need no order: looking at them costs 2 µs
 BUSY_CALLS: Final = 4  # one could be chance: another packet, while this process waited for its core
 LOOK_S: Final = 0.001  # as long as one source's turn may be; a look takes some 10 µs where 50 sources are ready
+IDLE_LATEST_S: Final = 0.02  # a slice of 0.5 ms each: a fortieth of a loop that never rests
+NOTED_STEP_S: Final = 0.0005  # a turn of members' packets takes up to 1 ms; shorter ones cost one comparison
+STEP_SECONDS: Final = 60  # for which a long one is remembered
 WAKE_UP: Final = b"\0"  # no signal has this number
 READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
@@ -101,6 +107,8 @@ class EpollReactor:
         self._watches: dict[int, _Watch] = {}
         self._timers = TimerQueue()
         self._soon: deque[Callback] = deque()
+        self._when_idle: deque[Callback] = deque()
+        self._idle_due = 0.0  # when the next of these is called, idle or not
         # Asked for several times a turn: a call into C without a Python frame around it.
         self.now: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
         self._from_threads: deque[Callback] = deque()
@@ -108,6 +116,7 @@ class EpollReactor:
         self._calls: dict[int, int] = {}  # by number, those in a row behind which it was found ready; rule 3
         self._late = 0  # calls that looks have led to in this turn
         self._look_at = 0.0
+        self._steps: deque[tuple[int, float]] = deque()  # the longest of each second, with that second
         self._signals: dict[int, Callback] = {}
         self._former_handlers: dict[int, SignalHandler] = {}
         self._former_wakeup_fd: int | None = None
@@ -134,6 +143,17 @@ class EpollReactor:
     def call_soon(self, callback: Callback) -> None:
         """Call back once in the next turn, after its sources; not to be called from another thread."""
         self._soon.append(callback)
+
+    def call_when_idle(self, callback: Callback) -> None:
+        """Call back once when nothing else is ready, at the latest IDLE_LATEST_S after the one before."""
+        if not self._when_idle:
+            self._idle_due = self.now() + IDLE_LATEST_S
+        self._when_idle.append(callback)
+
+    def longest_step_s(self) -> float:
+        """Return how long the longest turn of the last minute took, in seconds; 0 where all were short."""
+        self._forget_steps(int(self.now()))
+        return max((took for _, took in self._steps), default=0.0)
 
     def watch(self, source: Source, on_readable: Callback | None, on_writable: Callback | None) -> None:
         """Call back whenever `source` is ready; None twice is the same as `unwatch`.
@@ -223,6 +243,7 @@ class EpollReactor:
         soon = len(self._soon)
         watches = self._watches
         events = self._epoll.poll(self._wait_s(), MAX_EVENTS)
+        began = self.now()
         crowded = len(events) + soon > FEW
         if crowded:
             self._serve_crowd(events)
@@ -238,6 +259,23 @@ class EpollReactor:
             self._call(self._soon.popleft())
             if crowded:
                 self._look()
+        if self._when_idle and (not (events or soon) or self.now() >= self._idle_due):
+            self._call(self._when_idle.popleft())
+            self._idle_due = self.now() + IDLE_LATEST_S
+        ended = self.now()
+        if ended - began > NOTED_STEP_S:
+            self._note_step(int(ended), ended - began)
+
+    def _note_step(self, second: int, took: float) -> None:
+        if not self._steps or self._steps[-1][0] != second:
+            self._forget_steps(second)
+            self._steps.append((second, took))
+        elif took > self._steps[-1][1]:
+            self._steps[-1] = (second, took)
+
+    def _forget_steps(self, second: int) -> None:
+        while self._steps and self._steps[0][0] <= second - STEP_SECONDS:
+            self._steps.popleft()
 
     def _serve_crowd(self, events: list[tuple[int, int]]) -> None:
         """Serve many sources, the busy ones last."""
@@ -286,7 +324,7 @@ class EpollReactor:
 
     def _wait_s(self) -> float:
         """Return how long to wait for events, in seconds; -1 without end."""
-        if self._soon:
+        if self._soon or self._when_idle:
             return 0.0
         when = self._timers.next_at()
         return -1.0 if when is None else min(max(when - self.now(), 0.0), MAX_WAIT_S)

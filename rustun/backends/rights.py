@@ -33,9 +33,11 @@ from rustun.errors import RightsError
 
 PR_SET_KEEPCAPS: Final = 8  # linux/prctl.h
 ROOT: Final = 0
+UNPRIVILEGED: Final = "nobody"  # owns nothing; every distribution has it
 # A port below 1024, and a congestion control for listeners that this host does not let everybody choose.
 KEPT_FOR_BINDING: Final = frozenset({CAP_NET_BIND_SERVICE, CAP_NET_ADMIN})
-FOLDER_MODE: Final = 0o1775  # sticky: in a folder of several processes each removes its own files only
+# Sticky: in a folder of several processes each removes its own files only. What they make there has the folder's group.
+FOLDER_MODE: Final = 0o3775
 REPORT: Final = "please report it with the kernel's version"
 
 
@@ -148,6 +150,26 @@ def acting_as(account: Account) -> Iterator[None]:
         os.seteuid(ROOT)
         os.setegid(gid)
         os.setgroups(groups)
+
+
+def leave_root() -> str:
+    """Become a user who may nothing, for good, where this process is root; return what has come of it, for the log.
+
+    Where it may not change its user, or that one could not read the program, it stays root without capabilities.
+    """
+    if os.geteuid() != ROOT:
+        return f"runs as {_user_name(os.geteuid())}"
+    try:
+        account = find_account(UNPRIVILEGED)
+        with acting_as(account):
+            pass  # proves that it can be done: half way there is no way back
+        become(account)
+        return give_up(account)
+    except (KeyError, RightsError) as error:
+        with suppress(OSError):  # a service manager may forbid even that
+            set_capabilities(())
+        kept = sorted(permitted_capabilities()) or "none"
+        return f"stays root, with capabilities {kept}: {error}"
 
 
 def share_folder(folder: Path, account: Account) -> None:

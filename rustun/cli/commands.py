@@ -14,24 +14,15 @@ from typing import Any, Final
 import click
 
 import rustun
+from rustun.admin.health import CHECKS
+from rustun.admin.order import SORT_KEYS
+from rustun.cli.diagnosis import DIAGNOSIS
 from rustun.cli.failures import run_command
+from rustun.cli.options import FILE, control_option, json_option, log_format_option, verbose_option
 from rustun.logs import LogFormat
 
 SHELLS: Final = ("bash", "zsh", "fish")
 SETTINGS: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-FILE: Final = click.Path(path_type=Path)  # whether it is there and readable is judged where a good message is made
-
-control_option = click.option(
-    "--control", type=FILE, metavar="PATH", help="Control socket that `rustun status` reads. [default: in /run/rustun]"
-)
-verbose_option = click.option(
-    "-v", "--verbose", "verbosity", count=True, help="Log more; -vv adds tracebacks of errors."
-)
-log_format_option = click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of standard error."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON, and only that.")
-
 state_dir_option = click.option(
     "--state-dir", type=FILE, metavar="DIR", help="Where it is kept what to put back. [default: /var/lib/rustun]"
 )
@@ -51,6 +42,8 @@ def main() -> None:
       rustun keygen --out client.key
       rustun check server.toml client.toml
       rustun status
+      rustun ping bj-dev
+      rustun trace bj-dev 192.168.10.7
     \b
     Exit codes: 0 done, 2 usage, 69 refused by the server, 77 a right is missing,
     78 configuration, 1 anything else.
@@ -61,10 +54,13 @@ def main() -> None:
 
 @main.command(short_help="Run the relay that members connect to.")
 @click.argument("config", type=FILE, required=False)
+@click.option("--dashboard", metavar="ADDR:PORT", help="Serve the dashboard there; its tokens stand in CONFIG.")
 @control_option
 @verbose_option
 @log_format_option
-def serve(config: Path | None, control: Path | None, verbosity: int, log_format: LogFormat) -> None:
+def serve(
+    config: Path | None, dashboard: str | None, control: Path | None, verbosity: int, log_format: LogFormat
+) -> None:
     """Run the relay that members connect to. Needs no root and no TUN device.
 
     CONFIG is a server.toml; without it the first of ./server.toml, ./etc/server.toml and
@@ -84,7 +80,7 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
     def work() -> int:
         from rustun.cli import serve as command
 
-        return command.serve(config, control, verbosity, log_format)
+        return command.serve(config, dashboard, control, verbosity, log_format)
 
     sys.exit(run_command("rustun serve", verbosity, work))
 
@@ -114,6 +110,7 @@ def serve(config: Path | None, control: Path | None, verbosity: int, log_format:
     help="Exchange single packets with the kernel: slower, for comparisons.",
 )
 @click.option("--legacy", is_flag=True, help="Speak the seed's wire: no forward secrecy, no replay protection.")
+@click.option("--http-port", type=int, metavar="PORT", help="Serve /health and /status at 127.0.0.1, as the seed does.")
 @click.option("--retry-refused", is_flag=True, help="Keep trying when the server refuses this client (for services).")
 @state_dir_option
 @click.option("--dry-run", is_flag=True, help="Print what this host would get, as commands, and leave it untouched.")
@@ -188,9 +185,12 @@ def check(files: tuple[Path, ...], as_json: bool, verbosity: int) -> None:
 @click.option("--out", type=FILE, metavar="FILE", help="Write the key to a new file, mode 0600; print its public key.")
 @click.option("--public", is_flag=True, help="Print the public key of the private key in FILE or on standard input.")
 @click.option("--psk", is_flag=True, help="Make a pre-shared key, which a member and the server both have.")
+@click.option("--token", is_flag=True, help="Make a token, by which people and machines log in to the dashboard.")
 @json_option
 @verbose_option
-def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json: bool, verbosity: int) -> None:
+def keygen(
+    file: Path | None, out: Path | None, public: bool, psk: bool, token: bool, as_json: bool, verbosity: int
+) -> None:
     """Make keys for members and servers: X25519 in Base64, as WireGuard has them.
 
     A private key stays on its host (private_key_file). The public one goes to the other side:
@@ -204,11 +204,14 @@ def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json
       rustun keygen --public /etc/rustun/client.key
       rustun keygen --public < client.key
       rustun keygen --psk --out bj-dev.psk
+      rustun keygen --token --out dashboard.token
     """
     if out is not None and str(out) == "-":
         raise click.UsageError("a new key goes to standard output without --out")
-    if public and (psk or out):
-        raise click.UsageError("--public makes nothing: it stands without --psk and --out")
+    if public and (psk or token or out):
+        raise click.UsageError("--public makes nothing: it stands without --psk, --token and --out")
+    if psk and token:
+        raise click.UsageError("one thing at a time: --psk or --token")
     if file and not public:
         raise click.UsageError("FILE stands with --public only; a new key goes to --out FILE")
     if public and file is None and (sys.stdin is None or sys.stdin.isatty()):
@@ -219,28 +222,83 @@ def keygen(file: Path | None, out: Path | None, public: bool, psk: bool, as_json
 
         if public:
             return command.show_public(file, as_json=as_json)
-        return command.generate(out, psk=psk, as_json=as_json)
+        return command.generate(out, "psk" if psk else "token" if token else "private_key", as_json=as_json)
 
     sys.exit(run_command("rustun keygen", verbosity, work))
 
 
 @main.command(short_help="Show what runs on this host.")
+@click.argument("name", metavar="[CLUSTER|MEMBER]", required=False, default="")
+@click.option("--server", "role", flag_value="server", help="Of the relay on this host alone.")
+@click.option("--client", "role", flag_value="client", help="Of clients on this host alone.")
+@click.option("--watch", is_flag=True, help="Print it again each second, with rates; Ctrl-C ends it.")
+@click.option(
+    "--check", type=click.Choice(CHECKS), help="Print nothing; the exit code says whether it is so, for health probes."
+)
 @json_option
 @control_option
 @verbose_option
-def status(as_json: bool, control: Path | None, verbosity: int) -> None:
-    """Show what runs on this host: sessions, their age, traffic, losses and their reasons.
+def status(
+    name: str, role: str | None, watch: bool, check: str | None, as_json: bool, control: Path | None, verbosity: int
+) -> None:
+    """Show what runs on this host: sessions, their age, traffic, losses, and why something does not arrive.
 
-    Without --control every socket in /run/rustun is read. With --json one process gives its
-    document; several give {"schema": 1, "instances": [...]}.
+    A CLUSTER is shown alone; of a MEMBER all is told that is known. Without --control every socket in
+    /run/rustun is read. With --json one process gives its document; several give
+    {"schema": 1, "instances": [...]}. docs/status.md explains each word.
+
+    --check live: it answers; ready: a server listens and its members' file is in force, a client has
+    its device; connected: a member is online, or the client is. Exit codes: 0 yes, 1 no, 2 usage and
+    unknown names, 69 refused by the server, 77 without the right to ask.
+
+    \b
+    Examples:
+      rustun status
+      rustun status bj-dev
+      rustun status --client --check connected
+      rustun status --server --watch beijing
     """
+    if watch and check:
+        raise click.UsageError("--watch goes on, --check ends: choose one")
 
     def work() -> int:
         from rustun.cli import status as command
 
-        return command.status(control, as_json=as_json)
+        wanted = command.Wanted(control, role or "", name)
+        if check:
+            return command.check(wanted, check, as_json=as_json)
+        return (command.watch if watch else command.status)(wanted, as_json=as_json)
 
     sys.exit(run_command("rustun status", verbosity, work))
+
+
+@main.command(short_help="Show members or peers live, the busiest first.")
+@click.option("--server", "role", flag_value="server", help="Of the relay on this host.")
+@click.option("--client", "role", flag_value="client", help="Of a client on this host.")
+@click.option("--sort", type=click.Choice(SORT_KEYS), default="now", show_default=True, help="What comes first.")
+@click.option("--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True, metavar="SECONDS")
+@click.option("--once", is_flag=True, help="Print it once, two looks an interval apart, and end.")
+@control_option
+@verbose_option
+def top(role: str | None, sort: str, interval: float, once: bool, control: Path | None, verbosity: int) -> None:
+    """Show members or peers live, the busiest first.
+
+    Keys: the first letter of a sort key sorts by it, r turns the order, q or Ctrl-C ends it.
+
+    \b
+    Examples:
+      rustun top
+      rustun top --server --sort drops
+      rustun top --once | head
+    """
+
+    def work() -> int:
+        from rustun.cli import top as command
+        from rustun.cli.status import Wanted
+
+        return command.top(Wanted(control, role or ""), sort, interval, once=once)
+
+    sys.exit(run_command("rustun top", verbosity, work))
 
 
 @main.command(short_help="Take off what a killed client left on this host.")
@@ -280,9 +338,18 @@ def completion(shell: str) -> None:
       rustun completion zsh > "${fpath[1]}/_rustun"
       rustun completion fish > ~/.config/fish/completions/rustun.fish
     """
+    click.echo(completion_script(shell))
+
+
+def completion_script(shell: str) -> str:
+    """Return the completion script of one of SHELLS."""
     from click.shell_completion import get_completion_class
 
     script = get_completion_class(shell)
     if script is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(script(main, {}, "rustun", "_RUSTUN_COMPLETE").source())
+    return script(main, {}, "rustun", "_RUSTUN_COMPLETE").source()
+
+
+for diagnosis in DIAGNOSIS:
+    main.add_command(diagnosis)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
+from rustun.admin.asking import Handler
+from rustun.admin.asks.ping import ping_handler
+from rustun.admin.asks.trace import trace_handler
 from rustun.admin.control import client_socket
 from rustun.backends.base import HostNetwork
 from rustun.backends.cpu import aes_is_fast
@@ -18,22 +22,20 @@ from rustun.backends.sockets import LinuxNetwork
 from rustun.backends.untouched import UntouchedHost
 from rustun.cli.beside import refuse_beside_another
 from rustun.cli.dry_run import DryRun
-from rustun.cli.running import Command
+from rustun.cli.failures import OptionError
+from rustun.cli.running import Command, Control
 from rustun.cli.supervision import Vitals
+from rustun.cli.web_process import WebProcess, log_options, require_packages
 from rustun.client.client import TunnelClient
+from rustun.client.ping import ping_target
 from rustun.client.report import client_headline
+from rustun.client.trace import trace
 from rustun.config import ClientConfig, ClientOptions, client_config_from_options, load_client_config
 from rustun.config.client import DEFAULT_CRYPTO, OPTIONS_PLACE
 from rustun.errors import ConfigError
 from rustun.logs import LogFormat
 
 KEY_FILE_OPTION: Final = "--crypto-file"  # typed well, but what it names is a file that is wrong
-
-
-class OptionError(ConfigError):
-    """Options that cannot be used: a matter of what was typed, not of a file."""
-
-    exit_code: ClassVar[int] = 2
 
 
 def connect(
@@ -57,14 +59,26 @@ def connect(
     Raises: RustunError when it cannot start, or must not go on.
     """
     config, command, reread = _prepare(config_file, ClientOptions(**typed), control, verbosity, log_format)
+    if config.web.wanted:
+        require_packages()
     client = _client(config, command, LinuxHostNetwork(state_dir or STATE_DIR))
     client.settings.read = reread
     client.retry_refused = retry_refused
+    arguments = ["--client", *log_options(verbosity, log_format)]
+    if config_file is not None:
+        arguments += ["--config", str(config_file.absolute())]
+    if typed["http_port"] is not None:
+        arguments += ["--http-port", str(typed["http_port"])]
+    web = WebProcess(command.reactor, command.log, config.web, lambda: reread().web, arguments)
     command.run(
         client,
-        lambda: control or client_socket(client.tun_name),
-        control_required=control is not None,
+        Control(
+            lambda: control or client_socket(client.tun_name),
+            required=control is not None,
+            handlers=handlers(client, command),
+        ),
         vitals=Vitals(lambda: client_headline(client), lambda: client.settings.is_reloading),
+        web=web,
     )
     return 0
 
@@ -117,6 +131,14 @@ def _client(config: ClientConfig, command: Command, host: HostNetwork) -> Tunnel
     )  # fmt: skip
     client.on_failure = command.fail
     return client
+
+
+def handlers(client: TunnelClient, command: Command) -> dict[str, Handler]:
+    """Return who answers what on the control socket, beside the status."""
+    return {
+        "ping": ping_handler("client", command.reactor, partial(ping_target, client)),
+        "trace": trace_handler("client", partial(trace, client)),
+    }
 
 
 def read_settings(config_file: Path | None, options: ClientOptions) -> ClientConfig:

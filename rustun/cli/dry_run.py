@@ -16,6 +16,7 @@ from rustun.admin.control import SCHEMA
 from rustun.backends.base import HostNetwork, HostPlan
 from rustun.cli.running import Command
 from rustun.client.client import TunnelClient
+from rustun.client.report import Steps
 from rustun.errors import HostError, RustunError
 from rustun.printable import printable
 
@@ -52,9 +53,9 @@ class DryRun:
     def reload(self) -> None:
         """Do nothing: what is read once is enough."""
 
-    def status(self) -> dict[str, object]:
-        """Return the client's part of the status document."""
-        return self._client.status()
+    def status(self, cluster: str = "", member: str = "") -> Steps:
+        """Make the client's part of the status document."""
+        return self._client.status(cluster, member)
 
     def print(self, as_json: bool) -> None:
         """Print the commands, a line or a here-document each, then what is not to be had, or all that as JSON.

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from rustun.errors import ConfigError, Level, Problem, RustunError
 from rustun.logs import describe_bug
@@ -21,6 +21,12 @@ from rustun.printable import printable
 LINE_CHARACTERS: Final = 1000
 TRACEBACK_VERBOSITY: Final = 2  # -vv
 LEVEL_NOUNS: Final[dict[Level, str]] = {"error": "problem", "warning": "warning", "note": "note"}
+
+
+class OptionError(ConfigError):
+    """Options that cannot be used: a matter of what was typed, not of a file."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:

@@ -1,4 +1,4 @@
-"""`rustun keygen`: private keys, pre-shared keys, and the public key of a private one.
+"""`rustun keygen`: private keys, pre-shared keys, tokens of the dashboard, and the public key of a private one.
 
 Rules of this module
   1. A key file is made with mode 0600 whatever the umask, is on the disk before anything is said about it, and never
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rustun.backends.process import forbid_core_dumps
 from rustun.config.findings import Complaint, config_error
@@ -29,28 +29,29 @@ from rustun.errors import HostError, RightsError
 from rustun.printable import printable
 
 SCHEMA: Final = 1
+Kind = Literal["private_key", "psk", "token"]
 STANDARD_INPUT: Final = Path("-")
 
 
-def generate(out: Path | None, *, psk: bool, as_json: bool) -> int:
-    """Make a private or a pre-shared key, and return 0.
+def generate(out: Path | None, kind: Kind, *, as_json: bool) -> int:
+    """Make a private key, a pre-shared key or a token, and return 0.
 
     Args:
         out: a new file for it, whose public key is printed; None: the key itself is printed.
-        psk: a pre-shared key, which has no public one.
+        kind: only a private key has a public one. A token is 32 random bytes, written as a pre-shared key is.
 
     Raises: HostError, RightsError: the file cannot be made; nothing of it is left then.
     """
     forbid_core_dumps()
-    key = new_psk() if psk else new_private_key()
-    public = "" if psk else public_key_of(key)
+    key = new_private_key() if kind == "private_key" else new_psk()
+    public = public_key_of(key) if kind == "private_key" else ""
     if out is not None:
         write_new_key_file(out, key)
     elif sys.stdout.isatty():
         print("rustun keygen: this is a secret; --out FILE keeps it off the screen", file=sys.stderr)
     if as_json:
-        made = {"file": str(out)} if out is not None else {"psk" if psk else "private_key": key.reveal()}
-        print(json.dumps({"schema": SCHEMA, **made, **({} if psk else {"public_key": public})}, indent=2))
+        made = {"file": str(out)} if out is not None else {kind: key.reveal()}
+        print(json.dumps({"schema": SCHEMA, **made, **({"public_key": public} if public else {})}, indent=2))
     elif out is None:
         print(key.reveal())
     elif public:

@@ -16,31 +16,39 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from rustun import __version__
+from rustun.admin.asking import Document, Handler, Steps
+from rustun.admin.asks.events import RecentEvents
 from rustun.admin.control_server import ControlServer
+from rustun.audit import AuditFile, AuditLog, counted_together
 from rustun.backends.base import Source
 from rustun.backends.notify_socket import NotifySocket
 from rustun.backends.reactor import EpollReactor
 from rustun.cli.failures import TRACEBACK_VERBOSITY, print_traceback
 from rustun.cli.supervision import Supervision, Vitals
+from rustun.cli.web_process import WebProcess
+from rustun.config.audit import AuditConfig
 from rustun.errors import HostError, Problem, RightsError, RustunError
-from rustun.logs import LineWriter, LogFormat, RateLimitedLog, describe_bug
+from rustun.log_output import log_output
+from rustun.logs import Log, LogFormat, RateLimited, Sink, describe_bug
 
 STOP_SECONDS: Final = 1.5  # the promise is 2 s; goodbyes take one round trip
 
 
-COLLECT_AFTER: Final = (50_000, 20, 50)  # objects, then generations; by default 700, 10, 10
+COLLECT_AFTER: Final = (5_000, 200, 50)  # objects, then generations; by default 700, 10, 10
 
 
 def spare_the_collector() -> None:
     """Keep the cycle collector off the data path: what was made so far stays, the rest is looked at rarely.
 
     Each packet makes a few short-lived views, which would start the collector after every 100 packets; it would walk
-    all members and sessions every so often, 15 ms or more with 10,000 of them.
+    all members and sessions every so often, 15 ms or more with 10,000 of them. What it walks then is new: 5,000 objects
+    of sessions that have just come in take it some 2 ms, ten times as many were a step of 30 ms.
     """
     gc.collect()
     gc.freeze()
@@ -59,8 +67,25 @@ class Service(Protocol):
     def reload(self) -> None:
         """Read the configuration again and apply what changed."""
 
-    def status(self) -> dict[str, object]:
-        """Return the role's part of the status document."""
+    def status(self, cluster: str, member: str) -> Document | Steps:
+        """Return the role's part of the status document; of one cluster or member where one is named, else ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control socket of a command.
+
+    Attributes:
+        path: asked once the service is up: a client's default path holds its device's name.
+        required: without a place for it: fail, or only warn.
+        group: whose users may ask too; empty for the usual one, where there is such a group.
+        handlers: who answers what beside the status, by the word that is asked.
+    """
+
+    path: Callable[[], Path]
+    required: bool = False
+    group: str = ""
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
 
 
 class Command:
@@ -70,17 +95,24 @@ class Command:
         role: "server" or "client", as the status document names it.
         verbosity: how often -v was given.
         log_format: of the log on standard error.
+    Attributes:
+        log: where everything of this process reports what happened.
+        audit: None where no audit log is kept.
     """
 
     def __init__(self, role: str, verbosity: int, log_format: LogFormat) -> None:
         self._role = role
         self._verbosity = verbosity
         self.reactor = EpollReactor(self._on_bug)
-        writer = LineWriter(sys.stderr, log_format, "debug" if verbosity else "info", self.reactor.wall_clock)
-        self.log = RateLimitedLog(writer, self.reactor.now, self.reactor.call_at)
+        self.log = Log(self.reactor.wall_clock)
+        self._recent = RecentEvents(self.reactor)
+        for sink in (log_output(log_format, verbosity, sys.stderr, os.environ), self._recent):
+            self.log.add(self._limited(sink))
+        self.audit: AuditLog | None = None
         self._service: Service | None = None
         self._control: ControlServer | None = None
         self._supervision: Supervision | None = None
+        self._web: WebProcess | None = None
         self._failure: RustunError | None = None
         self._stopping = False
         self._ended = False
@@ -90,55 +122,74 @@ class Command:
         for problem in problems:
             level = "info" if problem.level == "note" else "warning"
             text = str(replace(problem, level="error"))  # without its level: the log shows one of its own
-            self.log.event(level, "config", text)
+            self.log.event(level, "config-note", text)
+
+    def keep_audit(self, config: AuditConfig) -> None:
+        """Write an audit log, where one is named, of all that is reported from now on."""
+        if config.file is not None:
+            file = AuditFile(config.file, config.max_bytes, config.files)
+            self.audit = AuditLog(file, self.reactor, self.log)
+            self.log.add(RateLimited(self.audit, self.reactor.now, self.reactor.call_at, counted_together))
+
+    def _limited(self, sink: Sink) -> RateLimited:
+        return RateLimited(sink, self.reactor.now, self.reactor.call_at)
 
     def run(
         self,
         service: Service,
-        control_path: Callable[[], Path] | None,
+        control: Control | None,
         *,
-        control_required: bool = False,
         when_bound: Callable[[], None] | None = None,
         vitals: Vitals | None = None,
+        web: WebProcess | None = None,
     ) -> None:
         """Start the service and return when it was stopped.
 
         Args:
             service: started here, stopped here.
-            control_path: asked once the service is up (a client's default path holds its device's name); None: no
-                control socket.
-            control_required: without a place for the control socket: fail, or only warn.
+            control: its control socket; None for none.
             when_bound: called once, when everything is bound, before anything of a peer is read.
             vitals: what the service manager is told, if one started this process.
+            web: started once all that is bound, with the rights that are left then.
 
         Raises: RustunError, what `start` or `when_bound` raised or `fail` was told; everything is closed by then.
         """
-        self._service = service
-        self.reactor.on_signal(signal.SIGTERM, lambda: self.stop("stopped by SIGTERM"))
-        self.reactor.on_signal(signal.SIGINT, self._on_interrupt)
-        self.reactor.on_signal(signal.SIGHUP, lambda: self._reload(service))
+        self._service, self._web = service, web
+        self._begin(service)
         if vitals is not None:
             self._supervise(vitals)
         try:
             service.start()
             spare_the_collector()
-            if control_path is not None:
-                self._open_control(service, control_path(), control_required)
+            if control is not None:
+                self._open_control(service, control)
             if when_bound is not None:
                 when_bound()
-            if self._supervision is not None and not self._stopping:
-                self._supervision.ready()
+            self._accompany()
             if not self._ended:
                 self.reactor.run()
         finally:
-            if self._supervision is not None:
-                self._supervision.close()
-            if self._control is not None:
-                self._control.close()
-            self.log.flush()
-            self.reactor.close()
+            self._close()
         if self._failure is not None:
             raise self._failure
+
+    def _accompany(self) -> None:
+        """Start what goes along with the service, with the rights that are left."""
+        if self.audit is not None:
+            self.audit.start()  # as the user that this process stays: the file is that user's
+        if self._web is not None and self._control is not None and not self._stopping:
+            self._web.start(self._control.adopt)
+        if self._supervision is not None and not self._stopping:
+            self._supervision.ready()
+
+    def _close(self) -> None:
+        if self._web is not None:
+            self._web.stop()
+        for companion in (self._supervision, self._control):
+            if companion is not None:
+                companion.close()
+        self.log.close()
+        self.reactor.close()
 
     def fail(self, failure: RustunError) -> None:
         """Stop because of an error that only a person can mend; the first one counts."""
@@ -155,6 +206,13 @@ class Command:
         self.reactor.call_at(self.reactor.now() + STOP_SECONDS, self._on_deadline)
         self._service.stop(reason, self._end)
 
+    def _begin(self, service: Service) -> None:
+        text = f"rustun {__version__}, {self._role}"
+        self.log.event("debug", "started", text, role=self._role, version=__version__, pid=os.getpid())
+        self.reactor.on_signal(signal.SIGTERM, lambda: self.stop("stopped by SIGTERM"))
+        self.reactor.on_signal(signal.SIGINT, self._on_interrupt)
+        self.reactor.on_signal(signal.SIGHUP, lambda: self._reload(service))
+
     def _supervise(self, vitals: Vitals) -> None:
         manager = NotifySocket.take_from(os.environ)
         if manager is not None:
@@ -167,23 +225,27 @@ class Command:
             return
         if self._supervision is not None:
             self._supervision.reloading()
+        if self._web is not None:
+            self._web.reload()
         service.reload()
 
-    def _open_control(self, service: Service, path: Path, required: bool) -> None:
-        control = ControlServer(self.reactor, path, self._role, service.status)
+    def _open_control(self, service: Service, wanted: Control) -> None:
+        path = wanted.path()
+        handlers = {**wanted.handlers, **self._recent.handlers(self.log)}
+        control = ControlServer(self.reactor, path, self._role, service.status, handlers, wanted.group)
+        self._control = control
         try:
             control.start()
         except RightsError as error:
-            if required:
+            if wanted.required or wanted.group:
                 self.fail(error)
             else:
                 message = f"{error.message}; `rustun status` cannot see this process: {error.remedy}"
-                self.log.event("warning", "control-socket", message)
+                self.log.event("warning", "no-control-socket", message, path=path)
         except HostError as error:
             self.fail(error)
         else:
-            self._control = control
-            self.log.event("info", "control-socket", f"control socket {path}")
+            self.log.event("info", "control-socket", f"control socket {path}", path=path)
 
     def _on_interrupt(self) -> None:
         if self._stopping:

@@ -37,7 +37,7 @@ from rustun.client.own_word import OwnWord
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.repair import NEWS_SHARE, TRY_AGAIN_SECONDS, TRY_AGAIN_SHARE, RepairPace, TimeShare
-from rustun.client.report import client_status
+from rustun.client.report import Steps, client_status
 from rustun.client.server_link import ServerLink
 from rustun.client.session import ClientSession, Tools
 from rustun.client.settings import Settings
@@ -48,6 +48,7 @@ from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
 from rustun.protocol.control import DirectoryEntry
 
+PRESENCE_SECONDS: Final = 0.5  # between questions for the status; a server counts them
 DEVICE_SECONDS: Final = 1.0  # between looks at the device, and between tries to make one that went away
 
 
@@ -64,11 +65,9 @@ class TunnelClient:
         on_failure: called with the error that should end the process.
         retry_refused: whether a refusal is no end.
         links: one for each server, in the order of the list.
-        tun: the device, None while there is none.
-        ways: which session a packet takes.
+        tun, ways: the device, None while there is none; which session a packet takes.
         pump, tools: what carries packets; made with the device.
-        host_state, host_report: what was wished of the host last, and what came of it.
-        host_warnings: what of it cannot be had, a line each.
+        host_state, host_report, host_warnings: what was wished of the host last, what came of it, what cannot be had.
     """
 
     def __init__(
@@ -109,6 +108,7 @@ class TunnelClient:
         self._news_time = TimeShare(NEWS_SHARE)
         self._try_time = TimeShare(TRY_AGAIN_SHARE, TRY_AGAIN_SECONDS)
         self._device_timer: Timer | None = None
+        self._presence_at = 0.0
         self._pace = RepairPace()
         self._repair_timer: Timer | None = None
 
@@ -212,11 +212,13 @@ class TunnelClient:
             for link in self.links:
                 link.network_changed()
 
-    def status(self) -> dict[str, object]:
-        """Return the client's part of the status document; who asks twice learns who is online in a large cluster."""
-        for link in self.links:
+    def status(self, cluster: str = "", member: str = "") -> Steps:
+        """Make the client's part of the status document; who asks twice learns who is online in a large cluster."""
+        now = self._reactor.now()
+        for link in self.links if now >= self._presence_at else ():
+            self._presence_at = now + PRESENCE_SECONDS
             link.ask_presence(link.peers.presence_to_ask())
-        return client_status(self, self._reactor.now())
+        return client_status(self, now, cluster, member)
 
     # --- the device --------------------------------------------------------------------------------------------------
 
@@ -232,9 +234,7 @@ class TunnelClient:
     def _open_device(self) -> None:
         config = self.config
         self.tun = self._host_network.open_tun(config.tun_name, config.tun_mtu, config.offload)
-        self.pump = Pump(
-            self._reactor, self._buffers, self.tun, config.tun_mtu, self.ways.choose, self._on_device_gone
-        )  # fmt: skip
+        self.pump = Pump(self._reactor, self._buffers, self.tun, config.tun_mtu, self.ways.choose, self._on_device_gone)
         self.ways.pump = self.pump
         self.tools = Tools(self._reactor, self._buffers, self.pump, self._random_bytes, self._log)
         self._look_at_device()
@@ -254,6 +254,7 @@ class TunnelClient:
         if self.tun is None:
             return
         self._device_timer = self._reactor.call_at(self._reactor.now() + DEVICE_SECONDS, self._look_at_device)
+        self.pump.mark(self._reactor.now())
         try:
             up = self.tun.is_up()
         except HostError as error:
@@ -350,7 +351,7 @@ class TunnelClient:
             self._pace.note(now)
         if changes and self.host_state == wished:
             text = f"what was set up at {wished.device} does not fit any more: put right (steps: {changes})"
-            self._log.event("warning", "put-right", text)
+            self._log.event("warning", "put-right", text, device=wished.device, steps=changes)
 
     def _apply_host(self) -> int | None:
         """Have the host as it is wished now; return how many steps that took, None where it failed."""
@@ -384,14 +385,15 @@ class TunnelClient:
         """Log what is new of what this host refuses and cannot do, and keep all of it for the status."""
         for prefix, reason in report.refused.items():
             if self.host_report.refused.get(prefix) != reason:
-                self._log.event("warning", "route-refused", f"{prefix} is not routed into the tunnel: {reason}")
+                text = f"{prefix} is not routed into the tunnel: {reason}"
+                self._log.event("warning", "route-refused", text, prefix=prefix, reason=reason)
         for warning in warnings:
             if warning not in self.host_warnings:
                 self._log.event("warning", "host-warning", warning)
         changed = report.routed != self.host_report.routed
         self.host_report, self.host_warnings = report, warnings
         if changed:
-            self._log.event("debug", "host-routes", f"{len(report.routed)} prefixes are routed into the tunnel")
+            self._log.event("debug", "host-routes", "what is routed has changed", prefixes=len(report.routed))
 
 
 def _raise(error: RustunError) -> None:

@@ -9,6 +9,7 @@ from rustun.backends.base import Callback, Stream, Timer
 from rustun.client.peers import Peers, own_entry
 from rustun.client.session import ClientSession, Owner, Tools
 from rustun.errors import ProtocolError
+from rustun.link.echoes import Echoes
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import (
     MAX_CONTROL_BYTES,
@@ -68,6 +69,7 @@ class ClientNoiseSession(ClientSession):
         self._switching = False  # the switch mark waits for a stream that is full
         self._next_ping = 0
         self._pings: dict[int, float] = {}
+        self._echoes = Echoes()
         self._last_ping: int | None = None  # behind everything that has to be handled
         self._on_drained: Callback = _nothing
         self._drain_timer: Timer | None = None
@@ -83,6 +85,12 @@ class ClientNoiseSession(ClientSession):
         """Send a ping; its answer proves both directions and measures the round trip."""
         self._pings = {self._next_ping: self.tools.reactor.now()}  # an older one that is still unanswered is given up
         self._say(Ping(self._next_ping, self.rtt_ms))
+        self._next_ping += 1
+
+    def echo(self, on_answer: Callback) -> None:
+        """Send a ping that nothing else depends on, and call back at its answer; not at all where none comes."""
+        self._echoes.wait(self._next_ping, on_answer)
+        self._guard(lambda: self._say(Ping(self._next_ping, self.rtt_ms)))
         self._next_ping += 1
 
     def ask_presence(self, identities: tuple[str, ...]) -> None:
@@ -165,6 +173,7 @@ class ClientNoiseSession(ClientSession):
             self.rtt_ms = (now - asked_at) * 1e3
         if message.id == self._last_ping:
             self._drained()
+        self._echoes.answered(message.id)
 
     def _finish_rekey(self, message: RekeyReply, now: float) -> None:
         keys = self._rekey.receive(message)

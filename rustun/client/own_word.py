@@ -45,5 +45,6 @@ class OwnWord:
             if differs and self._differing.get(link.server) != theirs:
                 self._differing[link.server] = theirs
                 text = f"{first.server} and {link.server} do not tell the same addresses and prefixes of this member"
-                self._log.event("warning", "servers-differ", f"{text}: those of {first.server} count")
+                text = f"{text}: those of {first.server} count"
+                self._log.event("warning", "servers-differ", text, server=link.server)
         return own

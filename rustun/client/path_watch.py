@@ -6,8 +6,8 @@ Rules of this module
      anything that it hears, or by an acknowledgement of the server's kernel. One whose own address has left the host is
      not even asked. Where it changes again, an answer that has come says nothing any more: another one is asked for.
   2. A session stands still when STALL_SECONDS pass in which
-       nothing that was sent is acknowledged, although it was sent again twice (a path that is dead, a NAT box that
-       forgot the connection, or full segments that vanish on the way to the server), or
+       nothing that was sent is acknowledged, although it was sent again twice, or once in PATIENCE_SECONDS (a path
+       that is dead, a NAT box that forgot the connection, or full segments that vanish on the way to the server), or
        everything is acknowledged and a question is not answered (the same on the way from the server).
      So that the second is noticed, a session is asked a second after it began (it is told a lot then), and when it
      falls silent: once, or once a second while it goes on sending.
@@ -35,6 +35,7 @@ PROBE_ROUND_TRIPS: Final = 4
 LEAST_ROUND_TRIPS: Final = 1.5  # that any session has
 STALL_SECONDS: Final = 2.5  # what is over sooner the kernel mends by itself
 STALL_TIMEOUTS: Final = 2
+PATIENCE_SECONDS: Final = 5.0  # a kernel that is used to late acknowledgements, of a busy host, tries again seldom
 LOOK_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 1.0  # after which a session is asked once
 
@@ -150,9 +151,10 @@ class PathWatch:
             self._acked_bytes, self._moved_at = path.acked_bytes, now
         large = path.segment_bytes > SMALL_SEGMENT_BYTES
         if path.outstanding_bytes:
-            if path.timeouts >= STALL_TIMEOUTS and now - self._moved_at >= STALL_SECONDS:
+            waited = now - self._moved_at
+            if waited >= (STALL_SECONDS if path.timeouts >= STALL_TIMEOUTS else PATIENCE_SECONDS) and path.timeouts:
                 narrow = large and path.outstanding_bytes > SMALL_SEGMENT_BYTES
-                reason = f"nothing is acknowledged for {now - self._moved_at:.0f} s"
+                reason = f"nothing is acknowledged for {waited:.0f} s"
                 self._doubt(Doubt(reason, narrow, self._full.carried, acked_bytes=path.acked_bytes))
         elif session.asked_at is not None:
             waited = now - max(session.asked_at, session.heard_at)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from rustun.backends.base import HostReport, Interface, Prefix
@@ -77,6 +77,7 @@ class Peers:
         heard: whether the server has told of all of them.
         current: whether the present session has told of them; else it was an earlier one.
         verdicts: of `judge`, by flow key, as far as they are remembered.
+        refused: by verdict, the flow key of the latest packet that got it; without those to all neighbours.
     """
 
     def __init__(self, identity: str) -> None:
@@ -93,6 +94,7 @@ class Peers:
         self._inside: PrefixTable[bool] = PrefixTable()
         self._ours: PrefixTable[bool] = PrefixTable()
         self.verdicts: dict[bytes, str] = {}
+        self.refused: dict[str, bytes] = {}
 
     @property
     def entries(self) -> Mapping[str, DirectoryEntry]:
@@ -116,9 +118,10 @@ class Peers:
 
     def presence_to_ask(self) -> tuple[str, ...]:
         """Return whose presence to ask for next: those untold, then those told longest ago."""
-        untold = [identity for identity, entry in self.entries.items() if entry.online is None]
-        ages = {identity: age for age, identity in enumerate(self._presence)}
-        return _fitting(sorted(untold, key=lambda identity: ages.get(identity, -1)))
+        entries, known = self.entries, self._presence
+        untold = (identity for identity, entry in entries.items() if entry.online is None and identity not in known)
+        oldest = (identity for identity in known if identity in entries and entries[identity].online is None)
+        return _fitting(chain(untold, oldest))
 
     def presence_wanted(self) -> tuple[str, ...]:
         """Return for whom `presence` was asked since this was called last, where nobody tells it unasked."""
@@ -223,15 +226,27 @@ class Peers:
         if len(self.verdicts) >= MAX_VERDICTS:
             self.verdicts.clear()
         verdict = self.verdicts[key] = self._judge(key)
+        if verdict:
+            version, _, destination = flow_addresses(key)
+            if not never_inside(destination, version):
+                self.refused[verdict] = key
         return verdict
 
     def _judge(self, key: bytes) -> str:
         version, source, destination = flow_addresses(key)
-        if never_inside(source, version) or not self._inside.lookup(source, version):
+        if not self.is_inside(source, version):
             return "bad-source"
-        if never_inside(destination, version) or not self._ours.lookup(destination, version):
+        if not self.is_ours(destination, version):
             return "bad-destination"
         return ""
+
+    def is_inside(self, address: int, version: int) -> bool:
+        """Return whether an address is reached through the tunnel, and nowhere else."""
+        return not never_inside(address, version) and bool(self._inside.lookup(address, version))
+
+    def is_ours(self, address: int, version: int) -> bool:
+        """Return whether an address is this host's own in the tunnel, or one that it lets in."""
+        return not never_inside(address, version) and bool(self._ours.lookup(address, version))
 
 
 def _fitting(identities: Iterable[str]) -> tuple[str, ...]:

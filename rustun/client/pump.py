@@ -29,6 +29,7 @@ from rustun.client.peers import Peers
 from rustun.client.uplink import Uplink
 from rustun.errors import HostError, ProtocolError
 from rustun.link.buffers import TURN_BYTES, Buffers
+from rustun.link.rate import RATE_SECONDS, Rate
 from rustun.protocol.codec import MAX_PACKET_IN_RECORD_BYTES
 from rustun.protocol.offload import cut_from_kernel, from_kernel, to_kernel
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES, MAX_PACKET_BYTES, DropReason, examine, flow_key
@@ -82,6 +83,18 @@ class Pump:
         self._turned_at = 0.0
         self.drops: Counter[str] = Counter()
         self.received_bytes = self.received_packets = self.sent_bytes = self.sent_packets = 0
+        self._rate = Rate(reactor.now())
+        self._mark_at = 0.0
+
+    def mark(self, now: float) -> None:
+        """Set a mark for `rates` where that is due."""
+        if now >= self._mark_at:
+            self._mark_at = now + RATE_SECONDS
+            self._rate.mark(now, self.received_bytes, self.sent_bytes)
+
+    def rates(self, now: float) -> tuple[float, float]:
+        """Return bytes per second, received and sent, of the last some seconds."""
+        return self._rate.per_second(now, self.received_bytes, self.sent_bytes)
 
     # --- who carries -------------------------------------------------------------------------------------------------
 

@@ -287,7 +287,7 @@ class ServerLink:
     def _log_online(self, session: ClientSession) -> None:
         """Say that there is a session, once the server has given it this member's place, where it tells that."""
         self._around.log.event(
-            "info", "online", f"connected to {session.stream.remote}", tier=session.tier.value,
+            "info", "online", f"connected to {session.stream.remote}", server=self.server, tier=session.tier.value,
             cipher=session.cipher_name, public_key=session.public_key,
         )  # fmt: skip
 
@@ -325,9 +325,9 @@ class ServerLink:
         reactor = self._around.reactor
         self.next_try_at = reactor.now() + seconds
         self._timer = reactor.call_at(self.next_try_at, self.begin)
-        event = "not-connected" if self.session is None else "not-changed-over"
+        name = "not-connected" if self.session is None else "not-changed-over"
         text = f"{reason}; trying again in {seconds:.1f} s"
-        self._around.log.event(level, event, text, server=str(self.server))
+        self._around.log.event(level, name, text, server=self.server)
 
     # --- a session in doubt ------------------------------------------------------------------------------------------
 
@@ -350,14 +350,14 @@ class ServerLink:
             host = session.stream.remote.host
             if self._connector.narrow.confirm(host, self._around.reactor.now()):
                 text = f"the way to {host} seems to swallow full segments: {SMALL_SEGMENT_BYTES} bytes for an hour"
-                self._around.log.event("warning", "narrow-path", text)
+                self._around.log.event("warning", "narrow-path", text, remote=host)
 
     def _on_doubt(self, doubt: Doubt) -> None:
         session = self.session
         if session is None or self._successor is not None:
             return
         text = f"{doubt.reason}; trying another connection"
-        self._around.log.event("info", "path-doubt", text, server=str(self.server))
+        self._around.log.event("info", "path-doubt", text, server=self.server)
         if doubt.narrow:
             host, now = session.stream.remote.host, self._around.reactor.now()
             self._connector.narrow.suspect(host, now, carried_full=doubt.carried_full)

@@ -79,6 +79,7 @@ class ClientSession(ABC):
         asked_at: when the oldest proof of life was sent that the server owes an answer, None where it owes none.
         proved_at: when the server last answered us, which proves both directions.
         rtt_ms: of the last answered keepalive, None before the first.
+        server_version: of the software at the other end; empty where the wire does not say.
         place_lost: whether it ended because another session of this identity has the place at the server.
     """
 
@@ -87,6 +88,7 @@ class ClientSession(ABC):
     takes_offloads: bool
     public_key = server_public_key = ""
     place_lost = False
+    server_version = ""
 
     def __init__(
         self,

@@ -77,8 +77,8 @@ class Settings:
     def _on_read(self, found: tuple[ClientConfig, tuple[Attempts, ...]] | Exception) -> None:
         if isinstance(found, ConfigError):
             for problem in found.errors:
-                self._log.event("error", "config-refused", str(problem))
-            self._log.event("error", "config-refused", "the client goes on as it was")
+                self._log.event("error", "config-problem", str(problem))
+            self._log.event("error", "config-refused", "the client goes on as it was", problems=len(found.errors))
         elif isinstance(found, Exception):
             self._log.event("error", "internal-error", describe_bug(found))
         else:
@@ -89,11 +89,11 @@ class Settings:
         waiting = [name for name in WAITING if getattr(config, name) != getattr(old, name)]
         if config.identity != old.identity:  # its keys are another member's
             message = "identity was changed: nothing of the file is in force before the client is started again"
-            self._log.event("error", "config-refused", message)
+            self._log.event("error", "config-refused", message, problems=1)
             return
         if waiting:
             message = f"changes of {', '.join(waiting)} take effect when the client is started again"
-            self._log.event("warning", "config-waits", message)
+            self._log.event("warning", "config-waits", message, keys=waiting)
         self.config = replace(config, tun_name=old.tun_name, mtu=old.tun_mtu, offload=old.offload)
         self.attempts = attempts
         self._on_change()

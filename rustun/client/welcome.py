@@ -47,7 +47,7 @@ def open_session(
     own = own_entry(welcome.name, welcome.address, welcome.address6, ())
     if known is not None:  # the LANs as they are now come with the first config record
         own = replace(own, offered=known.offered, mapping=known.mapping)
-    return own, ClientNoiseSession(
+    session = ClientNoiseSession(
         tools,
         stream,
         RecordCodec(welcome.cipher, keys, is_client=True, now=tools.reactor.now()),
@@ -57,3 +57,5 @@ def open_session(
         rekey=RekeyClient(accepted.credentials, keys.handshake_hash),
         peers=peers,
     )
+    session.server_version = welcome.version
+    return own, session

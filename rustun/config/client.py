@@ -20,6 +20,7 @@ from rustun.config.keys import PrivateKey, Secret, encode_key, parse_public_key,
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, parse_toml, read_toml
+from rustun.config.web import WebConfig, read_web
 from rustun.errors import Problem
 from rustun.printable import printable
 from rustun.protocol.ciphers import SeedMethod
@@ -60,6 +61,7 @@ class ClientConfig:
     offload: bool = True
     legacy: bool = False
     host: HostConsent = HostConsent()
+    web: WebConfig = WebConfig()
     notes: tuple[Problem, ...] = ()
 
     @property
@@ -91,6 +93,7 @@ class ClientOptions:
     legacy: bool | None = None
     gateway: tuple[str, ...] = ()
     masq: bool | None = None
+    http_port: int | None = None
 
 
 NO_OPTIONS: Final = ClientOptions()
@@ -108,7 +111,7 @@ def load_client_config(
     """
     top = read_toml(path)
     top.findings.errors_only = errors_only
-    config = _read_file(top, path.parent, judged)
+    config = read_client_config(top, path.parent, judged)
     if options != NO_OPTIONS:
         config = _with_options(config, options, top.findings)
     return _complete(config, top, f"write it into {printable(str(path), 200)}, or type")
@@ -126,12 +129,19 @@ def client_config_from_options(options: ClientOptions) -> ClientConfig:
     return _complete(_with_options(config, options, top.findings), top, "type")
 
 
-def _read_file(top: Table, folder: Path, judged: set[str] | None) -> ClientConfig:
+def read_client_config(top: Table, folder: Path, judged: set[str] | None = None) -> ClientConfig:
+    """Return what the outermost table of a client.toml says, without what only the whole can be judged by.
+
+    Args:
+        folder: what the files that it names are relative to.
+        judged: as of `read_key_file`.
+    """
     usual = ClientConfig()
     crypto = read_crypto(top, folder)
     security = top.table("security_config")
     tunnel = top.table("tunnel_config")
     tunnel.known("mtu")
+    admin = top.table("admin_config")
     config = ClientConfig(
         identity=top.text("identity", parse_name, ""),
         servers=tuple(_read_servers(top)),
@@ -147,8 +157,9 @@ def _read_file(top: Table, folder: Path, judged: set[str] | None) -> ClientConfi
         offload=tunnel.flag("offload", True),
         legacy=tunnel.flag("legacy"),
         host=read_consent(top.table("host_config")),
+        web=read_web(top, admin, folder, client=True),
     )
-    for table in (security, tunnel, top):
+    for table in (security, tunnel, admin, top):
         table.close()
     return config
 
@@ -186,6 +197,7 @@ def _with_options(config: ClientConfig, options: ClientOptions, findings: Findin
     threshold = reader.whole("--keepalive-threshold", options.keepalive_threshold, 1, 100)
     tun = reader.text("--tun", options.tun, parse_device)
     mtu = reader.whole("--mtu", options.mtu, MIN_MTU, MAX_MTU)
+    http_port = reader.whole("--http-port", options.http_port, 1, 65535)
     lans = [reader.text("--gateway", text, parse_lan) for text in options.gateway]
     findings.take(reader.findings)
     if endpoint is not None:  # a server of the file keeps the keys that the file pins
@@ -207,6 +219,7 @@ def _with_options(config: ClientConfig, options: ClientOptions, findings: Findin
             gateway=tuple(lan for lan in lans if lan is not None) or config.host.gateway,
             masquerade=config.host.masquerade or bool(options.masq),
         ),
+        web=replace(config.web, http_port=http_port or config.web.http_port),
     )
 
 

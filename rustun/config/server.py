@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
 import pwd
@@ -12,12 +13,15 @@ from typing import Final
 
 from rustun.backends.base import Endpoint
 from rustun.config.addresses import parse_listen
+from rustun.config.audit import AuditConfig, read_audit
+from rustun.config.conf_agent import judge_routes_file
 from rustun.config.credentials import note_credential
 from rustun.config.crypto import Crypto, read_crypto
 from rustun.config.findings import Complaint
 from rustun.config.keys import PrivateKey, Secret, read_private_key
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
 from rustun.config.toml import Table, read_toml
+from rustun.config.web import WebConfig, read_web
 from rustun.errors import Problem
 from rustun.printable import printable, quoted
 from rustun.protocol.ciphers import SeedMethod
@@ -54,7 +58,7 @@ class SecurityConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """All that a server was told; `notes` are the warnings and notes of its file."""
+    """All that a server was told; `notes` are the warnings and notes of its file, `socket_group` may be empty."""
 
     path: Path
     listen: tuple[Endpoint, ...]
@@ -65,8 +69,11 @@ class ServerConfig:
     limits: LimitConfig
     queues: QueueConfig
     socket: Path
+    socket_group: str
     user: str
+    audit: AuditConfig
     notes: tuple[Problem, ...]
+    web: WebConfig = WebConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +93,23 @@ def read_first_steps(path: Path) -> FirstSteps:
     return FirstSteps(_read_user(top.table("server_config")), _read_socket(top.table("admin_config")))
 
 
-def load_server_config(path: Path) -> ServerConfig:
+def load_server_config(path: Path, dashboard: tuple[Endpoint, ...] = ()) -> ServerConfig:
     """Read and judge a server.toml; key files that it names are read too.
 
+    Args:
+        dashboard: where the dashboard listens, typed; over what the file says.
     Raises: ConfigError with every problem of the file.
     """
-    top = read_toml(path)
+    return read_server_config(read_toml(path), path, dashboard)
+
+
+def read_server_config(top: Table, path: Path, dashboard: tuple[Endpoint, ...] = ()) -> ServerConfig:
+    """Return what the outermost table of a server.toml says; `path` is the file's, for what it names.
+
+    Args:
+        dashboard: as of `load_server_config`.
+    Raises: ConfigError with every problem of the file.
+    """
     folder = path.parent
     server = top.table("server_config")
     listen = _read_listen(server)
@@ -103,13 +121,18 @@ def load_server_config(path: Path) -> ServerConfig:
     queues = read_numbers(top.table("queue_config"), QueueConfig)
     admin = top.table("admin_config")
     socket = _read_socket(admin)
+    group = admin.text("group", parse_group, "")
+    audit = read_audit(admin, folder)
+    web = read_web(top, admin, folder, dashboard)
     for table in (server, admin):
         table.close()
-    _ignore_conf_agent(top)
+    judge_routes_file(top, routes_file, folder)
     top.close()
     notes = top.findings.finish()
     method, key = (crypto.method, crypto.key) if crypto else (None, None)
-    return ServerConfig(path, listen, method, key, routes_file, security, limits, queues, socket, user, notes)
+    return ServerConfig(
+        path, listen, method, key, routes_file, security, limits, queues, socket, group, user, audit, notes, web
+    )  # fmt: skip
 
 
 def _read_listen(server: Table) -> tuple[Endpoint, ...]:
@@ -145,6 +168,19 @@ def parse_user(text: str) -> str:
 
 def _read_socket(admin: Table) -> Path:
     return admin.text("socket", parse_socket, Path(DEFAULT_SOCKET))
+
+
+def parse_group(text: str) -> str:
+    """Return the name of a group of this host, empty for none. Raises: Complaint: no name, or unknown."""
+    if not text:
+        return ""
+    if not USER_NAME.fullmatch(text):
+        raise Complaint(f'"{printable(text)}" is not a group name', "as in /etc/group")
+    try:
+        grp.getgrnam(text)
+    except KeyError:
+        raise Complaint(f'there is no group "{text}" on this host', f"run: sudo groupadd --system {text}") from None
+    return text
 
 
 def parse_socket(text: str) -> Path:
@@ -244,9 +280,3 @@ def _judge_tiers(top: Table, table: Table, crypto: Crypto | None, minimum: Tier,
     elif minimum is Tier.KEY:
         note = "is used only by entries of routes.json that say tier themselves: minimum_tier is key"
         top.report("crypto_config", note, "", "note")
-
-
-def _ignore_conf_agent(top: Table) -> None:
-    top.known("conf_agent")
-    if "conf_agent" in top:
-        top.report("conf_agent", "is not acted on by this version: routes come from routes_file alone", "", "warning")

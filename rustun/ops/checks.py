@@ -63,6 +63,8 @@ PARTS: Final = (
     _pytest("fuzz", "what reads foreign bytes and files (Hypothesis)", "fuzz"),
     _pytest("simulation", "relay and clients in memory, virtual time", "simulation"),
     _pytest("mutations", "guards taken out one by one: the test that is named for each has to fail", "mutations"),
+    _pytest("browser", "the dashboard in a real browser", "browser"),
+    _pytest("docs", "the site, man pages and completion: built without a warning, and read", "docs", workers=False),
     _pytest("netlab", "real processes in network namespaces", "netlab", waits=True),
     _pytest("machines", "real Debian systems, reached over SSH; needs root", "machines", workers=False),
 )

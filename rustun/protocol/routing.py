@@ -158,6 +158,10 @@ class ClusterRoutes(Generic[T]):
                 return owners[0]
         return owner
 
+    def default_owners(self, version: int) -> tuple[T, ...]:
+        """Return who offers a default route."""
+        return tuple(self._defaults[version])
+
     def source_ok(self, owner: T, address: int, version: int) -> bool:
         """Tell whether `owner` may send from this address."""
         if never_inside(address, version):

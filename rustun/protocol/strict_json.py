@@ -42,6 +42,23 @@ def loads_object(
         max_items: members of all objects and elements of all arrays together; an empty one counts one more.
     Raises: ProtocolError for anything that breaks the rules above.
     """
+    value = _loads(data, max_bytes, max_depth, max_items)
+    if not isinstance(value, dict):
+        raise ProtocolError("JSON is not an object")
+    return value
+
+
+def loads_list(
+    data: bytes | bytearray | memoryview, *, max_bytes: int, max_depth: int = MAX_DEPTH, max_items: int = MAX_ITEMS
+) -> list[object]:
+    """Return the JSON array that `data` is; all else as `loads_object`."""
+    value = _loads(data, max_bytes, max_depth, max_items)
+    if not isinstance(value, list):
+        raise ProtocolError("JSON is not an array")
+    return value
+
+
+def _loads(data: bytes | bytearray | memoryview, max_bytes: int, max_depth: int, max_items: int) -> object:
     if len(data) > max_bytes:
         raise ProtocolError(f"JSON of {len(data)} bytes, at most {max_bytes}")
     try:
@@ -50,11 +67,11 @@ def loads_object(
         raise ProtocolError("JSON is not UTF-8") from None
     _judge_shape(text, max_depth, max_items)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        value: object = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         raise ProtocolError(f"not JSON at character {error.pos}") from None
-    if not isinstance(value, dict):
-        raise ProtocolError("JSON is not an object")
     if "\\u" in text:  # only an escape can bring a surrogate past the UTF-8 decoder
         _refuse_lone_surrogates(value)
     return value
@@ -104,7 +121,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _refuse_lone_surrogates(value: dict[str, object]) -> None:
+def _refuse_lone_surrogates(value: object) -> None:
     try:
         dumps(value)
     except UnicodeEncodeError:

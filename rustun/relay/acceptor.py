@@ -69,7 +69,7 @@ class Acceptor:
             raise
         for listener in self.listeners:
             self._watch(listener)
-            self._core.log.event("info", "listening", f"listening on {listener.endpoint}")
+            self._core.log.event("info", "listening", f"listening on {listener.endpoint}", endpoint=listener.endpoint)
 
     def close(self) -> None:
         """Stop listening and close every stranger."""

@@ -89,7 +89,15 @@ class Cluster:
         self._note_presence(session.identity)
         return True
 
-    def route(self, sender: RelaySession, key: bytes) -> RelaySession | str:
+    def owner(self, address: int, version: int) -> str | None:
+        """Return the identity of the enabled member who has an address, None for nobody's."""
+        return self._routes.destination(address, version)
+
+    def default_owners(self, version: int) -> tuple[str, ...]:
+        """Return the identities of those who offer a default route; with several, each member names its own exit."""
+        return self._routes.default_owners(version)
+
+    def route(self, sender: RelaySession | Member, key: bytes) -> RelaySession | str:
         """Return who gets a packet of `sender` with these addresses (a flow key), or the reason to drop it."""
         version, source, destination = flow_addresses(key)
         if not self._routes.source_ok(sender.identity, source, version):

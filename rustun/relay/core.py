@@ -17,8 +17,10 @@ from rustun.config.limits import LimitConfig, QueueConfig
 from rustun.config.member import Member
 from rustun.link.buffers import Buffers
 from rustun.logs import EventLog, describe_bug
+from rustun.protocol.tiers import Tier
 from rustun.relay.admission import SourceBudget
 from rustun.relay.cluster import Cluster
+from rustun.relay.counters import Totals
 from rustun.relay.egress import Egress
 from rustun.relay.noise_session import NoiseSession
 from rustun.relay.policy import Policy
@@ -45,7 +47,9 @@ class RelayCore:
         control_budget: of member and source together, so that a new session is no new budget, and nobody spends the
             budget of a member whose identity he only claims.
         last_seen, last_failed: of members, when a session ended, or did not come to be, and why.
-        drops, closes: counted by reason, of sessions that have ended.
+        ended: what sessions counted that have ended.
+        closes: of connections, by reason.
+        handshakes: by tier and outcome: "proved", or the reason of the close.
     """
 
     def __init__(
@@ -72,8 +76,9 @@ class RelayCore:
         self.clusters: dict[str, Cluster] = {}
         self.members: dict[str, Member] = {}  # every entry by identity, disabled ones too
         self.sessions: dict[NoiseSession | SeedSession, None] = {}
-        self.drops: Counter[str] = Counter()
+        self.ended = Totals()
         self.closes: Counter[str] = Counter()
+        self.handshakes: Counter[tuple[Tier, str]] = Counter()
         self.last_seen: dict[str, tuple[float, str]] = {}
         self.last_failed: dict[str, tuple[float, str]] = {}
         self.queued_bytes = 0
@@ -122,7 +127,10 @@ class RelayCore:
         after = self.members.get(session.identity)
         reason = why_it_ends(session, after, self.policy)
         if reason or after is None:
-            self.log.event("info", "session-ended-by-routes", reason, identity=session.identity)
+            self.log.event(
+                "info", "session-revoked", f"{session.identity}: {reason}", cluster=session.cluster.name,
+                identity=session.identity, reason=reason,
+            )  # fmt: skip
             session.close(reason, say=reason)
             return
         before, session.member = session.member, after
@@ -147,6 +155,7 @@ class RelayCore:
             "session-up",
             f"{session.identity} is online",
             cluster=session.cluster.name,
+            identity=session.identity,
             tier=session.tier.value,
             cipher=session.cipher_name,
             public_key=session.public_key,
@@ -163,15 +172,29 @@ class RelayCore:
         self.sessions.pop(session, None)  # type: ignore[call-overload]
         self.takeover.ended(session)
         self.closes[reason] += 1
-        self.drops.update(session.traffic.drops)
+        self.ended.add(session.traffic)
         if session.cluster.remove_session(session):
             self.last_seen[session.identity] = (self.reactor.now(), reason)
             self._plan_news(session.cluster)
         more = session.what_it_means(reason) if isinstance(session, NoiseSession) else ""
         if more:
+            self.handshakes[session.tier, reason] += 1
             self.note_failed(session.identity, reason + more)
+        self._report_end(session, reason, more)
+
+    def _report_end(self, session: RelaySession, reason: str, more: str) -> None:
         text = f"{session.identity}: {reason}{more}"
-        self.log.event("info", "session-closed", text, cluster=session.cluster.name, remote=session.stream.remote)
+        cluster, identity, remote = session.cluster.name, session.identity, session.stream.remote
+        if more:
+            self.log.event(
+                "info", "session-unproved", text, cluster=cluster, identity=identity, reason=reason, remote=remote
+            )  # fmt: skip
+            return
+        self.log.event(
+            "info", "session-closed", text, cluster=cluster, identity=identity, reason=reason, remote=remote,
+            age_s=round(self.reactor.now() - session.began_at, 3), received_bytes=session.traffic.received_bytes,
+            sent_bytes=session.traffic.sent_bytes,
+        )  # fmt: skip
 
     # --- news --------------------------------------------------------------------------------------------------------
 
@@ -204,14 +227,17 @@ class RelayCore:
             longest = max(self.sessions, key=lambda session: session.queue.bytes)
             before = longest.queue.bytes
             loser, packets = longest.queue.drop_from_longest()
-            self.note_lost(loser, packets)
+            self.note_lost(loser, longest, packets)
             self.queued_bytes -= before - longest.queue.bytes
 
-    def note_lost(self, sender: RelaySession, packets: int) -> None:
+    def note_lost(self, sender: RelaySession, receiver: RelaySession, packets: int) -> None:
         """Count packets that a full queue dropped; their sender's own counters may have been added up already."""
-        drops = self.drops if sender.closed else sender.traffic.drops
+        drops = self.ended.drops if sender.closed else sender.traffic.drops
         drops["queue-full"] += packets
+        sender.traffic.lost_to = receiver.identity
+        receiver.traffic.lost_packets += packets
 
     def report_fault(self, error: Exception, identity: str) -> None:
         """Say in the log that something unexpected happened in our own code."""
-        self.log.event("error", "internal-error", describe_bug(error), identity=identity)
+        text = f"{identity}: {describe_bug(error)}" if identity else describe_bug(error)
+        self.log.event("error", "internal-error", text)

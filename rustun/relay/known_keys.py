@@ -72,7 +72,7 @@ class KnownKeys:
         kept = yield from keep_keys(routes, self._known, file, self._reactor.wall_clock(), lasting=lasting)
         self._known, self.keeping, self._notes = kept.known, kept.keeping, kept.notes
         for note in kept.notes:
-            self._log.event("warning", "known-keys", _line(note))
+            self._log.event("warning", "key-kept", _line(note))
         if kept.known is not None:
             self._unreadable = ""
             self._plan_writing(kept.known)
@@ -102,7 +102,7 @@ class KnownKeys:
         except ConfigError as error:
             self._unreadable = str(error.problems[0])
             if self._unreadable != before:
-                self._log.event("error", "known-keys", self._unreadable)
+                self._log.event("error", "known-keys-unreadable", self._unreadable)
 
     def _plan_writing(self, known: Known) -> None:
         keeps = self._keeps_on_disk
@@ -157,7 +157,7 @@ class KnownKeys:
 
     def _say_unwritable(self, text: str) -> None:
         if text and text != self._unwritable:
-            self._log.event("warning", "known-keys", text)
+            self._log.event("warning", "known-keys-unwritable", text)
         self._unwritable = text
 
 

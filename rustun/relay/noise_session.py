@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rustun.backends.base import Stream
+from rustun.backends.base import Callback, Stream
 from rustun.config.member import Member
 from rustun.errors import ProtocolError
+from rustun.link.echoes import Echoes
 from rustun.protocol.codec import RecordCodec
 from rustun.protocol.control import (
     Config,
@@ -95,6 +96,7 @@ class NoiseSession(RelaySession):
         self._cursor = Cursor()
         self._pings_awaited: dict[int, float] = {}
         self._next_ping = 1
+        self._echoes = Echoes()
         self._claimed = False  # a first valid record came; the takeover may still be undecided
 
     @property
@@ -121,6 +123,12 @@ class NoiseSession(RelaySession):
             return
         self._pings_awaited = {self._next_ping: now}
         self.say(Ping(self._next_ping))
+        self._next_ping += 1
+
+    def echo(self, on_answer: Callback) -> None:
+        """Send a ping that nothing else depends on, and call back at its answer; not at all where none comes."""
+        self._echoes.wait(self._next_ping, on_answer)
+        self._guard(lambda: self.say(Ping(self._next_ping)))
         self._next_ping += 1
 
     def confirm(self) -> None:
@@ -207,6 +215,7 @@ class NoiseSession(RelaySession):
             asked_at = self._pings_awaited.pop(message.id, None)
             if asked_at is not None:
                 self.rtt_ms = (now - asked_at) * 1e3
+            if asked_at is not None or self._echoes.answered(message.id):
                 self.core.control_budget.give_back(self._control_payer)
         elif isinstance(message, PresenceAsk):
             self.say(self.cluster.presence(message.identities))

@@ -11,7 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from rustun import __version__
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from rustun.relay.acceptor import Acceptor
     from rustun.relay.core import RelayCore
 
+TIERS: Final[Mapping[int, Tier]] = {
+    FrameType.KEY_INIT: Tier.KEY,
+    FrameType.SHARED_INIT: Tier.SHARED,
+    FrameType.SEED_HANDSHAKE: Tier.LEGACY,
+}
 READ_BYTES: Final = 1024  # more than a first frame may have, so that what lies behind it is seen
 
 
@@ -79,13 +84,21 @@ class PendingConnection:
         if self._closed:
             return
         self._finish()
-        self._core.closes[reason] += 1
+        self._count(reason)
         self.stream.reset()
 
     def _finish(self, *, proved: bool = False) -> None:
         self._closed = True
         self._core.reactor.unwatch(self.stream)
         self._acceptor.done(self, proved=proved)
+
+    def _count(self, reason: str) -> None:
+        self._core.closes[reason] += 1
+        if self._first[1]:
+            self._note_outcome(reason)
+
+    def _note_outcome(self, outcome: str) -> None:
+        self._core.handshakes[TIERS[self._first[0]], outcome] += 1
 
     def _on_readable(self) -> None:
         self._guard(self._receive)
@@ -205,19 +218,30 @@ class PendingConnection:
             codec=RecordCodec(cipher, keys, is_client=False, now=self._core.reactor.now()),
             rekey=RekeyServer(responder.credentials, keys.handshake_hash),
         )
-        session.on_proved = lambda: self._acceptor.done(self, proved=not session.closed)
+        session.on_proved = lambda: self._proved(session)
         self._core.session_began(session)
+
+    def _proved(self, session: NoiseSession) -> None:
+        """Nobody is a stranger any more here: it has proved its keys, or the session has ended."""
+        if not session.closed:
+            self._note_outcome("proved")
+        self._acceptor.done(self, proved=not session.closed)
 
     def _refuse(self, responder: Responder, hello: Hello, refusal: Refusal | None) -> None:
         if refusal is None:
             raise ProtocolError("a handshake without a member or a cipher")
-        self._core.note_failed(hello.identity, f"refused: {refusal.reason}")
-        self._core.log.event("warning", "refused", f"{refusal.code}: {refusal.reason}", identity=hello.identity,
-                             remote=self.stream.remote)  # fmt: skip
+        self._note_refusal(refusal, hello.identity)
         self.stream.send(responder.answer(refusal)[0])
         self._finish()
-        self._core.closes["refused"] += 1
+        self._count("refused")
         self.stream.close()  # in order, so that the answer arrives
+
+    def _note_refusal(self, refusal: Refusal, identity: str) -> None:
+        self._core.note_failed(identity, f"refused: {refusal.reason}")
+        self._core.log.event(
+            "warning", "refused", f"{refusal.code}: {refusal.reason}", identity=identity, code=refusal.code,
+            remote=self.stream.remote,
+        )  # fmt: skip
 
     # --- the seed's wire ---------------------------------------------------------------------------------------------
 
@@ -232,9 +256,8 @@ class PendingConnection:
         member = self._core.members.get(handshake.identity)
         refusal = self._core.policy.refusal(member, Tier.LEGACY, self._core.reactor.wall_clock())
         if refusal is not None or member is None:
-            reason = refusal.reason if refusal is not None else ""
-            self._core.note_failed(handshake.identity, f"refused: {reason}")
-            self._core.log.event("warning", "refused", reason, identity=handshake.identity, remote=self.stream.remote)
+            if refusal is not None:
+                self._note_refusal(refusal, handshake.identity)
             self.close("refused")
             return
         self._accept_seed(member)
@@ -245,6 +268,7 @@ class PendingConnection:
             raise ProtocolError("the seed's wire is not served here")
         held = self._inbox.held
         self._finish(proved=True)
+        self._note_outcome("proved")
         self._session = session = SeedSession(
             self._core,
             self.stream,

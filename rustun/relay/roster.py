@@ -28,6 +28,7 @@ from rustun.config.member import Member
 from rustun.config.routes import RoutesFile, at_once, parse_routes
 from rustun.errors import ConfigError
 from rustun.logs import EventLog
+from rustun.relay.difference import NAMED, Difference, difference
 from rustun.relay.known_keys import KnownKeys
 
 TURN_SECONDS: Final = 0.001  # of reading between two turns of the loop: 10,000 members take 0.6 s of them
@@ -189,13 +190,17 @@ class Roster:
 
     def _accept(self, change: Change) -> None:
         self._data = b""
-        routes = change.routes
+        before, routes = self.routes, change.routes
+        found = difference(before, routes, change.maybe) if self.loaded_at else Difference()  # nothing to compare with
         self.routes = routes
         self.loaded_at = self._reactor.wall_clock()
         self.problems = self.not_in_force = ()
         for note in routes.notes:
-            self._log.event("info" if note.level == "note" else "warning", "routes", str(note))
-        self._log.event("info", "routes-loaded", f"{len(routes.members)} members from {self.path}")
+            self._log.event("info" if note.level == "note" else "warning", "routes-note", str(note))
+        self._log.event(
+            "info", "routes-loaded", f"{len(routes.members)} members from {self.path}", members=len(routes.members),
+            added=found.added, removed=found.removed, changed=found.changed, unnamed=found.unnamed or None,
+        )  # fmt: skip
         self._on_change(routes, change.maybe)
 
     def _refuse(self, error: ConfigError, *, readable: bool) -> None:
@@ -210,11 +215,14 @@ class Roster:
         )
         kept = f"the server keeps the {len(self.routes.members)} members it had"
         for problem in self.problems:
-            self._log.event("error", "routes-refused", problem)
+            self._log.event("error", "routes-problem", problem)
         gone = "" if is_whole else "; nobody can tell which removals are not in force"
         if self.not_in_force:
             gone = f"; STILL MEMBERS although removed there: {', '.join(self.not_in_force)}"
-        self._log.event("error", "routes-refused", f"{self.path} is not in force; {kept}{gone}")
+        self._log.event(
+            "error", "routes-refused", f"{self.path} is not in force; {kept}{gone}",
+            problems=len(self.problems), not_in_force=self.not_in_force[:NAMED],
+        )  # fmt: skip
 
 
 def _spellings(member: Member) -> tuple[bytes, bytes]:

@@ -145,5 +145,6 @@ class SeedSession(RelaySession):
                 "directory-too-long",
                 f"{left_out} members do not fit the seed's frame and were left out",
                 identity=self.identity,
+                left_out=left_out,
             )
         self.send_control(lambda: self._seed_codec.seal_message(frame_type, body))

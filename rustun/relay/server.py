@@ -8,7 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -16,10 +16,12 @@ from typing import Final
 from rustun.backends.base import Network, Reactor
 from rustun.config.advice import advise
 from rustun.config.server import ServerConfig
+from rustun.link.rate import RATE_SECONDS
 from rustun.logs import EventLog
 from rustun.relay.acceptor import Acceptor
 from rustun.relay.core import RelayCore
 from rustun.relay.known_keys import KnownKeys
+from rustun.relay.listing import Listing
 from rustun.relay.noise_session import NoiseSession
 from rustun.relay.policy import Policy
 from rustun.relay.report import server_status
@@ -60,11 +62,15 @@ class RelayServer:
         known_keys = KnownKeys(security.known_keys_file, reactor, log, durable=security.remembers_keys)
         self.roster = Roster(config.routes_file, reactor, log, self.core.apply_routes, known_keys)
         self.acceptor = Acceptor(self.core, network)
+        self.listing = Listing(self.core)
+        self.other_alarms: Callable[[], list[str]] = list
         self._reactor = reactor
         self._log = log
         self._sweep_list: list[RelaySession] = []
         self._sweep_at = 0.0
         self._sweep_was_put_off = False
+        self._mark_at = 0.0
+        self._marking = False  # the sweep that is under way sets marks
         self._stopped = False
 
     def start(self) -> None:
@@ -107,9 +113,9 @@ class RelayServer:
             level = "info" if problem.level == "note" else "warning"
             self._log.event(level, "advice", str(replace(problem, level="error")))  # the log shows the level itself
 
-    def status(self) -> dict[str, object]:
-        """Return the server's part of the status document."""
-        return server_status(self)
+    def status(self, cluster: str = "", member: str = "") -> Generator[None, None, dict[str, object]]:
+        """Make the server's part of the status document in short steps; of one cluster or member if one is named."""
+        return server_status(self, cluster, member)
 
     @property
     def loaded_at(self) -> str:
@@ -132,6 +138,9 @@ class RelayServer:
             return
         self.acceptor.close_late(now)
         self._sweep_list = list(self.core.sessions)
+        self._marking = now >= self._mark_at
+        if self._marking:
+            self._mark_at = now + RATE_SECONDS
         self._sweep_step()
 
     def _sweep_step(self) -> None:
@@ -141,6 +150,8 @@ class RelayServer:
         step, self._sweep_list = self._sweep_list[:SWEEP_STEP], self._sweep_list[SWEEP_STEP:]
         for session in step:
             self._look_at(session, now)
+            if self._marking:
+                session.traffic.mark(now)
         if self._sweep_list:
             self._reactor.call_soon(self._sweep_step)
         else:

@@ -100,11 +100,12 @@ class RelaySession(ABC):
         self.offloads = wire.offloads
         self._takes_everything = wire.offloads >= ALL_OFFLOADS
         self.mtu = wire.mtu
-        self.traffic = Traffic()
+        self.began_at = self.heard_at = core.reactor.now()
+        self.traffic = Traffic(self.began_at)
         self.confirmed = False
         self.closed = False
         self.rtt_ms: float | None = None
-        self.began_at = self.heard_at = core.reactor.now()
+        self.listed: tuple[Member, str] | None = None  # what listing.py says of it that stays, and of which entry
         self.silence_seconds = wire.silence_seconds
         self.queue: FairQueue[RelaySession] = FairQueue(core.queues.receiver_bytes, core.queues.receiver_packets)
         self.flows: dict[bytes, RelaySession | str] = {}  # the switch's cache of who gets what from here
@@ -250,7 +251,7 @@ class RelaySession(ABC):
     def _enqueue(self, sender: RelaySession, run: bytes, packets: int) -> None:
         before = self.queue.bytes
         for loser, lost in self.queue.put(sender, run, packets):
-            self.core.note_lost(loser, lost)
+            self.core.note_lost(loser, self, lost)
         self.core.note_queued(self.queue.bytes - before)
 
     def _seal_run(self, run: memoryview | bytes, packets: int, out: memoryview, at: int) -> int:

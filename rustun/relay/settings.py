@@ -21,7 +21,8 @@ from rustun.errors import ConfigError
 from rustun.logs import EventLog, describe_bug
 from rustun.relay.policy import Policy
 
-TAKEN: Final = ("security", "method", "key", "notes")
+TAKEN: Final = ("security", "method", "key", "web", "notes")  # of `web` the web process takes care
+_KEYS: Final = {"private_keys": "private_key_file"}  # attributes that server.toml calls otherwise
 
 
 class Settings:
@@ -73,9 +74,9 @@ class Settings:
         if isinstance(found, ConfigError):
             self.problems = tuple(str(problem) for problem in found.errors)
             for problem in self.problems:
-                self._log.event("error", "config-refused", problem)
+                self._log.event("error", "config-problem", problem)
             message = f"{self.config.path} is not in force: the server goes on as it was"
-            self._log.event("error", "config-refused", message)
+            self._log.event("error", "config-refused", message, problems=len(self.problems))
         elif isinstance(found, Exception):
             self._log.event("error", "internal-error", describe_bug(found))
         else:
@@ -86,12 +87,21 @@ class Settings:
         waiting = [name for name in _names(config) if getattr(config, name) != getattr(self.config, name)]
         if waiting:
             message = f"changes of {', '.join(waiting)} take effect when the server is started again"
-            self._log.event("warning", "config-waits", message)
+            self._log.event("warning", "config-waits", message, keys=waiting)
+        changed = _changed_keys(self.config, config)
         self.config = replace(self.config, **{name: getattr(config, name) for name in TAKEN})
-        self._log.event("info", "config-loaded", f"keys and tiers of {config.path} are in force")
+        text = f"keys and tiers of {config.path} are in force"
+        self._log.event("info", "config-loaded", text, changed=changed)
         self._on_change(policy)
 
 
 def _names(config: ServerConfig) -> list[str]:
     """Return the names of what a running server does not change."""
     return [field.name for field in fields(config) if field.name not in TAKEN]
+
+
+def _changed_keys(before: ServerConfig, after: ServerConfig) -> list[str]:
+    """Return the keys of what is taken in which two configurations differ; never what they say."""
+    old, new = before.security, after.security
+    keys = [_KEYS.get(one.name, one.name) for one in fields(old) if getattr(old, one.name) != getattr(new, one.name)]
+    return keys if (before.method, before.key) == (after.method, after.key) else [*keys, "crypto_config"]

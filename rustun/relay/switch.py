@@ -131,7 +131,7 @@ class Switch:
                 key = flow_key(plain, start)
                 known = flows.get(key)
                 if known is None:
-                    known = flows[key] = sender.cluster.route(sender, key)
+                    known = flows[key] = self._look_up(key)
                 found = known
             if found is self._receiver and stop - self._run_start <= MAX_PLAINTEXT_BYTES:
                 self._run_packets += 1
@@ -146,6 +146,13 @@ class Switch:
                     self._run_packets = 1
             self._run_end = position = stop
         return b""
+
+    def _look_up(self, key: bytes) -> RelaySession | str:
+        """Return who gets packets with these addresses, or why they are dropped; once for each pair of addresses."""
+        found = self._sender.cluster.route(self._sender, key)
+        if isinstance(found, str):
+            self._sender.traffic.note_refused(found, key)
+        return found
 
     def _out_of_time(self) -> bool:
         self._runs = 0

@@ -101,6 +101,10 @@ class Takeover:
             incumbent.close("superseded", say="another session took this member's place")
             self._count(session.identity)
             self._note_addresses(session, incumbent)
+            self._core.log.event(
+                "debug", "takeover", f"{session.identity} has a new session", cluster=session.cluster.name,
+                identity=session.identity, remote=session.stream.remote, former_remote=incumbent.stream.remote,
+            )  # fmt: skip
         if session.tier is Tier.KEY:
             for older in self._older(session):
                 older.close("superseded", say="another session took this member's place")

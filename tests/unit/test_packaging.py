@@ -15,6 +15,7 @@ import pytest
 import rustun
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "rustun" / "web" / "pages"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (source / name).write_bytes((ROOT / name).read_bytes())
     for path in (ROOT / "rustun").rglob("*"):
-        if path.suffix == ".py" or path.name == "py.typed":
+        if path.suffix == ".py" or path.name == "py.typed" or (path.is_file() and PAGES in path.parents):
             (source / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             (source / path.relative_to(ROOT)).write_bytes(path.read_bytes())
     out = tmp_path_factory.mktemp("dist")
@@ -41,7 +42,8 @@ def test_the_wheel_holds_the_runtime_and_only_that(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     packaged = {name for name in names if not name.startswith(f"rustun-{rustun.__version__}.dist-info/")}
     runtime = {str(path.relative_to(ROOT)) for path in (ROOT / "rustun").rglob("*.py") if "ops" not in path.parts}
-    assert packaged == runtime | {"rustun/py.typed"}
+    pages = {str(path.relative_to(ROOT)) for path in PAGES.rglob("*") if path.is_file()}
+    assert packaged == runtime | pages | {"rustun/py.typed"}
 
 
 def test_the_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:

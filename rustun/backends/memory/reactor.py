@@ -11,6 +11,7 @@ Rules of this module
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Final, Protocol, TypeVar, cast
@@ -67,6 +68,7 @@ class VirtualReactor:
         self._numbers = count(3)
         self._timers = TimerQueue()
         self._soon: list[Callback] = []
+        self._when_idle: deque[Callback] = deque()
         self._watches: dict[MemorySource, _Watch] = {}
         self._poked: dict[MemorySource, None] = {}
         self._idle_turns = 0
@@ -90,6 +92,14 @@ class VirtualReactor:
     def call_soon(self, callback: Callback) -> None:
         """Call back once in the next turn, after its sources."""
         self._soon.append(callback)
+
+    def call_when_idle(self, callback: Callback) -> None:
+        """Call back once in a turn in which nothing else is ready."""
+        self._when_idle.append(callback)
+
+    def longest_step_s(self) -> float:
+        """Return 0: while something is done, virtual time stands still."""
+        return 0.0
 
     def watch(self, source: Source, on_readable: Callback | None, on_writable: Callback | None) -> None:
         """Call back whenever `source` is ready; it must be a MemorySource and open."""
@@ -177,10 +187,14 @@ class VirtualReactor:
             self._call(timer.take())
         for callback in soon:
             self._call(callback)
+        anything = bool(ready or due or soon)
+        if self._when_idle and not anything:
+            self._call(self._when_idle.popleft())
+            anything = True
         self._idle_turns += 1
         if self._idle_turns > SPIN_TURNS:
             raise RuntimeError(f"{SPIN_TURNS} turns at virtual time {self._now:g}: something keeps the loop busy")
-        return bool(ready or due or soon)
+        return anything
 
     def _take_ready(self) -> list[_Watch]:
         poked, self._poked = self._poked, {}

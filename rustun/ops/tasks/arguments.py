@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import invoke
-from invoke import Exit, Task
+from invoke import Argument, Exit, Task
 
 from rustun.ops.ending import words_for
 from rustun.ops.exit_codes import ENVIRONMENT, INTERRUPTED, UNREAD
@@ -46,9 +46,18 @@ class Lettered(Task):
         gathers: its only positional argument is any number of words, which reach it joined by commas.
     """
 
+    help: dict[str, str]
+
     def __init__(self, *arguments: Any, gathers: bool = False, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.gathers = gathers
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments; invoke takes the help out of a task that is asked, and has none the next time."""
+        words = dict(self.help)
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
+        self.help = words
+        return arguments
 
     def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
         """Return how an argument is read."""

@@ -73,6 +73,29 @@ def schema(_context: Context, check: bool = False) -> None:
     end(making.run(ROOT, check=check))
 
 
+@task(
+    help={
+        "serve": "show the site at http://127.0.0.1:PORT/ afterwards, until ctrl-C",
+        "port": "of --serve (8000)",
+    }
+)
+def docs(_context: Context, serve: bool = False, port: str = "8000") -> None:
+    """Build the documentation: the site, man pages and shell completion, in build/docs/.
+
+    A warning ends it with 5: a link that leads nowhere, a key or a command that nobody explained.
+
+    Examples:
+        ./invoke docs
+        ./invoke docs --serve
+    """
+    at = int(number("--port", port, 1, 65535))
+
+    import tasks
+    from rustun.ops.handbook import building
+
+    end(building.run(ROOT, tasks.namespace, at if serve else 0))
+
+
 @task(help={"upgrade": "take the newest versions instead of those pinned so far"})
 def lock(_context: Context, upgrade: bool = False) -> None:
     """Make requirements.lock anew from pyproject.toml (needs a package index).

@@ -1,0 +1,179 @@
+"""Why a member is not there, or why its packets do not arrive: a status document in sentences.
+
+Rules of this module
+  1. A sentence says what was found, the word by which docs/status.md knows it, and where to look next. It is made of
+     the document alone: what stands here is what the process really counted.
+  2. The relay sees who may come in and where packets go, a member's client what its host does with them. So each says
+     its part, and names the other where that is the one to ask.
+  3. What is normal is not said: a kernel that looks for routers, a member that was stopped in order.
+  4. Texts of peers and files stand in sentences as they are; whoever shows one makes it `printable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from rustun.admin.units import age
+
+Document = Mapping[str, Any]
+
+REFUSED: Final = "refused: "
+QUIET_BYTES_PER_S: Final = 48  # what a kernel says by itself, looking for routers: no answer to anybody
+BUSY_BYTES_PER_S: Final = 64  # a ping each second is 84: less is no traffic that waits for an answer
+HINTS: Final = {  # by the beginning of `last_error`
+    "wrong key": "its private key does not go with the public_key in routes.json; on its host"
+    " `rustun keygen --public FILE` shows the one that does",
+    "this member has to use": "its client uses another tier than its entry asks for",
+    "silent": "nothing was heard of it any more: its host or its network is down",
+    "connection-lost": "its network is down, or something on the way cut the connection",
+    "stalled": "it took nothing any more: its host hangs, or its line is full",
+    "superseded": "another host took its place: two hosts may use this identity",
+    "place-taken": "another host has its place: two hosts may use this identity",
+    "key-expired": "its keys were not renewed in time: its host slept",
+    "protocol-error": "its software and this server do not understand each other; the log says what came",
+}
+DROPS: Final = {  # by reason; {source} and {destination} are those of the latest packet, {cluster}, {lost_to} words
+    "bad-source": "{source} is no address of its own and lies in none of its ciders (last to {destination})",
+    "no-route": "nobody in {cluster} has {destination} (last from {source})",
+    "to-sender": "{destination} is its own: its host sends into the tunnel what it should deliver",
+    "offline": "the member with {destination} is offline",
+    "queue-full": "{lost_to} takes less than it is sent",
+}
+CLIENT_DROPS: Final = {
+    "bad-source": "they came from {source}, where this host routes nothing into the tunnel (last to {destination})",
+    "bad-destination": "{destination} is no address of this host, and no LAN that its [host_config] lets members reach"
+    " (last from {source})",
+    "kernel-refused": "the kernel did not take them: is the device up?",
+    "queue-full": "a server takes less than this host sends",
+}
+ALWAYS_WITH_ADDRESSES: Final = frozenset(("no-route", "bad-source"))  # without: what a kernel says to all neighbours
+NORMAL: Final = frozenset(("no-session", "closed"))  # waited when a session began or ended
+
+
+def explain_member(member: Document) -> list[str]:
+    """Return what stands between a member and the others, as its server sees it; nothing where all is well.
+
+    Args:
+        member: an object of `sessions` or `offline` of a server's document.
+    """
+    if member.get("state") == "online":
+        return list(_of_session(member))
+    return list(_of_absent(member))
+
+
+def explain_client(document: Document) -> list[str]:
+    """Return what stands between this host and the others, as its client sees it; nothing where all is well."""
+    lines = []
+    if document.get("state") == "unproven":
+        lines.append("the server owes an answer: nobody knows whether packets arrive")
+    lines.extend(_drops(document, CLIENT_DROPS))
+    if _rate(document, "received") > BUSY_BYTES_PER_S and _rate(document, "sent") < QUIET_BYTES_PER_S:
+        lines.append(
+            "packets come in and nothing goes out: this host was given them and does not answer;"
+            " look at its firewall (nft list ruleset)"
+        )
+    return lines
+
+
+def explain_peer(document: Document, peer: Document) -> list[str]:
+    """Return what stands between this host and one peer, as this client sees it; nothing where all is well.
+
+    Args:
+        document: of the client.
+        peer: an object of its `peers`.
+    """
+    lines = []
+    if peer.get("online") is False:
+        lines.append("offline; `rustun status` on the server says why")
+    refused: Mapping[str, str] = document.get("refused_routes") or {}
+    own = (peer.get("address"), peer.get("address6"))
+    for prefix in (*(peer.get("ciders") or ()), *(_host_prefix(address) for address in own if address)):
+        if prefix in refused:
+            lines.append(f"this host does not route {prefix} into the tunnel: {refused[prefix]}")
+    for reason, (source, destination) in _latest(document).items():
+        lost = (document.get("drops") or {}).get(reason)
+        if lost and reason == "bad-source" and _holds(peer.get("ciders") or [], source):
+            lines.append(f"{_packets(lost)} from it dropped here, the last from {source} to {destination} ({reason})")
+    return lines
+
+
+def _of_absent(member: Document) -> Iterator[str]:
+    state = member.get("state") or "offline"
+    if state == "disabled":
+        yield "disabled: its entry in routes.json says enabled = false"
+        return
+    if state == "expired":
+        yield f"expired: its entry's expires_at, {member.get('expires_at') or 'a time that is over'}, has passed"
+        return
+    error = str(member.get("last_error") or "")
+    when = age(member.get("last_error_age_s"))
+    if not error:
+        yield "offline: it has not come since the server started"
+    elif error.startswith(REFUSED):
+        reason = error.removeprefix(REFUSED)
+        yield f"offline: {reason}, {when}{_hint(reason)}"
+    elif error == "goodbye":
+        yield f"offline: it was stopped, {when}"
+    else:
+        yield f"offline: {error}, {when}{_hint(error)}"
+
+
+def _of_session(session: Document) -> Iterator[str]:
+    yield from _drops(session, DROPS)
+    lost = session.get("lost_packets") or 0
+    if lost:
+        waiting = session.get("queued_packets") or 0
+        yield f"{_packets(lost)} for it lost: it takes less than it is sent; {waiting} wait now"
+    if _rate(session, "sent") > BUSY_BYTES_PER_S and not _rate(session, "received"):
+        yield (
+            "packets go to it and none come back: its host gets them;"
+            " `rustun status` there says whether its client drops them or its firewall does"
+        )
+
+
+def _drops(counted: Document, sentences: Mapping[str, str]) -> Iterator[str]:
+    latest = _latest(counted)
+    words = {
+        "cluster": counted.get("cluster") or "the cluster",
+        "lost_to": counted.get("lost_to") or "the receiver",
+    }
+    for reason, count in (counted.get("drops") or {}).items():
+        addresses = latest.get(reason)
+        if not count or reason in NORMAL or (addresses is None and reason in ALWAYS_WITH_ADDRESSES):
+            continue
+        source, destination = addresses or ("it", "its destination")
+        sentence = sentences.get(reason)
+        why = sentence.format(source=source, destination=destination, **words) if sentence else "see docs/status.md"
+        yield f"{_packets(count)} dropped: {why} ({reason})"
+
+
+def _latest(counted: Document) -> dict[str, tuple[str, str]]:
+    refused: Mapping[str, list[str]] = counted.get("refused") or {}
+    return {reason: (str(source), str(destination)) for reason, (source, destination) in refused.items()}
+
+
+def _hint(error: str) -> str:
+    return next((f"; {hint}" for beginning, hint in HINTS.items() if error.startswith(beginning)), "")
+
+
+def _rate(counted: Document, direction: str) -> float:
+    return float(counted.get(f"{direction}_bytes_per_s") or 0)
+
+
+def _packets(count: int) -> str:
+    return "1 packet" if count == 1 else f"{count:,} packets"
+
+
+def _host_prefix(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _holds(prefixes: list[str], address: str) -> bool:
+    """Tell whether an address lies in one of these prefixes; both as a process wrote them."""
+    try:
+        found = ip_address(address)
+        return any(found in ip_network(prefix) for prefix in prefixes)
+    except ValueError:
+        return False

@@ -1,0 +1,25 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+FILE: Final = click.Path(path_type=Path)  # whether it is there and readable is judged where a good message is made
+
+control_option = click.option(
+    "--control", type=FILE, metavar="PATH", help="Control socket that `rustun status` reads. [default: in /run/rustun]"
+)
+verbose_option = click.option(
+    "-v", "--verbose", "verbosity", count=True, help="Log more; -vv adds tracebacks of errors."
+)
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    show_default=True,
+    help="Of the log; auto: text on a terminal, fields in the journal, else JSON lines.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON, and only that.")
