@@ -6,10 +6,23 @@ import io
 import json
 import os
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
-from rustun.logs import BURST_EVENTS, WINDOW_SECONDS, LineWriter, LogFormat, RateLimitedLog, describe_bug
+from rustun.logs import (
+    BURST_EVENTS,
+    FIELD_CHARACTERS,
+    FIELD_ITEMS,
+    MORE,
+    WINDOW_SECONDS,
+    Entry,
+    LineWriter,
+    Log,
+    RateLimited,
+    describe_bug,
+    plain,
+)
 
 WALL_CLOCK = 1_700_000_000.25  # 2023-11-14 22:13:20 UTC
 
@@ -35,9 +48,16 @@ class Loop:
             callback()
 
 
-def make_log(style: LogFormat = "text", lowest: str = "info") -> tuple[RateLimitedLog, io.StringIO, Loop]:
+def make_log(
+    style: Literal["text", "json"] = "text", lowest: str = "info", whose: Callable[[Entry], str] = lambda entry: ""
+) -> tuple[Log, io.StringIO, Loop]:
     stream, loop = io.StringIO(), Loop()
-    return RateLimitedLog(LineWriter(stream, style, lowest, lambda: WALL_CLOCK), loop.now, loop.call_at), stream, loop
+    limited = RateLimited(LineWriter(stream, style, lowest), loop.now, loop.call_at, whose)
+    return Log(lambda: WALL_CLOCK, limited), stream, loop
+
+
+def entry(message: str) -> Entry:
+    return Entry(WALL_CLOCK, "info", "up", message, {})
 
 
 def test_text_line() -> None:
@@ -49,25 +69,27 @@ def test_text_line() -> None:
     )
 
 
-def test_json_line_keeps_types_and_reason() -> None:
-    """A machine that reads the log gets text for numbers, or no reason to group by."""
+def test_json_line_keeps_types_and_name() -> None:
+    """A machine that reads the log gets text for numbers, or no name to group by."""
     log, stream, _ = make_log("json")
-    log.event("warning", "closed", "session closed", members=3, ratio=0.5, gone=True, name=None, cluster="上海")
+    log.event("warning", "closed", "session closed", members=3, ratio=0.5, gone=True, name=None,
+              reason="silent", cluster="上海")  # fmt: skip
     assert json.loads(stream.getvalue()) == {
         "time": "2023-11-14T22:13:20.250+00:00",
         "level": "warning",
-        "reason": "closed",
+        "event": "closed",
         "message": "session closed",
         "members": 3,
         "ratio": 0.5,
         "gone": True,
         "name": None,
+        "reason": "silent",
         "cluster": "上海",
     }
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_peers_text_stays_on_one_line(style: LogFormat) -> None:
+def test_a_peers_text_stays_on_one_line(style: Literal["text", "json"]) -> None:
     """A member's name forges log lines, moves the cursor, reverses text or ends the log with an encoding error."""
     log, stream, _ = make_log(style)
     log.event("info", "hello", "from a peer", identity="a\n2023 error \x1b[31m\u202eevil\ud800\0" + "x" * 10_000)
@@ -126,13 +148,13 @@ def test_a_quiet_log_arms_no_timer() -> None:
     assert loop.calls == []
 
 
-def test_flush_tells_what_was_held_back() -> None:
+def test_the_end_tells_what_was_held_back() -> None:
     """The count of the last flood is lost when the process ends."""
     log, stream, loop = make_log()
     for _ in range(BURST_EVENTS + 3):
         log.event("info", "closed", "closed")
     loop.time += 2
-    log.flush()
+    log.close()
     assert "... and 3 more in the last 2 s" in stream.getvalue()
 
 
@@ -150,11 +172,11 @@ class FullDisk(io.StringIO):
 def test_a_log_that_cannot_be_written_stops_nothing_and_says_so_later() -> None:
     """A full disk under the log ends the tunnel, or loses lines without a word."""
     stream = FullDisk()
-    writer = LineWriter(stream, "text", "info", lambda: WALL_CLOCK)
-    writer.write("info", "up", "lost", {})
-    writer.write("info", "up", "lost as well", {})
+    writer = LineWriter(stream, "text", "info")
+    writer.write(entry("lost"))
+    writer.write(entry("lost as well"))
     stream.full = False
-    writer.write("info", "up", "seen", {})
+    writer.write(entry("seen"))
     lines = stream.getvalue().splitlines()
     assert "2 lines of this log were lost" in lines[0]
     assert "seen" in lines[1]
@@ -164,7 +186,7 @@ def test_a_closed_stream_stops_nothing() -> None:
     """A service whose standard error was closed dies at its next log line."""
     stream = io.StringIO()
     stream.close()
-    LineWriter(stream, "text", "info", lambda: WALL_CLOCK).write("info", "up", "lost", {})
+    LineWriter(stream, "text", "info").write(entry("lost"))
 
 
 def test_a_bug_is_named_without_its_message() -> None:
@@ -181,11 +203,87 @@ def test_a_reader_that_sleeps_stops_nothing() -> None:
     """If this fails, `rustun serve 2>&1 | less` stops every packet as soon as the pager's pipe is full."""
     receiver, sender = os.pipe()
     with open(receiver, "rb") as reader, open(sender, "w") as stream:
-        writer = LineWriter(stream, "text", "info", lambda: WALL_CLOCK)
+        writer = LineWriter(stream, "text", "info")
         for number in range(1000):
-            writer.write("info", "flood", f"line {number} " + "x" * 100, {})
+            writer.write(entry(f"line {number} " + "x" * 100))
         assert b"line 0" in os.read(reader.fileno(), 1 << 20)
-        writer.write("info", "flood", "after the sleep", {})
+        writer.write(entry("after the sleep"))
         said = os.read(reader.fileno(), 1 << 20).decode()
     assert "lines of this log were lost" in said
     assert "after the sleep" in said
+
+
+def test_fields_that_say_nothing_are_for_machines() -> None:
+    """People read "identity= reason=" on every second line, or a zero is taken for nothing."""
+    log, stream, _ = make_log()
+    log.event("info", "up", "up", identity="", left=[], more={}, none=None, count=0, wrong=False)
+    assert stream.getvalue() == "2023-11-14 22:13:20Z info    up  count=0  wrong=False\n"
+
+
+def test_lists_and_mappings_are_read_by_people_and_machines() -> None:
+    """Who was added by a reload stands in the log as Python code, or as one text that nobody can take apart."""
+    for style in ("text", "json"):
+        log, stream, _ = make_log(style)
+        log.event("info", "routes-loaded", "2 members", added=("a", "b c"), changed={"d": ("ciders", "tier")})
+        if style == "json":
+            line = json.loads(stream.getvalue())
+            assert (line["added"], line["changed"]) == (["a", "b c"], {"d": ["ciders", "tier"]})
+        else:
+            assert stream.getvalue().endswith('2 members  added="a, b c"  changed="d: ciders, tier"\n')
+
+
+def test_what_is_in_a_field_is_printable_and_bounded_however_deep() -> None:
+    """An identity in a list of thousands forges a line, or one reload writes megabytes into the log."""
+    shown = plain({"x\n": ["\x1b[2J" + "y" * 1000] * 1000})
+    assert isinstance(shown, dict)
+    [(key, items)] = shown.items()
+    assert key == r"x\n"
+    assert isinstance(items, list)
+    assert (len(items), items[-1]) == (FIELD_ITEMS + 1, MORE)
+    assert str(items[0]).startswith(r"\x1b[2J") and len(str(items[0])) < FIELD_CHARACTERS + 10
+    assert plain({number: 1 for number in range(1000)}) == {**{str(one): 1 for one in range(FIELD_ITEMS)}, MORE: MORE}
+
+
+def test_a_field_takes_the_place_of_nothing() -> None:
+    """A peer's field is taken for the level or the name of the event."""
+    log, stream, _ = make_log("json")
+    log.event("info", "up", "up", level="error", event="forged", message="forged", time="forged")
+    assert json.loads(stream.getvalue()) | {"time": ""} == {"time": "", "level": "info", "event": "up", "message": "up"}
+
+
+def test_limits_apart() -> None:
+    """A member that comes and goes writes all others out of the log, or nobody knows whose lines were held back."""
+    log, stream, loop = make_log("json", whose=lambda entry: str(entry.fields.get("identity", "")))
+    for _ in range(BURST_EVENTS + 5):
+        log.event("info", "session-up", "m0 is online", identity="m0")
+    log.event("info", "session-up", "m1 is online", identity="m1")
+    loop.advance(WINDOW_SECONDS)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["identity"] for line in lines[-2:]] == ["m1", "m0"]
+    assert lines[-1]["held_back"] == 5
+
+
+def test_what_is_limited_apart_is_forgotten() -> None:
+    """A relay's memory grows with every identity that ever came."""
+    loop = Loop()
+    writer = LineWriter(io.StringIO(), "text", "info")
+    limited = RateLimited(writer, loop.now, loop.call_at, lambda entry: entry.message)
+    for number in range(1000):
+        loop.time += 1.0
+        limited.write(entry(f"m{number}"))
+        assert len(limited._windows) <= WINDOW_SECONDS
+
+
+def test_several_sinks_get_the_same_entry() -> None:
+    """Journal, audit log and control socket tell different times of one event."""
+    kept: list[Entry] = []
+
+    class Keeping(LineWriter):
+        def write(self, entry: Entry) -> None:
+            kept.append(entry)
+
+    log = Log(lambda: WALL_CLOCK, Keeping(io.StringIO(), "text", "error"), Keeping(io.StringIO(), "text", "info"))
+    log.add(Keeping(io.StringIO(), "text", "debug"))
+    log.event("info", "up", "up")
+    assert len(kept) == 2
+    assert kept[0] is kept[1]

@@ -9,15 +9,18 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rustun.admin import control_server
+from rustun.admin import access, exchange
+from rustun.admin.asking import Document, Steps
 from rustun.admin.control import MAX_REQUEST_BYTES, client_socket, find_sockets
-from rustun.admin.control_client import read_status
-from rustun.admin.control_server import ITEMS_PER_PIECE, MAX_CONNECTIONS, ControlServer, encode_in_pieces
+from rustun.admin.control_client import ask as ask_process
+from rustun.admin.control_client import follow, read_status
+from rustun.admin.control_server import MAX_CONNECTIONS, ControlServer
 from rustun.backends.reactor import EpollReactor
-from rustun.errors import HostError, RustunError
+from rustun.errors import HostError, RustunError, UsageError
 
 WAIT_SECONDS = 10.0  # never reached unless something hangs
 
@@ -28,7 +31,7 @@ class Running:
     def __init__(self, path: Path, status: Callable[[], dict[str, object]]) -> None:
         self.path = path
         self.reactor = EpollReactor()
-        self.server = ControlServer(self.reactor, path, "server", status)
+        self.server = ControlServer(self.reactor, path, "server", lambda cluster, member: status())
         self.server.start()
         self._thread = threading.Thread(target=self.reactor.run)
         self._thread.start()
@@ -66,8 +69,8 @@ def ask(path: Path, request: bytes) -> bytes:
 
 def connect(path: Path) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.connect(str(path))  # with a timeout it would fail where others wait to be accepted, not wait behind them
     peer.settimeout(WAIT_SECONDS)
-    peer.connect(str(path))
     return peer
 
 
@@ -83,8 +86,13 @@ def receive_all(peer: socket.socket) -> bytes:
 
 def test_status_document(running: Running) -> None:
     """`rustun status`, the lab and the tests lose the keys by which they tell documents apart."""
-    document = read_status(running.path)
-    assert document.pop("uptime_s") >= 0  # type: ignore[operator]
+    document: dict[str, Any] = read_status(running.path)
+    assert document.pop("uptime_s") >= 0
+    assert document.pop("loop")["longest_step_ms"] >= 0
+    process = document.pop("process")
+    assert process["cpu_s"] > 0
+    assert process["resident_bytes"] > 1_000_000
+    assert document.pop("build").keys() == {"python", "cryptography", "kernel"}
     assert document == {
         "schema": 1,
         "role": "server",
@@ -95,9 +103,12 @@ def test_status_document(running: Running) -> None:
     }
 
 
-def test_only_the_owner_may_ask(running: Running) -> None:
+def test_only_the_owner_may_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other users of the host read who talks to whom."""
+    monkeypatch.setattr(access, "USUAL_GROUP", "no-such-group-here")
+    running = Running(tmp_path / "s.sock", dict)
     mode = running.path.stat().st_mode
+    running.stop()
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
 
@@ -112,7 +123,11 @@ def test_a_request_in_single_bytes(running: Running) -> None:
 
 def test_an_unknown_request_is_told_what_to_ask(running: Running) -> None:
     """A newer tool that asks an older process is left without a word."""
-    assert json.loads(ask(running.path, b"metrics\n")) == {"schema": 1, "error": "unknown request; ask `status`"}
+    assert json.loads(ask(running.path, b"metrics\n")) == {
+        "schema": 1,
+        "error": "unknown request",
+        "remedy": "ask one of: status, watch",
+    }
 
 
 @pytest.mark.parametrize("request_bytes", [b"", b"status", b"x" * (MAX_REQUEST_BYTES + 1), b"\0" * 100_000])
@@ -166,7 +181,7 @@ def test_silent_connections_make_room_for_the_next(running: Running) -> None:
 
 def test_a_silent_connection_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that says nothing keeps its descriptor for ever."""
-    monkeypatch.setattr(control_server, "EXCHANGE_SECONDS", 0.05)
+    monkeypatch.setattr(exchange, "EXCHANGE_SECONDS", 0.05)
     running = Running(tmp_path / "s.sock", dict)
     try:
         with connect(running.path) as peer:
@@ -202,7 +217,7 @@ def test_a_dead_process_socket_is_replaced(tmp_path: Path) -> None:
 def failure(path: Path) -> RustunError:
     """Return why no control server can be started on `path`."""
     with EpollReactor() as reactor:
-        server = ControlServer(reactor, path, "server", dict)
+        server = ControlServer(reactor, path, "server", lambda cluster, member: {})
         with pytest.raises(RustunError) as caught:
             server.start()
         server.close()
@@ -284,6 +299,56 @@ def test_an_answer_that_is_no_document(tmp_path: Path, answer: bytes) -> None:
         thread.join(WAIT_SECONDS)
 
 
+def test_one_cluster_or_member_is_asked_for(tmp_path: Path) -> None:
+    """Who asks for one member is told of all, or of nobody; a misspelt filter passes unseen."""
+    with EpollReactor() as reactor:
+        path = tmp_path / "s.sock"
+        server = ControlServer(reactor, path, "server", lambda cluster, member: {"of": [cluster, member]})
+        assert told(server.document("beijing", "bj-dev"))["of"] == ["beijing", "bj-dev"]
+        assert told(server.document())["of"] == ["", ""]
+
+
+def told(steps: Steps) -> Document:
+    """Return a document, made at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: Document = end.value
+            return made
+
+
+def test_questions_with_values_are_answered(running: Running) -> None:
+    """A dashboard that asks for one member, or misspells that, hears something else than it should."""
+    assert ask_process(running.path, {"ask": "status", "member": "bj-dev"})["members"] == 2
+    with pytest.raises(UsageError, match="\"status\" knows no \"menber\"") as caught:
+        ask_process(running.path, {"ask": "status", "menber": "bj-dev"})
+    assert caught.value.remedy == 'did you mean "member"?'
+    with pytest.raises(UsageError, match="the question is too long"):
+        ask_process(running.path, {"ask": "status", "member": "x" * MAX_REQUEST_BYTES})
+
+
+def test_a_process_is_followed_until_it_ends(tmp_path: Path) -> None:
+    """`rustun top` shows one moment for ever, or does not notice that the process has ended."""
+    running = Running(tmp_path / "s.sock", lambda: {"n": 1})
+    documents = follow(running.path, {"ask": "watch", "seconds": 0.1})
+    seen = [next(documents) for _ in range(3)]
+    assert [one["n"] for one in seen] == [1, 1, 1]
+    running.stop()
+    assert len(list(documents)) <= 1, "one may have been on its way"
+
+
+def test_who_follows_is_not_crowded_out_by_silence(running: Running) -> None:
+    """A few connections that say nothing end the dashboard."""
+    documents = follow(running.path, {"ask": "watch", "seconds": 0.1})
+    next(documents)
+    silent = [connect(running.path) for _ in range(MAX_CONNECTIONS + 2)]
+    assert read_status(running.path)["role"] == "server"
+    assert next(documents)["role"] == "server"
+    for peer in silent:
+        peer.close()
+
+
 def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:
     """`rustun status` waits for ever for a process that hangs."""
     path = tmp_path / "hung.sock"
@@ -292,33 +357,9 @@ def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:
         listener.listen()
         with pytest.raises(HostError, match="in time"):
             read_status(path, timeout_seconds=0.05)
-
-
-@pytest.mark.parametrize("length", [0, 1, ITEMS_PER_PIECE, ITEMS_PER_PIECE + 1, 1000])
-@pytest.mark.parametrize("kind", [list, tuple, iter])
-def test_pieces_are_the_document(length: int, kind: Callable[[list[object]], object]) -> None:
-    """The piecewise encoding of a long list differs from the plain one."""
-    items: list[object] = [{"n": number} for number in range(length)]
-    more = {"a": [1, None, "ü\n"], "empty": {}}
-    encoded = b"".join(encode_in_pieces({"schema": 1, "list": kind(items), "after": more}))
-    assert json.loads(encoded) == {"schema": 1, "list": items, "after": more}
-
-
-def test_items_are_made_a_piece_at_a_time() -> None:
-    """A status of thousands of sessions is made in one step, in which no packet moves."""
-    made: list[int] = []
-
-    def sessions() -> Iterator[int]:
-        for number in range(10 * ITEMS_PER_PIECE):
-            made.append(number)
-            yield number
-
-    pieces = encode_in_pieces({"sessions": sessions()})
-    most = 0
-    for _ in pieces:
-        most = max(most, len(made))
-        made.clear()
-    assert most == ITEMS_PER_PIECE
+        listener.listen(0)  # as many wait to be accepted as may
+        with pytest.raises(HostError, match="in time"):
+            read_status(path, timeout_seconds=0.05)
 
 
 def test_sockets_are_found_server_first(tmp_path: Path) -> None:

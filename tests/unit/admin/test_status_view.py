@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from rustun.admin.status_view import show_status
+from rustun.admin.member_table import MANY_ROWS
+from rustun.admin.status_view import EXPLAINED_LINES, show_member, show_status
 
 SERVER: dict[str, Any] = {
     "schema": 1,
@@ -131,7 +132,12 @@ def test_server_table() -> None:
         ["1 source"],
         ["beijing", "bj-office-gw", "10.0.1.1", "online", "1 s ago", "0.6 ms", "shared", "1.2 GB", "830 MB", "-"],
         ["shanghai", "sh-db", "10.0.2.2", "offline", "2 h ago", "-", "-", "-", "-", "-"],
-        ["last error of sh-db (shanghai): refused: wrong key, 20 s ago"],
+        ["bj-dev (beijing): 12 packets dropped: the receiver takes less than it is sent (queue-full)"],
+        ["bj-dev (beijing): 1 packet dropped: see docs/status.md (source)"],
+        [
+            "sh-db (shanghai): offline: wrong key, 20 s ago; its private key does not go with the public_key in"
+            " routes.json; on its host `rustun keygen --public FILE` shows the one that does"
+        ],
         ["closes: 4 envelope, 2 wrong-key"],
     ]
 
@@ -161,6 +167,7 @@ def test_client() -> None:
         ["traffic: received 5.0 kB in 10 packets", "sent 6.0 kB in 11 packets", "drops 2 mtu", "reconnects 1"],
         ["peer", "name", "address", "state", "prefixes"],
         ["bj-office-gw", "Beijing office", "10.0.1.1", "offline", "192.168.1.0/24, fd00:9::/64"],
+        ["why: 2 packets dropped: see docs/status.md (mtu)"],
     ]
 
 
@@ -175,7 +182,7 @@ def test_peers_stand_in_order_and_untold_presence_is_not_offline() -> None:
     """In a large cluster, where presence is not told, everybody looks gone; and nobody is found in the list."""
     peers = [{**CLIENT["peers"][0], "identity": name, "online": online} for name, online in (("b", None), ("a", True))]
     lines = rows(shown({**CLIENT, "peers": peers}))
-    assert [(line[0], line[3]) for line in lines[-2:]] == [("a", "online"), ("b", "-")]
+    assert [(line[0], line[3]) for line in lines[-3:-1]] == [("a", "online"), ("b", "-")]
 
 
 def test_a_waiting_client_says_why_and_when() -> None:
@@ -200,8 +207,9 @@ def test_what_a_peer_is_called_is_only_text() -> None:
 def test_tables_fit_100_columns() -> None:
     """Long names push losses or traffic out of sight."""
     session = {**SERVER["sessions"][0], "identity": "i" * 60, "cluster": "c" * 60, "address6": "fd00:" * 7 + "1"}
-    wide = {**SERVER, "sessions": [{**session, "address": "", "drops": {"queue-full": 123_456_789}}], "alarms": []}
-    lines = shown(wide).splitlines()
+    wide = {**SERVER, "sessions": [{**session, "address": "", "drops": {"queue-full": 123_456_789}}]}
+    wide |= {"alarms": [], "offline": []}
+    lines = [line for line in shown(wide).splitlines() if "dropped:" not in line]
     assert max(len(line) for line in lines) <= 100
     text = " ".join(line.rstrip() for line in lines)
     for cell in ("0.6 ms", "1.2 GB", "830 MB", "online"):
@@ -220,3 +228,80 @@ def test_a_document_of_another_version() -> None:
     """A process that sends fewer or no details ends `rustun status` in a traceback."""
     assert shown({"schema": 1, "role": "server"}).startswith("rustun server -   up 0 s")
     assert shown({"schema": 1, "role": "client"}).startswith("rustun client -   up 0 s")
+
+
+def member_shown(document: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    show_member(document, Console(file=stream, width=100, highlight=False))
+    return stream.getvalue()
+
+
+def test_a_member_is_told_with_all_that_is_known() -> None:
+    """Who asks why one member is not reached is shown a line of a table, and has to know what to look for."""
+    [gateway, _] = SERVER["sessions"]
+    told = {"name": "Office", "ciders": ["192.168.1.0/24"], "version": "0.1.0", "age_s": 7_260, "mtu": 1500}
+    lines = rows(member_shown({**SERVER, "sessions": [{**gateway, **told}], "offline": []}))
+    assert lines[1:] == [
+        ["member: bj-office-gw", "cluster beijing"],
+        ["name: Office"],
+        ["addresses: 10.0.1.1"],
+        ["ciders: 192.168.1.0/24"],
+        ["state: online", "last sign of life 1 s ago"],
+        ["session: shared tier, -", "last proof of life 1 s ago", "round trip 0.6 ms", "up 2 h 1 min"],
+        ["client: version 0.1.0 at -"],
+        ["traffic: received 1.2 GB in 0 packets", "sent 830 MB in 0 packets", "drops -"],
+        ["device: MTU 1500, -"],
+        ["queue: - packets, 0 B wait for it"],
+        ["why not: nothing known here: look at the other end, and at `rustun trace`"],
+    ]
+    text = member_shown({**SERVER, "sessions": []})
+    assert "state: offline   last sign of life 2 h ago\n" in text
+    assert "why not: offline: wrong key, 20 s ago;" in text
+    assert "session:" not in text
+    refused = {**CLIENT, "refused_routes": {"192.168.1.0/24": "outside accept_routes"}}
+    text = member_shown(refused)
+    assert "why not: offline; `rustun status` on the server says why\n" in text
+    assert "why not: this host does not route 192.168.1.0/24 into the tunnel: outside accept_routes\n" in text
+
+
+def test_thousands_of_members_are_plain_lines() -> None:
+    """The table of a large server takes many seconds, and its columns do not stand below each other."""
+    names = ["東京", *(f"member-{number:04}" for number in range(MANY_ROWS))]
+    sessions = [{**SERVER["sessions"][0], "identity": name, "cluster": "c", "lost_packets": 1} for name in names]
+    lines = shown({**SERVER, "sessions": sessions, "offline": [], "alarms": [], "closes": {}}).splitlines()
+    [head] = [line for line in lines if line.startswith("cluster")]
+    at = head.index("address")
+    table = [line for line in lines if "10.0.1.1" in line]
+    assert len(table) == MANY_ROWS + 1
+    assert {line.index("10.0.1.1") for line in table[:-1]} == {at}
+    assert table[-1].index("10.0.1.1") == at - 2, "two characters, each as wide as two"
+    explained = [line for line in lines if "for it lost" in line]
+    assert len(explained) == EXPLAINED_LINES
+    rest = MANY_ROWS + 1 - EXPLAINED_LINES
+    assert lines[-1] == f"{rest} more like these: rustun status CLUSTER, or MEMBER, tells them"
+
+
+def test_a_wide_terminal_shows_more() -> None:
+    """Who has the room still has to ask for age, cipher and version."""
+    heads = {}
+    for width in (80, 100, 150):
+        stream = io.StringIO()
+        show_status(SERVER, Console(file=stream, width=width, highlight=False))
+        heads[width] = next(line for line in stream.getvalue().splitlines() if line.startswith("cluster")).split()
+    assert {"age", "cipher", "version"} <= set(heads[150])
+    assert not {"age", "cipher", "version"} & set(heads[100])
+    assert heads[80] == [head for head in heads[100] if head not in ("proof", "tier")]
+
+
+def test_rates_in_the_place_of_sums() -> None:
+    """Who watches sees sums grow, and has to reckon how fast."""
+    stream = io.StringIO()
+    session = {**SERVER["sessions"][0], "received_bytes_per_s": 125_000, "sent_bytes_per_s": 0}
+    console = Console(file=stream, width=100, highlight=False)
+    show_status({**SERVER, "sessions": [session], "offline": []}, console, now=True)
+    lines = rows(stream.getvalue())
+    assert lines[5][-3:] == ["in now", "out now", "drops"]
+    assert lines[6][-3:] == ["1.0 Mbit/s", "0 bit/s", "-"]
+    stream.truncate(0)
+    show_status({**CLIENT, "received_bytes_per_s": 125_000, "sent_bytes_per_s": 0}, console, now=True)
+    assert "traffic: received 1.0 Mbit/s   sent 0 bit/s   drops 2 mtu   reconnects 1\n" in stream.getvalue()

@@ -51,7 +51,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize(
-    "command", [[], ["serve"], ["connect"], ["check"], ["keygen"], ["status"], ["cleanup"], ["completion"]]
+    "command",
+    [[], ["serve"], ["connect"], ["check"], ["keygen"], ["status"], ["cleanup"], ["completion"]]
+    + [["ping"], ["trace"], ["capture"], ["bugreport"]],
 )
 def test_help(command: list[str], flag: str) -> None:
     """A command has no help, or its help is wider than 100 columns."""
@@ -173,7 +175,8 @@ def answering(path: Path, role: str) -> subprocess.Popen[str]:
     script = (
         "import sys; from pathlib import Path; from rustun.backends.reactor import EpollReactor;"
         "from rustun.admin.control_server import ControlServer; reactor = EpollReactor();"
-        "ControlServer(reactor, Path(sys.argv[1]), sys.argv[2], dict).start(); print('up', flush=True); reactor.run()"
+        "ControlServer(reactor, Path(sys.argv[1]), sys.argv[2], lambda *of: {}).start(); print('up', flush=True);"
+        "reactor.run()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", script, str(path), role]

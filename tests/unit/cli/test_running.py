@@ -14,7 +14,7 @@ import pytest
 
 from rustun.admin.control_client import read_status
 from rustun.cli import running
-from rustun.cli.running import Command
+from rustun.cli.running import Command, Control
 from rustun.cli.supervision import Vitals
 from rustun.errors import HostError, Problem, RefusedError, RightsError
 
@@ -40,7 +40,7 @@ class Recorded:
     def reload(self) -> None:
         self.calls.append("reload")
 
-    def status(self) -> dict[str, object]:
+    def status(self, cluster: str, member: str) -> dict[str, object]:
         return {"state": "online"}
 
 
@@ -60,7 +60,7 @@ def raise_signals(*numbers: int) -> Callable[[], None]:
 
 
 def run(command: Command, service: Recorded, path: Path) -> None:
-    command.run(service, lambda: path, control_required=True)
+    command.run(service, Control(lambda: path, required=True))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -97,7 +97,7 @@ def test_a_stop_that_hangs_ends_at_the_deadline(
     """A peer that takes no goodbye keeps the process alive for ever."""
     monkeypatch.setattr(running, "STOP_SECONDS", 0.02)
     service = Recorded(command, raise_signals(signal.SIGTERM), polite=False)
-    command.run(service, lambda: tmp_path / "s.sock", control_required=True)
+    command.run(service, Control(lambda: tmp_path / "s.sock", required=True))
     assert service.calls[-1] == "stop: stopped by SIGTERM"
 
 
@@ -186,7 +186,7 @@ def test_without_rights_to_the_default_place_it_runs_on() -> None:
     with Logged() as log:
         command = Command("server", 0, "json")
         service = Recorded(command, raise_signals(signal.SIGTERM))
-        command.run(service, lambda: forbidden, control_required=False)
+        command.run(service, Control(lambda: forbidden))
     warnings = [line for line in log.lines() if line["level"] == "warning"]
     assert len(warnings) == 1
     assert "--control PATH" in str(warnings[0]["message"])
@@ -225,9 +225,9 @@ def test_a_bug_in_a_callback_is_logged_and_the_rest_goes_on(tmp_path: Path) -> N
             raise ValueError("marked-secret")
 
         service = Recorded(command, on_start)
-        command.run(service, lambda: tmp_path / "s.sock", control_required=True)
+        command.run(service, Control(lambda: tmp_path / "s.sock", required=True))
     errors = [line for line in log.lines() if line["level"] == "error"]
-    assert [line["reason"] for line in errors] == ["internal-error"]
+    assert [line["event"] for line in errors] == ["internal-error"]
     assert "ValueError at test_running.py:" in str(errors[0]["message"])
     assert "marked-secret" not in str(errors)
     assert service.calls[-1] == "stop: stopped by SIGTERM"

@@ -158,3 +158,36 @@ def test_a_server_loads_only_what_it_uses() -> None:
         " if m.startswith(('rustun.client', 'rustun.ops', 'rustun.backends.host_network'))]; assert not found, found"
     )
     subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, check=True)
+
+
+def audit_into(folder: Path, file: str) -> None:
+    (folder / "server.toml").write_text(f'{SERVER_TOML}[admin_config]\naudit_file = "{file}"\n')
+
+
+def test_a_server_keeps_its_audit_log(folder: Path) -> None:
+    """The audit log of a server lacks its beginning or its end, or what happened last."""
+    audit_into(folder, "audit.jsonl")
+    server = Server(folder)
+    server.process.send_signal(signal.SIGTERM)
+    server.end()
+    assert server.process.returncode == 0, server.log
+    lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["started", "routes-loaded", "stopped"]
+    assert lines[0]["pid"] == server.process.pid
+    assert lines[1]["members"] == 1
+
+
+def test_a_server_without_a_place_for_its_audit_log(folder: Path) -> None:
+    """A mistyped folder keeps the relay from starting or stopping, or nobody is told of it."""
+    audit_into(folder, "none/audit.jsonl")
+    server = Server(folder)
+    while "audit-unwritable" not in server.log:
+        assert server.process.stderr is not None
+        server.log += server.process.stderr.readline()
+    alarms = read_status(server.socket)["alarms"]
+    assert isinstance(alarms, list) and len(alarms) == 1
+    assert "none/audit.jsonl cannot be written: No such file" in str(alarms[0])
+    server.process.send_signal(signal.SIGTERM)
+    server.end()
+    assert server.process.returncode == 0, server.log
+    assert "3 lines are lost" in server.log

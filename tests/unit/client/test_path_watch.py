@@ -12,6 +12,7 @@ from rustun.backends.memory import VirtualReactor
 from rustun.client.path_watch import (
     LEAST_PROBE_SECONDS,
     LOOK_SECONDS,
+    PATIENCE_SECONDS,
     PROBE_SECONDS,
     STALL_SECONDS,
     Doubt,
@@ -116,7 +117,7 @@ def test_bytes_that_nobody_acknowledges(outstanding: int, segment: int, narrow: 
     world = World()
     world.run(10.5)
     world.path(outstanding_bytes=outstanding, timeouts=1, segment_bytes=segment)
-    world.run(20.0)
+    world.run(PATIENCE_SECONDS - LOOK_SECONDS)
     assert world.doubts == [], "it was sent again once: the kernel is at it"
     world.path(timeouts=2)
     world.run(1.0)
@@ -160,6 +161,16 @@ def test_a_standstill_takes_its_time() -> None:
     world.run(LOOK_SECONDS)
     assert len(world.doubts) == 1
     assert not world.doubts[0].at_once
+
+
+@pytest.mark.parametrize("timeouts", [0, 1])
+def test_a_kernel_that_tries_again_seldom(timeouts: int) -> None:
+    """If this fails, a host that was busy waits long for a dead path, or a session that waits its turn is doubted."""
+    world = World()
+    world.run(10.5)
+    world.path(outstanding_bytes=5000, timeouts=timeouts)
+    world.run(PATIENCE_SECONDS + LOOK_SECONDS)
+    assert len(world.doubts) == timeouts
 
 
 def test_a_question_that_is_not_answered() -> None:

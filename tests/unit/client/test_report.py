@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from netlab.worlds.ip_packets import udp_packet
-from rustun.client.report import client_headline, client_status
+from rustun.client.report import client_headline
 from tests.simulation.world import World, entry
 
 CLIENT_KEYS = {
-    "identity", "state", "server", "remote", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms", "tun", "addresses",
-    "routes", "refused_routes", "peers", "received_bytes", "received_packets", "sent_bytes", "sent_packets", "drops",
-    "reconnects", "last_error", "next_try_s", "public_key", "server_public_key", "servers", "warnings",
+    "identity", "name", "ciders", "state", "server", "remote", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms",
+    "tun", "addresses", "routes", "refused_routes", "peers", "received_bytes", "received_packets", "sent_bytes",
+    "sent_packets", "drops", "reconnects", "last_error", "next_try_s", "public_key", "server_public_key", "servers",
+    "warnings", "server_version", "received_bytes_per_s", "sent_bytes_per_s", "refused",
 }  # fmt: skip
 SERVER_KEYS = {
-    "state", "server", "remote", "tier", "cipher", "public_key", "server_public_key", "age_s", "proof_age_s", "rtt_ms",
-    "last_error", "next_try_s",
+    "state", "server", "remote", "server_version", "tier", "cipher", "public_key", "server_public_key", "age_s",
+    "proof_age_s", "rtt_ms", "last_error", "next_try_s",
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def world(tmp_path: Path) -> World:
 
 
 def status(world: World) -> dict[str, object]:
-    found = client_status(world.hosts[0].client, world.reactor.now())
+    found = world.hosts[0].status()
     assert found.keys() >= CLIENT_KEYS
     assert json.loads(json.dumps(found)) == found
     servers = found["servers"]

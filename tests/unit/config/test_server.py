@@ -23,6 +23,7 @@ chacha20poly1305 = "my-secret-key-of-some-length"
 [route_config]
 routes_file = "./etc/routes.json"
 """
+WARNED = "\n[conf_agent]\ncontrol_plane_url = 'http://control.example'\n"
 
 
 def write(folder: Path, text: str, **key_files: str) -> Path:
@@ -122,7 +123,7 @@ def test_a_secret_never_shows_itself(tmp_path: Path) -> None:
 
 def test_warnings_stand_beside_errors(tmp_path: Path) -> None:
     """A file with an error hides its other problems, so that it takes several rounds to mend."""
-    path = write(tmp_path, SEED.replace("0.0.0.0:8080", "nowhere") + "[conf_agent]\nx = 1\n")
+    path = write(tmp_path, SEED.replace("0.0.0.0:8080", "nowhere") + WARNED)
     with pytest.raises(ConfigError) as caught:
         load_server_config(path)
     assert [problem.level for problem in caught.value.problems] == ["error", "note", "warning"]

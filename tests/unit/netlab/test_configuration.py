@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netlab.configuration import configure, load
+from netlab.configuration import Choice, configure, load
 from rustun.config import load_client_config, load_server_config, read_routes
 from rustun.config.keys import encode_key, new_private_key, public_key_of
 
@@ -56,3 +56,27 @@ def test_all_servers_are_one_relay(tmp_path: Path) -> None:
     [key] = relay.security.private_keys
     for server in load_client_config(made.folder / "client-m.toml").servers:
         assert [encode_key(public) for public in server.public_keys] == [key.public]
+
+
+def test_two_choices_never_share_a_folder() -> None:
+    """The second laboratory writes its members' files over those of the first, which then proves something else."""
+    limits = (
+        "",
+        "sh",
+        "sh-*",
+        "sh*",
+        "bj-dev",
+        "bj,dev",
+        "bj dev",
+        "beijing/dev",
+        "*",
+        ",".join(f"m{n}" for n in range(99)),
+    )
+    suffixes = [Choice(limit, one).suffix for limit in limits for one in ("", "aes256")]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(len(one) < 64 and "/" not in one and one.isascii() for one in suffixes)
+    assert [Choice("bj-dev", "aes256").suffix, Choice("beijing").suffix, Choice().suffix] == [
+        "-bj-dev-aes256",
+        "-beijing",
+        "",
+    ]

@@ -31,8 +31,8 @@ class Log:
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
-    def event(self, level: str, reason: str, message: str, **fields: object) -> None:
-        if reason == "known-keys":
+    def event(self, level: str, name: str, message: str, /, **fields: object) -> None:
+        if name in ("key-kept", "known-keys-unreadable", "known-keys-unwritable"):
             self.warnings.append(message)
 
 

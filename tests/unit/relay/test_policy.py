@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rustun.config.audit import AuditConfig
 from rustun.config.keys import Secret
 from rustun.config.limits import LimitConfig, QueueConfig
 from rustun.config.server import SecurityConfig, ServerConfig
@@ -33,7 +34,8 @@ def policy(method: SeedMethod | None = SeedMethod.AES256, minimum: Tier = Tier.S
     here = Path("server.toml")
     key = Secret(KEY) if method is not None else None
     security = SecurityConfig((), minimum, cipher, here)
-    config = ServerConfig(here, (), method, key, here, security, LimitConfig(), QueueConfig(), here, "", ())
+    limits, queues, audit = LimitConfig(), QueueConfig(), AuditConfig()
+    config = ServerConfig(here, (), method, key, here, security, limits, queues, here, "", "", audit, ())
     return Policy(config, aes_is_fast=True)
 
 

@@ -28,8 +28,8 @@ class Log:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def event(self, level: str, reason: str, message: str, **fields: object) -> None:
-        self.events.append((reason, message))
+    def event(self, level: str, name: str, message: str, /, **fields: object) -> None:
+        self.events.append((name, message))
 
 
 FIRST = IPv4Address("10.0.1.0")

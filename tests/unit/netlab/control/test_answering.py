@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -37,6 +39,7 @@ class Served:
         handlers = {
             "echo": answered(lambda request: {"said": request.get("say")}),
             "refuse": answered(self._refuse),
+            "full": answered(self._full),
             "fail": answered(lambda request: {"said": request["missing"]}),
             "work": answered(self.changing.alone(self._work)),
         }
@@ -45,6 +48,9 @@ class Served:
 
     def _refuse(self, _request: Document) -> Document:
         raise EnvironmentLacks("there is no room", "make some")
+
+    def _full(self, _request: Document) -> Document:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _work(self, _request: Document) -> Document:
         self.at_work.set()
@@ -143,10 +149,44 @@ def test_a_refusal_over_there_is_the_same_error_here(served: Served) -> None:
     with pytest.raises(EnvironmentLacks, match="there is no room") as caught:
         demand(served.folder, {"do": "refuse"})
     assert caught.value.remedy == "make some"
+    with pytest.raises(EnvironmentLacks, match="No space left"):  # and not that nobody answered
+        demand(served.folder, {"do": "full"})
     with pytest.raises(BadInput, match='no request "ecko"'):
         demand(served.folder, {"do": "ecko"})
     with pytest.raises(ExpectationFailed, match="the keeper failed"):
         demand(served.folder, {"do": "fail"})
+
+
+def test_a_lack_of_descriptors_ends_no_laboratory() -> None:
+    """As many askers as the keeper may have files open, and all that runs in the laboratory is gone without a word."""
+    answers = iter((errno.EMFILE, errno.ECONNABORTED, errno.EINVAL))
+    asked = []
+
+    class Listening:
+        """A socket that cannot take a connection, until it is shut down."""
+
+        def accept(self) -> tuple[socket.socket, object]:
+            asked.append(next(answers))
+            raise OSError(asked[-1], os.strerror(asked[-1]))
+
+    serve(Listening(), {})  # type: ignore[arg-type]
+    assert asked == [errno.EMFILE, errno.ECONNABORTED, errno.EINVAL]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ExpectationFailed("it does not show")])
+def test_an_end_that_fails_is_not_the_last(error: Exception) -> None:
+    """After one link that could not be restored, no outage that was for a time ends any more."""
+    changing, ended = Changing(), Event()
+    due = [monotonic() - 1.0, monotonic() - 2.0]
+
+    def expire(_now: float) -> None:
+        due.pop()
+        if due:
+            raise error
+        ended.set()
+
+    Thread(target=changing.keep, args=(lambda: due[-1] if due else None, expire), daemon=True).start()
+    assert ended.wait(WAIT_S)
 
 
 def test_what_was_for_a_time_ends_by_itself() -> None:

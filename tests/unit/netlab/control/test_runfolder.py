@@ -36,6 +36,18 @@ def test_a_name_is_taken_while_its_laboratory_lives(root: Path) -> None:
     os.close(other_held)
 
 
+@pytest.mark.parametrize("name", ["..", ".", "", "../other", "{outside}", "a/b", "a\n", "ä", "x" * 200])
+def test_what_is_no_name_touches_nothing(root: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """`lab-up --name ~/labs` would remove that folder with all in it, as what a dead laboratory left."""
+    outside = tmp_path_factory.mktemp("outside")
+    precious = [outside / "precious", root / "precious", root.parent / "precious"]
+    for file in precious:
+        file.write_text("")
+    with pytest.raises(BadInput, match="name a laboratory"):
+        runfolder.take(name.format(outside=outside))
+    assert all(file.exists() for file in precious)
+
+
 def test_who_inherits_a_folder_holds_it_until_his_death(root: Path) -> None:
     """A laboratory whose lab-up has ended is swept away while it runs, or one whose keeper was killed never is."""
     folder, held = runfolder.take("acme")
@@ -63,6 +75,36 @@ def test_a_sweep_takes_the_dead_and_nobody_else(root: Path) -> None:
     assert runfolder.sweep() == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        '{"pid": "1", "inventory": "", "logs": ""}',
+        '{"pid": true, "inventory": "", "logs": ""}',
+        '{"pid": 1, "inventory": 5, "logs": ""}',
+        '{"pid": 1, "inventory": "", "logs": "", "tests": []}',
+        "[" * 100_000,
+        '{"pid": 1}',
+        "",
+    ],
+)
+def test_an_owner_that_nobody_wrote_is_none(root: Path, words: str) -> None:
+    """A user's file ends root's lab-ls in a traceback, and no laboratory is listed any more."""
+    (root / "owner.json").write_text(words)
+    assert RunFolder(root).owner() is None
+
+
+def test_nothing_but_a_file_is_read(root: Path) -> None:
+    """A pipe that a user leaves in the place of the file holds root's lab-ls for ever; a link leads it anywhere."""
+    os.mkfifo(root / "owner.json")
+    assert RunFolder(root).owner() is None
+    (root / "owner.json").unlink()
+    (root / "real").write_text('{"pid": 1, "inventory": "", "logs": ""}')
+    (root / "owner.json").symlink_to(root / "real")
+    assert RunFolder(root).owner() is None
+    (root / "real").rename(root / "owner.json")
+    assert RunFolder(root).owner() == runfolder.Owner(1, "", "")
+
+
 def test_what_another_user_made_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes the folder first owns all laboratories that others bring up later."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
@@ -70,3 +112,18 @@ def test_what_another_user_made_is_not_touched(tmp_path: Path, monkeypatch: pyte
     (tmp_path / runfolder.FOLDER).mkdir()
     with pytest.raises(EnvironmentLacks, match="belongs to somebody else"):
         runfolder.sweep()
+
+
+def test_the_ruin_of_another_is_in_nobodys_way(root: Path) -> None:
+    """One laboratory that was killed asks for --name in every command until somebody sweeps."""
+    ruin = RunFolder(root / "ruin")
+    ruin.path.mkdir()
+    assert runfolder.find("") == ruin
+    living, held = runfolder.take("living")
+    assert (runfolder.find(""), runfolder.find("ruin")) == (living, ruin)
+    _, other_held = runfolder.take("other")
+    with pytest.raises(BadInput, match="several laboratories are up") as told:
+        runfolder.find("")
+    assert told.value.remedy == "--name one of: living, other"
+    os.close(held)
+    os.close(other_held)

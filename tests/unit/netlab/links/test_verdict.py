@@ -49,6 +49,7 @@ def judged(is_: Impairment, wanted: Impairment, late_s: float = 0.0) -> list[Fin
         *PRESETS.values(),
         Impairment(delay_s=0.1, jitter_s=0.05),
         Impairment(loss=1.0),
+        Impairment(loss=1.0, rate_bit_s=10_000_000),
         Impairment(loss=0.1, burst=5.0),
         Impairment(duplicate=0.3, delay_s=0.01),
         Impairment(reorder=0.2, delay_s=0.02),
@@ -152,3 +153,9 @@ def test_rates_beyond_measure_are_not_guessed() -> None:
     """A train that the sender cannot fill would find every fast link wanting."""
     assert verdict.rate_train(Impairment(rate_bit_s=verdict.MOST_MEASURED_RATE + 1)) is None
     assert verdict.rate_train(PLAIN) is None
+
+
+def test_an_outage_of_a_slow_link_is_no_fault_of_its_rate() -> None:
+    """A link that has a rate could not be taken down: no packet comes, so no rate is seen."""
+    wanted = Impairment(delay_s=0.05, loss=1.0, rate_bit_s=10_000_000)
+    assert judged(wanted, wanted) == []

@@ -75,6 +75,15 @@ def test_a_running_laboratory_is_drawn_with_its_state() -> None:
     assert all(same(f"running.{end}", words) for end, words in drawn(found).items())
 
 
+def test_a_disabled_member_is_no_alarm() -> None:
+    """The picture of a laboratory in which all is well warns for ever of a member that the inventory takes out."""
+    document = reference()
+    for number, node in enumerate(document["nodes"]):
+        words = {"online": 9, "members": 10} if node["role"] == "server" else {"state": "online", "rtt_ms": 0.5}
+        node.update(pid=number, ended=None, rustun=words)
+    assert "\u25b2" not in scene_text.text(scene(document, {}, live=True))
+
+
 def test_no_colour_means_anything_alone() -> None:
     """Who sees no colours, or prints in black, has to read the same picture."""
     document, trips = running()
