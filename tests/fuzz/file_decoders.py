@@ -18,7 +18,8 @@ from rustun.config.known_keys_text import Remembered, encode_known_keys
 from rustun.config.mapping import parse_mapping
 from rustun.config.member import parse_moment
 from rustun.config.names import parse_device, parse_label, parse_name
-from rustun.config.server import parse_socket, parse_user, read_first_steps
+from rustun.config.server import parse_group, parse_socket, parse_user, read_first_steps
+from rustun.config.web import load_web_config
 from rustun.errors import ConfigError
 from rustun.ops.inventory import load_inventory
 from tests.fuzz.decoders import Decoder
@@ -53,6 +54,19 @@ turn_ms = 2
 congestion = "cubic"
 [admin_config]
 socket = "/run/rustun/server.sock"
+metrics_listen = ["127.0.0.1:9101", "192.0.2.1:9101"]
+[dashboard_config]
+listen = "127.0.0.1:8081"
+token_file = "read.token"
+management_token_file = "manage.token"
+hosts = ["vpn.example.com", "2001:db8::1"]
+member_labels = false
+[conf_agent]
+control_plane_url = "https://control.example"
+api_token = "a.token"
+routes_file = "routes.json"
+poll_interval = 5
+allow_empty = true
 """.encode(),
     b'crypto_config = "plain"\nserver_config = { listen_addr = "0.0.0.0:80" }\nroute_config.routes_file = "r.json"\n',
 )
@@ -75,6 +89,9 @@ accept_routes = ["10.0.0.0/8"]
 names = "hosts"
 [host_config.cider_mapping]
 "192.168.11.0/24" = "192.168.10.0/24"
+[admin_config]
+http_port = 8081
+metrics_listen = "127.0.0.1:9101"
 """.encode(),
     b'identity = "m1"\nservers = [{ address = "[2001:db8::1]:8080" }]\n[crypto_config]\naes256_file = "shared.key"\n',
 )
@@ -103,6 +120,8 @@ for _name, _text in {
     "private.key": PRIVATE_KEY,
     "psk.key": PRIVATE_KEY,
     "shared.key": SHARED_KEY,
+    "read.token": SHARED_KEY,
+    "manage.token": SHARED_KEY[::-1],
     "routes.json": "[]",
 }.items():
     (FOLDER / _name).write_text(_text)
@@ -165,6 +184,7 @@ def word_decoder(read: Callable[[str], object], *examples: str) -> Decoder:
 FILES: Final = (
     file_decoder("config.load_server_config", "server.toml", SERVER_TOML, load_server_config),
     file_decoder("config.read_first_steps", "first.toml", SERVER_TOML, read_first_steps),
+    file_decoder("config.load_web_config", "web.toml", SERVER_TOML, load_web_config),
     file_decoder("config.load_client_config", "client.toml", CLIENT_TOML, load_client_config),
     file_decoder("config.check_files, server.toml", "checked-server.toml", SERVER_TOML, checked),
     file_decoder("config.check_files, client.toml", "checked-client.toml", CLIENT_TOML, checked),
@@ -201,6 +221,7 @@ WORDS: Final = (
     word_decoder(parse_device, "rustun0", "tun%d"),
     word_decoder(parse_moment, "2027-06-30", "2027-06-30T18:00:00Z", "2027-06-30T18:00:00+08:00"),
     word_decoder(parse_user, "nobody", ""),
+    word_decoder(parse_group, "root", ""),
     word_decoder(parse_socket, "/run/rustun/server.sock"),
     Decoder("mapping.parse_mapping", (b"192.168.1.0/24=10.0.0.0/24",),
             as_text(lambda text: parse_mapping(*text.partition("=")[::2])), Complaint, True, 4096),

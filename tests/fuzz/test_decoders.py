@@ -13,9 +13,10 @@ from tests.fuzz.file_decoders import FILES, KEY_FILES, WORDS, WRONG_FILES
 from tests.fuzz.handshake_decoders import HANDSHAKES
 from tests.fuzz.mutation import damaged
 from tests.fuzz.toolkit_decoders import TOOLKIT
+from tests.fuzz.web_decoders import WEB
 from tests.fuzz.wire_decoders import MESSAGES, WIRE
 
-VALID: Final = (*WIRE, *HANDSHAKES, *MESSAGES, *FILES, *KEY_FILES, *WORDS, *TOOLKIT)
+VALID: Final = (*WIRE, *HANDSHAKES, *MESSAGES, *FILES, *KEY_FILES, *WORDS, *TOOLKIT, *WEB)
 ALL: Final = (*VALID, *WRONG_FILES)
 
 

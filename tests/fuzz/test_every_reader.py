@@ -10,13 +10,15 @@ from tests.architecture.sources import ROOT, python_files
 from tests.fuzz.decoders import functions_called
 from tests.fuzz.test_decoders import VALID
 
-FOLDERS: Final = ("rustun/protocol", "rustun/config", "rustun/link", "rustun/admin", "rustun/ops")
+FOLDERS: Final = ("rustun/protocol", "rustun/config", "rustun/link", "rustun/admin", "rustun/ops", "rustun/web")
 READING: Final = ("decode", "parse", "read", "load", "loads", "open", "receive", "examine", "next")
 # Readers without an entry of their own, and why.
 ELSEWHERE: Final = {
     ("rustun/link/inbox.py", "Inbox.next_frame"): "test_streams.py: whole and byte by byte",
+    ("rustun/admin/asking.py", "parse"): "test_control_socket.py",
     ("rustun/admin/control_client.py", "read_status"): "test_control_socket.py",
     ("rustun/protocol/ciphers.py", "SeedCipher.open_into"): "a contract without code",
+    ("rustun/web/routes_on_disk.py", "RoutesOnDisk.read"): "cut_routes, of a file that may change",
     ("rustun/ops/deploy/far/conversation.py", "receive"): "bytes by their digests, whatever they are",
     ("rustun/ops/deploy/far/facts.py", "read"): "bytes of files, as Base64",
     ("rustun/ops/deploy/ssh.py", "Far.read"): "tests/unit/ops/deploy: hosts that lie, by told.FILES",

@@ -1,7 +1,7 @@
 """The guards that everything else leans on: where each stands, how it looks when it is gone, which test has to notice.
 
 Here are those of the wire and of the relay; `client_guards.py` has those of the client and of its host,
-`deploy_guards.py` those of deployments.
+`deploy_guards.py` those of deployments, `management_guards.py` those of the members' file.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Final
 from tests.mutations.client_guards import CLIENT_GUARDS
 from tests.mutations.deploy_guards import DEPLOY_GUARDS
 from tests.mutations.guard import SIMULATION, Guard
+from tests.mutations.management_guards import MANAGEMENT_GUARDS
 
 GUARDS: Final = (
     *CLIENT_GUARDS,
     *DEPLOY_GUARDS,
+    *MANAGEMENT_GUARDS,
     Guard(
         "a packet's source belongs to its sender",
         "relay/cluster.py",
@@ -220,5 +222,40 @@ GUARDS: Final = (
         "    if len(members) != len(pairs):\n",
         "    if False:\n",
         "tests/unit/protocol/test_strict_json.py::test_what_readers_understand_differently_is_refused",
+    ),
+    Guard(
+        "what is in a report went through the search for secrets",
+        "cli/bugreport.py",
+        "redactor.clean(part.text)",
+        "part.text",
+        "tests/unit/cli/test_bugreport.py::test_no_secret_leaves_the_machine",
+    ),
+    Guard(
+        "pings that are asked for cost no session",
+        "admin/asks/ping.py",
+        "self._free_at = at + PAUSE_SECONDS",
+        "self._free_at = at",
+        "tests/unit/admin/asks/test_ping.py::test_many_who_ask_do_not_cost_the_session",
+    ),
+    Guard(
+        "a trace is what the data path decides",
+        "relay/trace_report.py",
+        "    if reason:\n        return DropReason(reason).label\n",
+        "",
+        "tests/unit/relay/test_trace.py::test_trace_says_what_the_switch_does",
+    ),
+    Guard(
+        "a line of the audit log is there whole or not at all",
+        "audit.py",
+        "            if whole < written:\n",
+        "            if False:\n",
+        "tests/unit/test_audit.py::test_a_full_disk_leaves_no_torn_line",
+    ),
+    Guard(
+        "strangers write nobody out of the audit log",
+        "audit.py",
+        'return str(entry.fields.get("identity", "")) if EVENTS[entry.name].audit == "each" else ""',
+        'return str(entry.fields.get("identity", ""))',
+        "tests/unit/test_audit.py::test_nobody_writes_the_others_out",
     ),
 )

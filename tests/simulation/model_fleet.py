@@ -125,7 +125,7 @@ class Fleet:
         coverage.add("packets refused", sum(not packet.is_somebodys for packet in undelivered))
         coverage.add("packets lost or for absent members", sum(packet.is_somebodys for packet in undelivered))
         coverage.add("sessions", len(log.texts("session-up")))
-        for message in log.texts("session-closed"):
+        for message in log.texts("session-closed") + log.texts("session-unproved"):
             reason = message.rpartition(": ")[2]
             coverage.add(f"sessions ended: {reason}")
             coverage.add("takeovers", reason == "superseded")

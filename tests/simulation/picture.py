@@ -49,7 +49,7 @@ def picture(world: World, *, cluster: str = "", besides: str = "") -> Picture:
         },
         queued_bytes=world.core.queued_bytes,
         strangers=len(world.server.acceptor.pending),
-        alarms=world.server.status()["alarms"],
+        alarms=world.status()["alarms"],
         hosts={
             host.identity: (
                 host.client.state, host.client.reconnects, len(host.packets), host.client.host_state

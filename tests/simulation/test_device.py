@@ -86,7 +86,7 @@ def test_a_device_that_vanished_is_made_anew(make_world: MakeWorld) -> None:
     world.run(PATIENCE_S)
     assert len(host.host_network.tuns) == 2
     assert host.client.state == "online"
-    assert host.client.status()["routes"] == ["10.0.0.0/16", "fd00:1::/64"]
+    assert host.status()["routes"] == ["10.0.0.0/16", "fd00:1::/64"]
 
 
 def test_a_device_that_vanished_while_there_was_no_session(make_world: MakeWorld) -> None:
@@ -99,7 +99,7 @@ def test_a_device_that_vanished_while_there_was_no_session(make_world: MakeWorld
     host.tun.vanish()
     world.run(PATIENCE_S)
     assert host.client.tun is None
-    assert host.client.status()["routes"] == []
+    assert host.status()["routes"] == []
     tries = len(host.log.texts("not-connected"))
     world.run(120.0)
     assert len(host.log.texts("not-connected")) - tries <= 12  # backs off to 30 s

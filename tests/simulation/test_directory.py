@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rustun.client.client import PRESENCE_SECONDS
 from rustun.protocol.control import Directory, Ping, Presence, PresenceAsk
 from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer
@@ -143,7 +144,7 @@ def test_a_receiver_far_behind_gets_a_snapshot(make_world: MakeWorld) -> None:
 
 def status_of(host: Host) -> dict[str, bool | None]:
     """Return who is online as the status says it."""
-    peers = host.client.status()["peers"]
+    peers = host.status()["peers"]
     assert isinstance(peers, list)
     return {peer["identity"]: peer["online"] for peer in peers}
 
@@ -155,16 +156,16 @@ def test_in_a_large_cluster_presence_is_told_on_request(make_world: MakeWorld) -
     world.online("alone")
     assert set(status_of(host).values()) == {None}
     for _ in range(3):
-        world.run()
+        world.run(PRESENCE_SECONDS)
         status_of(host)
-    world.run()
+    world.run(PRESENCE_SECONDS)
     told = status_of(host)
     assert len(told) == 449
     assert [identity for identity, online in told.items() if online] == ["m1"]
     assert None not in told.values()
     other.client.stop("gone", lambda: None)
     for _ in range(4):
-        world.run()
+        world.run(PRESENCE_SECONDS)
         told = status_of(host)
     assert not any(told.values())
 
@@ -178,3 +179,14 @@ def test_presence_of_another_cluster_is_not_told(make_world: MakeWorld) -> None:
     peer.say(PresenceAsk(("alone", "m1", "nobody", "m0")))
     (answer,) = [message for message in peer.messages() if isinstance(message, Presence)]
     assert answer == Presence(("m1", "m0"), ())
+
+
+def test_who_asks_for_the_status_all_the_time_ends_no_session(make_world: MakeWorld) -> None:
+    """If this fails, any user who may read a client's status ends its tunnel by reading it in a loop."""
+    world = make_world(office(300))
+    host, _ = world.online("m0", "m1")
+    for _ in range(200):
+        status_of(host)
+        world.run(0.01)
+    assert host.client.reconnects == 0
+    assert not world.core.closes

@@ -91,7 +91,7 @@ def test_what_cannot_be_had_is_told_once_and_shown_as_long_as_it_holds(make_worl
     early, warning = host.log.texts("host-warning")
     assert early == NO_EXIT_YET.format("gone")
     assert warning == 'exit_node "gone" is no member of this cluster: all traffic beside the cluster goes in clear'
-    assert host.client.status()["warnings"] == [warning]
+    assert host.status()["warnings"] == [warning]
 
 
 def test_a_reload_changes_what_the_host_agrees_to(make_world: MakeWorld) -> None:
@@ -107,11 +107,11 @@ def test_a_reload_changes_what_the_host_agrees_to(make_world: MakeWorld) -> None
     world.run(PATIENCE_S)
     assert state(host).forwarding == Forwarding((lan,))
     assert state(host).names == (("gw", (ip_address("10.0.1.1"),)), ("m1", (ip_address("10.0.1.2"),)))
-    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), [])
+    assert (state(host).exits, host.status()["warnings"]) == ((ANY4,), [])
     again = joining(world, "gw", replace(wished.host, exit_node="m1"))
     world.run(PATIENCE_S)
     early, *lasting = again.log.texts("host-warning")
-    assert (early, lasting) == (NO_EXIT_YET.format("m1"), again.client.status()["warnings"])
+    assert (early, lasting) == (NO_EXIT_YET.format("m1"), again.status()["warnings"])
 
 
 def test_until_there_is_an_exit_traffic_in_clear_is_shown(make_world: MakeWorld) -> None:
@@ -120,14 +120,14 @@ def test_until_there_is_an_exit_traffic_in_clear_is_shown(make_world: MakeWorld)
     world.stop_server()
     host = joining(world, "m1", HostConsent(exit_node="gw"))
     world.run(PATIENCE_S)
-    assert host.client.status()["warnings"] == host.log.texts("host-warning") == [NO_EXIT_YET.format("gw")]
+    assert host.status()["warnings"] == host.log.texts("host-warning") == [NO_EXIT_YET.format("gw")]
     world.start_server()
     world.run_until_online("m1")
     world.run(PATIENCE_S)
-    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), [])
+    assert (state(host).exits, host.status()["warnings"]) == ((ANY4,), [])
     world.stop_server()
     world.run(PATIENCE_S)
-    assert (state(host).exits, host.client.status()["warnings"]) == ((ANY4,), []), "it waits for the tunnel meanwhile"
+    assert (state(host).exits, host.status()["warnings"]) == ((ANY4,), []), "it waits for the tunnel meanwhile"
 
 
 def test_what_a_host_refused_is_tried_again(make_world: MakeWorld) -> None:

@@ -10,7 +10,6 @@ import pytest
 from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import HostReport, HostState
 from rustun.client import peers as peers_module
-from rustun.client.report import client_status
 from rustun.config import HostConsent
 from rustun.protocol.control import Config, Directory, DirectoryEntry
 from rustun.protocol.tiers import Tier
@@ -122,7 +121,7 @@ def test_an_own_address_that_is_refused_is_shown(make_world: MakeWorld) -> None:
     host, server = welcomed(world)
     server.say(Config("", "198.51.100.1/24", "fd00:1::1/64", (), {}))
     world.run(0.1)
-    shown = client_status(host.client, world.reactor.now())
+    shown = host.status()
     reason = "not set as own address: lies inside 198.51.100.0/24, directly connected at eth0"
     assert shown["state"] == "online"
     assert shown["addresses"] == ["fd00:1::1/64"]

@@ -101,7 +101,7 @@ def test_a_refusal_later_is_retried_each_minute(make_world: MakeWorld, retry_ref
     world.run(3.0)
     assert host.failures == []
     assert host.client.state == "refused"
-    assert "disabled" in str(host.client.status()["last_error"])
+    assert "disabled" in str(host.status()["last_error"])
     refused = world.core.closes["refused"]
     world.run(180.0)
     assert world.core.closes["refused"] == refused + 3
@@ -217,7 +217,7 @@ def test_the_client_host_loses_everything_at_the_end(make_world: MakeWorld) -> N
     """If this fails, routes and addresses stay on a host whose client was stopped."""
     world: World = make_world(office(2))
     host, _ = world.online("m0", "m1")
-    assert host.client.status()["addresses"]
+    assert host.status()["addresses"]
     host.client.stop("stop", lambda: None)
     world.run()
     assert host.host_network.state is None

@@ -153,9 +153,9 @@ def test_row_24_two_hosts_that_swap_each_minute_raise_an_alarm(make_world: MakeW
     world = make_world(office(1), tier=Tier.KEY)
     hosts = [*world.online("m0"), world.host("m0")]
     world.run(50.0)
-    assert world.server.status()["alarms"] == []
+    assert world.status()["alarms"] == []
     world.run(130.0)
-    alarms = world.server.status()["alarms"]
+    alarms = world.status()["alarms"]
     assert isinstance(alarms, list)
     (alarm,) = alarms
     assert all(host.network.address in alarm for host in hosts)
@@ -163,7 +163,7 @@ def test_row_24_two_hosts_that_swap_each_minute_raise_an_alarm(make_world: MakeW
     assert len(world.log.texts("two-hosts")) == 1
     hosts[1].client.stop("the thief goes", lambda: None)
     world.run(700.0)
-    assert world.server.status()["alarms"] == []
+    assert world.status()["alarms"] == []
     assert hosts[0].client.state == "online"
 
 
@@ -177,7 +177,7 @@ def test_row_24_one_host_that_connects_anew_raises_no_alarm(make_world: MakeWorl
         host.client.reload()
         world.run(30.0)
         assert world.core.closes["superseded"] == number + 1
-        assert world.server.status()["alarms"] == []
+        assert world.status()["alarms"] == []
 
 
 def test_row_24_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> None:

@@ -45,14 +45,14 @@ def test_no_rewrite_opens_a_member_to_the_shared_key(make_world: MakeWorld, whil
         assert list(world.core.sessions) == before, "nobody who proves its key is cut off"
     assert {world.session(identity).tier for identity in ("m0", "m1")} == {Tier.KEY}
     assert not shared_key_opens(world, "m0")
-    status = world.server.status()
+    status = world.status()
     assert isinstance(status["routes"], dict)
     assert status["routes"]["keeping_keys"] == ["m0", "m1"]
     assert "2 members lost the public_key" in str(status["alarms"])
     rewritten(world, tier="shared")
     world.run(1.0)
     assert shared_key_opens(world, "m0"), "the operator's word"
-    assert not world.server.status()["alarms"]
+    assert not world.status()["alarms"]
 
 
 def test_garbage_in_what_is_remembered_opens_nobody(make_world: MakeWorld) -> None:
@@ -64,7 +64,7 @@ def test_garbage_in_what_is_remembered_opens_nobody(make_world: MakeWorld) -> No
     (world.folder / "known-keys.json").write_text("garbage")
     world.start_server()
     assert not shared_key_opens(world, "m0")
-    assert "nobody can tell whether there was a key" in json.dumps(world.server.status()["alarms"])
+    assert "nobody can tell whether there was a key" in json.dumps(world.status()["alarms"])
 
 
 @pytest.mark.parametrize("method", ["xor", "plain"])

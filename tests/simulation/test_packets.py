@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from netlab.worlds.ip_packets import ip_packet, tcp_packet, udp_packet
-from rustun.logs import LineWriter
+from rustun.logs import LineWriter, Log
 from rustun.protocol.control import Ping, Pong
 from rustun.protocol.handshake import Refusal
 from tests.simulation.conftest import MakeWorld
@@ -68,9 +68,9 @@ def test_row_15_hostile_names_are_refused_and_leave_the_log_clean(make_world: Ma
     assert seed.shake_hands() is None
     assert world.present == set()
     stream = io.StringIO()
-    writer = LineWriter(stream, "text", "debug", world.reactor.wall_clock)
-    for level, reason, message, fields in world.log.events:
-        writer.write(level, reason, message, fields)
+    log = Log(world.reactor.wall_clock, LineWriter(stream, "text", "debug"))
+    for level, event, message, fields in world.log.events:
+        log.event(level, event, message, **fields)
     lines = stream.getvalue().splitlines()
     assert len(lines) == len(world.log.events)
     assert all(line.isprintable() for line in lines)
@@ -94,7 +94,7 @@ def test_row_15_names_inside_a_session_are_passed_over_or_shown_as_text(make_wor
     one.keep_alive(name="[red]owned[/red]\x1b[31m")
     (detail,) = other.keep_alive()["peer_details"]
     assert detail["name"] == ""
-    assert "owned" not in json.dumps(world.server.status(), default=list)
+    assert "owned" not in json.dumps(world.status())
 
 
 @pytest.mark.parametrize("named", ["m1", "b0", "nobody", ""])

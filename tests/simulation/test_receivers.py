@@ -233,5 +233,5 @@ def test_every_packet_of_a_sender_that_left_is_accounted_for(make_world: MakeWor
     flood(second, 0, 2, 1200)
     receiver = world.session("m0")
     sent, waiting = receiver.traffic.sent_packets, receiver.queue.packets
-    dropped = world.core.drops["queue-full"] + world.drops("m2")["queue-full"]
+    dropped = world.core.ended.drops["queue-full"] + world.drops("m2")["queue-full"]
     assert sent + waiting + dropped == 2400

@@ -21,7 +21,7 @@ def flows_after(world: World, first: Host, second: Host, limit_s: float) -> floa
     there, back = len(second.packets), len(first.packets)
     number = 0
     while len(second.packets) == there or len(first.packets) == back:
-        assert world.reactor.now() - began < limit_s, (first.client.status(), first.log.events[-5:])
+        assert world.reactor.now() - began < limit_s, (first.status(), first.log.events[-5:])
         number += 1
         first.send(udp_packet("10.0.1.1", "10.0.1.2", (1, 2), number.to_bytes(4, "big")))
         second.send(udp_packet("10.0.1.2", "10.0.1.1", (2, 1), number.to_bytes(4, "big")))

@@ -35,10 +35,10 @@ def objects() -> Iterator[object]:
 
 def everything_said(world: World) -> str:
     """Return all that logs and status documents hold."""
-    documents = [json.dumps(world.server.status(), default=list)]
+    documents = [json.dumps(world.status())]
     events = [str(event) for event in world.log.events]
     for host in world.hosts:
-        documents.append(json.dumps(host.client.status(), default=list))
+        documents.append(json.dumps(host.status()))
         events += [str(event) for event in host.log.events]
     return "\n".join(documents + events)
 

@@ -69,7 +69,7 @@ def test_our_client_works_with_a_server_of_the_seed(make_world: MakeWorld, metho
     assert [body["identity"] for body in connection.bodies(KEEPALIVE)] == ["bj-dev"]
     connection.send(KEEPALIVE, KEEPALIVE_BODY)
     assert host.client.state == "online"
-    assert host.client.status()["addresses"] == ["10.0.1.2/24"]
+    assert host.status()["addresses"] == ["10.0.1.2/24"]
     assert routes(host) == ["192.168.1.0/24"]
     there = udp_packet("10.0.1.2", "10.0.1.1", (1, 2), b"there")
     back = udp_packet("192.168.1.9", "10.0.1.2", (2, 1), b"back")
@@ -77,7 +77,7 @@ def test_our_client_works_with_a_server_of_the_seed(make_world: MakeWorld, metho
     connection.send(DATA, back)
     assert connection.packets == [there]
     assert host.packets == [back]
-    assert host.client.status()["tier"] == "legacy"
+    assert host.status()["tier"] == "legacy"
     assert host.client.config.tun_mtu == 1430
     server.close()
 

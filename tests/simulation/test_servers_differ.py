@@ -8,7 +8,6 @@ import pytest
 
 from netlab.worlds.ip_packets import udp_packet
 from rustun.backends.base import Endpoint
-from rustun.client.report import client_status
 from rustun.protocol.control import Config, Directory, DirectoryEntry
 from tests.simulation.peers import NoiseServer, item
 from tests.simulation.two_servers import KEY_NAMES, SECOND, TwoServers, kill, numbered
@@ -20,16 +19,16 @@ def test_the_first_server_that_is_there_says_who_this_member_is(tmp_path: Path) 
     theirs = keyed([{**one, "private_ip": f"10.7.0.{number}"} for number, one in enumerate(office(2), 1)])
     world = TwoServers(tmp_path, office(2), theirs)
     host = world.members(2)[0]
-    addresses = client_status(host.client, world.reactor.now())["addresses"]
+    addresses = host.status()["addresses"]
     assert addresses == ["10.0.1.1/16", "fd00:1::1/64"]
     assert len(host.log.texts("servers-differ")) == 1
     assert f"those of {SERVER} count" in host.log.texts("servers-differ")[0]
     kill(world.server)
     world.run(1.0)
-    assert client_status(host.client, world.reactor.now())["addresses"] == ["10.7.0.1/16", "fd00:1::1/64"]
+    assert host.status()["addresses"] == ["10.7.0.1/16", "fd00:1::1/64"]
     world.start_server()
     world.run(5.0)
-    assert client_status(host.client, world.reactor.now())["addresses"] == addresses
+    assert host.status()["addresses"] == addresses
     assert len(host.log.texts("servers-differ")) == 1
     world.finish()
 
@@ -45,7 +44,7 @@ def test_a_server_that_restarts_with_another_address_for_us_is_followed(tmp_path
     world.start_server()
     world.start_second()
     world.run(5.0)
-    assert client_status(host.client, world.reactor.now())["addresses"] == ["10.0.7.1/16", "fd00:1::1/64"]
+    assert host.status()["addresses"] == ["10.0.7.1/16", "fd00:1::1/64"]
     host.send(numbered(1, "10.0.7.1", "10.0.7.2"))
     world.run()
     assert other.packets == [numbered(1, "10.0.7.1", "10.0.7.2")]
@@ -117,7 +116,7 @@ def test_a_server_that_has_not_told_all_does_not_differ(tmp_path: Path, slow: En
     world.run(1.0)
     assert [link.state for link in host.client.links] == ["online", "online"]
     assert host.log.texts("servers-differ") == []
-    assert host.client.status()["warnings"] == [warning]
+    assert host.status()["warnings"] == [warning]
     server.say(Config("", "10.0.1.1/24", "", (), {}))
     world.run(1.0)
     assert len(host.log.texts("servers-differ")) == 1

@@ -133,7 +133,7 @@ def test_takeovers_that_go_on_raise_an_alarm(make_world: MakeWorld) -> None:
         world.run(5.0)
     (alarm,) = world.core.takeover.alarms
     assert alarm.startswith("m0: 4 takeovers")
-    assert world.server.status()["alarms"] == [alarm]
+    assert world.status()["alarms"] == [alarm]
     assert len(world.log.texts("takeover-alarm")) == 1
     world.run(61.0)
     assert not world.core.takeover.alarms

@@ -27,7 +27,7 @@ def try_with(world: World, identity: str, name: str) -> None:
 
 def told(world: World, identity: str = "m0") -> dict[str, Any]:
     """Return what the status tells of a member that is not there."""
-    offline: list[dict[str, Any]] = list(world.server.status()["offline"])  # type: ignore[call-overload]
+    offline: list[dict[str, Any]] = list(world.status()["offline"])
     return next(one for one in offline if one["identity"] == identity)
 
 
@@ -83,7 +83,7 @@ def test_what_strangers_name_is_not_remembered(make_world: MakeWorld) -> None:
         try_with(world, f"nobody-{number}", "m1")
     try_with(world, "m0", "m1")
     assert set(world.core.last_failed) == {"m0"}
-    assert "nobody-" not in json.dumps({**world.server.status(), "sessions": [], "offline": [told(world)]})
+    assert "nobody-" not in json.dumps({**world.status(), "sessions": [], "offline": [told(world)]})
     world.write_routes([{**office(2)[1], "public_key": public_text("m1")}])
     world.run(1.0)
     assert not world.core.last_failed
@@ -99,7 +99,7 @@ def test_a_psk_on_one_side_only_is_told_as_the_usual_cause(make_world: MakeWorld
     world.run(1.0)
     world.host("m0")
     world.run(2.0)
-    assert "before it proved its keys; the usual cause is a psk_file" in world.log.texts("session-closed")[0]
+    assert "before it proved its keys; the usual cause is a psk_file" in world.log.texts("session-unproved")[0]
     assert "before it proved its keys" in told(world)["last_error"]
 
 
@@ -114,11 +114,11 @@ def test_the_keys_of_a_session_are_told_during_a_rotation(make_world: MakeWorld)
     world.online("m1")
     host = world.host_of(world.client_config("m0", ages=("new",), server_ages=("next",)))
     world.run(1.0)
-    sessions: list[dict[str, Any]] = list(world.server.status()["sessions"])  # type: ignore[call-overload]
+    sessions: list[dict[str, Any]] = list(world.status()["sessions"])
     keys = {one["identity"]: (one["public_key"], one["server_public_key"]) for one in sessions}
     mine = (public_text("m0", "new"), public_text("server", "next"))
     assert keys == {"m0": mine, "m1": (public_text("m1"), public_text("server"))}
-    status = host.client.status()
+    status = host.status()
     assert (status["public_key"], status["server_public_key"]) == mine
     for log, reason in ((world.log, "session-up"), (host.log, "online")):
         assert [fields["public_key"] for _, found, _, fields in log.events if found == reason][-1] == mine[0]

@@ -15,6 +15,7 @@ import os
 import random
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Generator, Iterator
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,7 +35,10 @@ from rustun.backends.memory.host import NO_OFFLOAD
 from rustun.client.client import TunnelClient
 from rustun.config import load_server_config
 from rustun.config.client import ClientConfig, ClientOptions, client_config_from_options, load_client_config
+from rustun.config.routes import at_once
+from rustun.encoded import EncodedItems
 from rustun.errors import RustunError
+from rustun.events import EVENTS
 from rustun.protocol.suites import public_key
 from rustun.protocol.tiers import Tier
 from rustun.relay.server import RelayServer
@@ -72,13 +76,19 @@ class RecordedLog:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str, dict[str, object]]] = []
 
-    def event(self, level: str, reason: str, message: str, **fields: object) -> None:
+    def event(self, level: str, name: str, message: str, /, **fields: object) -> None:
         """Keep one event."""
-        self.events.append((level, reason, message, fields))
+        self.events.append((level, name, message, fields))
 
     def texts(self, reason: str) -> list[str]:
         """Return the messages of one reason."""
         return [message for _, found, message, _ in self.events if found == reason]
+
+    def assert_catalogued(self) -> None:
+        """Fail if anything was reported that docs/events.md tells otherwise, or not at all."""
+        for level, name, _, fields in self.events:
+            assert level in EVENTS[name].levels, name
+            assert tuple(fields) == EVENTS[name].fields, name
 
 
 def private_key(name: str, age: str = "") -> X25519PrivateKey:
@@ -105,6 +115,17 @@ def keyed(entries: list[Entry]) -> list[Entry]:
         one if "public_key" in one or "tier" in one else {**one, "public_key": public_text(one["identity"])}
         for one in entries
     ]
+
+
+def whole(steps: Generator[None, None, dict[str, object]]) -> dict[str, Any]:
+    """Return a document that is made in steps, with its lists made."""
+    return {key: _made(value) for key, value in at_once(steps).items()}
+
+
+def _made(value: object) -> object:
+    if isinstance(value, EncodedItems):
+        return [json.loads(text) for text in value]
+    return list(value) if isinstance(value, Iterator) else value
 
 
 class Host:
@@ -143,6 +164,10 @@ class Host:
     def drops(self) -> Counter[str]:
         """What the client dropped, by reason."""
         return self.client.pump.drops
+
+    def status(self) -> dict[str, Any]:
+        """Return the client's part of the status document, whole."""
+        return whole(self.client.status())
 
     def move(self, address: str) -> None:
         """Take this host to another network."""
@@ -228,6 +253,10 @@ class World:
         aside = self.routes_file.with_suffix(".new")
         aside.write_bytes(entries if isinstance(entries, bytes) else json.dumps(entries).encode())
         os.rename(aside, self.routes_file)
+
+    def status(self, cluster: str = "", member: str = "") -> dict[str, Any]:
+        """Return the server's part of the status document, whole."""
+        return whole(self.server.status(cluster, member))
 
     def session(self, identity: str) -> RelaySession:
         """Return the confirmed session of a member."""
@@ -319,6 +348,8 @@ class World:
             text for host in self.hosts for text in host.log.texts("internal-error")
         ]
         assert not faults, faults
+        for log in (self.log, *(host.log for host in self.hosts)):
+            log.assert_catalogued()
         placed = [session for cluster in self.core.clusters.values() for session in cluster.sessions.values()]
         assert all(session in self.core.sessions and not session.closed for session in placed)
         assert self.core.queued_bytes == sum(session.queue.bytes for session in self.core.sessions)
