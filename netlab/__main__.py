@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
-from typing import Final
 
-from netlab.errors import EXIT_OK, EnvironmentLacks, LabError
+from netlab.ending import code_of
+from netlab.errors import EXIT_OK, EnvironmentLacks
 from netlab.processes import CHECKOUT
 
 Run = Callable[[argparse.Namespace], int]
-INTERRUPTED: Final = 130  # as a shell says of a program that SIGINT ended
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -164,11 +165,30 @@ def _bench_report(arguments: argparse.Namespace) -> int:
 
 
 def fresh_logs(build: Path, name: str) -> Path:
-    """Return an empty folder for a laboratory's logs."""
-    folder = build / "logs" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    _make(folder)
-    return folder
+    """Return an empty folder for a laboratory's logs, this process's own while it lives.
+
+    Where somebody else's are being written there, it is NAME-2, and so on.
+    """
+    folders = (build / "logs" / f"{name}{suffix}" for suffix in chain([""], (f"-{number}" for number in count(2))))
+    while True:
+        folder = next(folders)
+        _make(folder)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            continue
+        _clear(folder)
+        return folder
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _make(folder: Path) -> None:
@@ -182,22 +202,8 @@ def _make(folder: Path) -> None:
 
 
 def _guarded(run: Callable[[], int]) -> Callable[[], int]:
-    """Give `run` one way to end: an exit code, with the reason on standard error and everything printed."""
-
-    def guarded() -> int:
-        try:
-            return run()
-        except LabError as error:
-            print(f"lab: {error}", file=sys.stderr)
-            return error.exit_code
-        except KeyboardInterrupt:
-            print("lab: interrupted; all is taken down", file=sys.stderr)
-            return INTERRUPTED
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-
-    return guarded
+    """Give `run` one way to end, also where it is a forked child's: an exit code, and words."""
+    return partial(code_of, "lab", run)
 
 
 def _parser() -> argparse.ArgumentParser:

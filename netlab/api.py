@@ -6,29 +6,36 @@ in there must not happen to the caller.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
+from netlab import kernel
 from netlab.processes import environment
+
+PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KILLED: Final = 128  # and the signal's number: as a shell says of a program that one ended
 
 
 def demo(inventory: Path, *, seconds: float = 2.0, limit: str = "", as_json: bool = False) -> int:
     """Generate, bring up, probe, measure, take down; print it as a page, or as JSON; `limit` as of `up`."""
     options = ["--seconds", str(seconds), f"--limit={limit}", *["--json"] * as_json]
-    return _netlab("demo", "--inventory", str(inventory), *options)
+    return _netlab("demo", f"--inventory={inventory}", *options)
 
 
 def lab_demo(inventory: Path, *, seed: int, out: Path | None = None, as_json: bool = False) -> int:
     """Show the laboratory at work on a slip that a seed stands for; the report goes to `out`."""
     options = ["--seed", str(seed), *["--json"] * as_json, *(["--out", str(out)] if out else [])]
-    return _netlab("lab-demo", "--inventory", str(inventory), *options)
+    return _netlab("lab-demo", f"--inventory={inventory}", *options)
 
 
 def policy(inventory: Path, *, as_json: bool = False) -> int:
     """Try the assertions kept beside an inventory with packets."""
-    return _netlab("policy", "--inventory", str(inventory), *["--json"] * as_json)
+    return _netlab("policy", f"--inventory={inventory}", *["--json"] * as_json)
 
 
 def up(
@@ -47,8 +54,8 @@ def up(
         limit: the members that it is made of, as of sampling.py; empty for all.
         matrix: one for each combination that the inventory names.
     """
-    options = ["--name", name, f"--limit={limit}", *["--matrix"] * matrix, *["--machines"] * machines]
-    return _netlab("up", "--inventory", str(inventory), *options, *["--json"] * as_json)
+    options = [f"--name={name}", f"--limit={limit}", *["--matrix"] * matrix, *["--machines"] * machines]
+    return _netlab("up", f"--inventory={inventory}", *options, *["--json"] * as_json)
 
 
 def status(*, name: str = "", as_json: bool = False) -> int:
@@ -60,7 +67,7 @@ def status(*, name: str = "", as_json: bool = False) -> int:
 
 def execute(nodes: str, command: Sequence[str], *, name: str = "", as_json: bool = False) -> int:
     """Run a command inside nodes (control/patterns.py); in one, on this terminal; return its exit code."""
-    return _netlab("exec", "--name", name, *["--json"] * as_json, nodes, "--", *command)
+    return _netlab("exec", f"--name={name}", *["--json"] * as_json, nodes, "--", *command)
 
 
 def doctor(*, as_json: bool = False) -> int:
@@ -70,7 +77,7 @@ def doctor(*, as_json: bool = False) -> int:
 
 def down(*, name: str = "", as_json: bool = False) -> int:
     """Take a laboratory down."""
-    return _netlab("down", "--name", name, *["--json"] * as_json)
+    return _netlab("down", f"--name={name}", *["--json"] * as_json)
 
 
 def scenarios(names: str, *, listed: bool = False, as_json: bool = False) -> int:
@@ -99,7 +106,26 @@ def bench_report(file: Path, *options: str) -> int:
 
 
 def _netlab(*arguments: str) -> int:
+    """Run a command and return its exit code.
+
+    It ends with this process, and what would end this one ends it: whoever stops a bench stops what measures. Ctrl-C
+    reaches it by itself, and is its own: a program in a node may live on with it.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "netlab", *arguments],
+        env=environment(),
+        preexec_fn=partial(kernel.die_with_parent, signal.SIGTERM),  # noqa: PLW1509  one thread
+    )
+    heard = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]  # not those of nohup
+    before = {number: signal.signal(number, partial(_pass_on, child)) for number in heard}
     try:
-        return subprocess.call([sys.executable, "-m", "netlab", *arguments], env=environment())
-    except KeyboardInterrupt:  # the child got it as well, and has cleaned up
-        return 130
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else KILLED - code
+
+
+def _pass_on(child: subprocess.Popen[bytes], number: int, _frame: object) -> None:
+    if number != signal.SIGINT:
+        child.send_signal(number)

@@ -8,6 +8,7 @@ or of a combination of its matrix.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from rustun.ops.fleet import Inventory, Member
 from rustun.ops.inventory import load_inventory
 from rustun.ops.render import plan_render, write_plan
 from rustun.protocol.tiers import Tier
+
+SUFFIX_CHARACTERS: Final = 40  # of a limit and a combination, in the name of a folder
+DIGEST_CHARACTERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,12 @@ class Choice:
 
     @property
     def suffix(self) -> str:
-        """What tells its generated files from those of other choices."""
-        return "".join(f"-{word}" for word in re.findall(r"[A-Za-z0-9]+", f"{self.limit} {self.combination}"))
+        """What tells its generated files from those of other choices, in what a folder may be called."""
+        plain = "-".join(filter(None, (self.limit, self.combination)))
+        if not plain or (re.fullmatch(r"[A-Za-z0-9_-]+", plain) and len(plain) <= SUFFIX_CHARACTERS):
+            return plain and f"-{plain}"
+        words = "-".join(re.findall(r"[A-Za-z0-9]+", plain))[:SUFFIX_CHARACTERS]
+        return f"-{words}-{hashlib.sha256(plain.encode()).hexdigest()[:DIGEST_CHARACTERS]}"
 
 
 ALL: Final = Choice()

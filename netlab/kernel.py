@@ -76,5 +76,6 @@ def set_time_slice(nanoseconds: int) -> None:
     number = _SYS_SCHED_SETATTR.get(os.uname().machine)
     if number is None:
         raise OSError(errno.ENOSYS, "sched_setattr")
-    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, 0, 0, nanoseconds, 0, 0)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)  # to be named again, or it would be 0, which not everybody may ask for
+    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, nanoseconds, 0, 0)
     _checked(_libc.syscall(number, 0, attributes, 0), "sched_setattr")

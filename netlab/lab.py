@@ -197,7 +197,8 @@ class Laboratory:
         return self.files.sockets / f"{self._stem(node)}.sock"
 
     def _start(self, node: str, arguments: list[str], readiness: Readiness | None) -> NodeProcess:
-        command = [sys.executable, "-m", "rustun", *arguments, "--control", str(self.control(node))]
+        command = [sys.executable, "-m", "rustun", *arguments, "--log-format", "text"]
+        command += ["--control", str(self.control(node))]
         log = self.files.logs / f"{self._stem(node)}.log"
         more = readiness.environment if readiness is not None else {}
         process = NodeProcess(node, self.namespaces[node], command, self.files.configuration, log, more)

@@ -32,8 +32,9 @@ TUN_DEVICE: Final = Path("/dev/net/tun")
 def enter_own_world(run: Callable[[], int]) -> int:
     """Run `run` as process 1 of new namespaces and return its exit code.
 
-    Must be called while this process has one thread. SIGTERM and SIGHUP are passed on; SIGINT reaches the child from
-    the terminal by itself. If this process is killed, the child dies with it, and everything in the namespaces too.
+    Must be called while this process has one thread. SIGTERM and SIGHUP are passed on, unless they are ignored; SIGINT
+    reaches the child from the terminal by itself. If this process is killed, the child dies with it, and everything in
+    the namespaces too.
 
     Raises:
         EnvironmentLacks: this kernel or this user may not make namespaces.
@@ -83,8 +84,8 @@ def _be_process_one(run: Callable[[], int], parent_lives: int) -> None:
     code = EnvironmentLacks.exit_code
     try:
         _die_with_parent(parent_lives)
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
+        for number in _heard():
+            signal.signal(number, _interrupt)
         _own_mounts()
         code = run()
     except BaseException:  # noqa: BLE001  nobody is above this frame in a forked child: say it here
@@ -111,13 +112,19 @@ def _own_mounts() -> None:
         os._exit(EnvironmentLacks.exit_code)
 
 
+def _heard() -> list[signal.Signals]:
+    """Return the signals that end a laboratory beside ctrl-C; who runs under nohup is not to hear of a hangup."""
+    both = (signal.SIGTERM, signal.SIGHUP)
+    return [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def _interrupt(signal_number: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(signal_number).name)
 
 
 def _wait_for(child: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _heard():
         signal.signal(number, lambda received, _frame: os.kill(child, received))
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else 128 + os.WTERMSIG(status)

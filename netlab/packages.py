@@ -24,7 +24,7 @@ def lacking(programs: Mapping[str, str], *, install: bool = True) -> list[str]:
     """Install what is missing, and return what then still is.
 
     Args:
-        programs: name of a program to the package that has it.
+        programs: name of a program, or the path of a file, to the package that has it.
         install: false only looks, for packages that would start a service on this machine.
     Returns:
         The packages that could not be had. This process finds the folders of the administrator from now on.
@@ -41,7 +41,11 @@ def lacking(programs: Mapping[str, str], *, install: bool = True) -> list[str]:
 
 
 def _missing(programs: Mapping[str, str]) -> list[str]:
-    return [package for program, package in programs.items() if shutil.which(program) is None]
+    return [package for program, package in programs.items() if not _is_there(program)]
+
+
+def _is_there(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
 
 
 def _install(packages: list[str]) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
 from netlab.bench.sample import Sample
-from netlab.errors import BadInput
+from netlab.errors import BadInput, EnvironmentLacks
 
 SCHEMA: Final = 1
 
@@ -43,10 +45,15 @@ class Document:
 
 
 def write(document: Document, file: Path) -> None:
-    """Replace a file by the document."""
+    """Replace a file by the document. Raises EnvironmentLacks: it cannot be written, and is as it was."""
     draft = file.with_name(file.name + ".part")
-    draft.write_text(json.dumps({"schema": SCHEMA, **asdict(document)}, indent=1) + "\n")
-    os.replace(draft, file)
+    try:
+        draft.write_text(json.dumps({"schema": SCHEMA, **asdict(document)}, indent=1) + "\n")
+        os.replace(draft, file)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise EnvironmentLacks(f"{file}: {error.strerror}", "make room, then go on: --resume") from error
 
 
 def read(file: Path) -> Document:
@@ -55,25 +62,37 @@ def read(file: Path) -> Document:
         found: dict[str, Any] = json.loads(file.read_text())
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror}", "name a file that ./invoke bench --json wrote") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{file}: no JSON ({error})", "name a file that ./invoke bench --json wrote") from error
     try:
         if found["schema"] != SCHEMA:
             raise BadInput(f"{file}: schema {found['schema']}, not {SCHEMA}", "measure again with this version")
         return Document(
             machine={str(name): str(words) for name, words in found["machine"].items()},
-            asked=Asked(**found["asked"]),
+            asked=_asked(**found["asked"]),
             date=str(found["date"]),
             took_s=float(found["took_s"]),
-            skipped=dict(found["skipped"]),
-            rows=list(found["rows"]),
+            skipped={str(name): str(why) for name, why in found["skipped"].items()},
+            rows=list(map(_text, found["rows"])),
             samples=[_sample(sample) for sample in found["samples"]],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         remedy = "name a file that ./invoke bench --json wrote, as it is"
         raise BadInput(f"{file}: not a run of the bench ({type(error).__name__}: {error})", remedy) from error
 
 
+def _asked(*, repetitions: Any, seconds: Any, seed: Any) -> Asked:
+    return Asked(int(repetitions), float(seconds), int(seed))
+
+
 def _sample(found: dict[str, Any]) -> Sample:
     values = {str(metric): float(value) for metric, value in found["values"].items()}
-    return Sample(found["row"], found["variant"], int(found["repetition"]), int(found["group"]), values)
+    if no_numbers := [metric for metric, value in values.items() if not isfinite(value)]:
+        raise ValueError(f"{no_numbers[0]} is no number")
+    return Sample(_text(found["row"]), _text(found["variant"]), int(found["repetition"]), int(found["group"]), values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value} is no name")
+    return value

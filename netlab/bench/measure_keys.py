@@ -74,6 +74,17 @@ class Rekeys:
     longest_step_by_the_clock: float
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What people who look at a relay wait for, and its processor time for a gigabyte meanwhile, times that alone."""
+
+    json_seconds: float
+    table_seconds: float
+    share: float
+    longest_step_milliseconds: float
+    longest_step_by_the_clock: float
+
+
 def handshakes(lab: Laboratory, clients: int) -> Rate:
     """Let `clients` of the crowd come in as fast as the server lets them."""
     deadline = monotonic() + PATIENCE_SECONDS
@@ -186,6 +197,21 @@ def rekeys(lab: Laboratory, seconds: float) -> Rekeys:
         load.stop()
     steps = found["longest_cpu_ms"], found["longest_ms"]
     return Rekeys(found["rekeys"], found["lost"], found["gigabits"], *steps)
+
+
+def looks(lab: Laboratory, members: int, seconds: float) -> Looks:
+    """Let people look at a relay of its own in the server's namespace, with so many members, idle and loaded."""
+    deadline = monotonic() + 2 * seconds + RETURN_SECONDS + PATIENCE_SECONDS
+    load = Measurement(lab.namespaces[SERVER], (str(members), str(seconds)), "netlab.bench.looking")
+    try:
+        found = load.line(deadline)
+        load.finish(deadline)
+    finally:
+        load.stop()
+    if found["lost"]:
+        raise ExpectationFailed(f"{found['lost']} packets were lost")
+    share = found["beside_s"] / found["alone_s"]
+    return Looks(found["json_s"], found["table_s"], share, found["longest_cpu_ms"], found["longest_ms"])
 
 
 @contextmanager

@@ -132,8 +132,8 @@ class Load:
         self._run = bytearray((ITEM.pack(0, 0, PACKET_BYTES) + packet) * RUN_PACKETS)
         self.sent = self.received = self.wrong = 0
 
-    def run(self, seconds: float) -> None:
-        """Send for so long, with a rekey of both every now and then, and wait for the last packet."""
+    def run(self, seconds: float, *, rekeys: bool = True) -> None:
+        """Send for so long, with a rekey of both every now and then, if any, and wait for the last packet."""
         poll = select.epoll()
         members = {member.stream.fileno(): member for member in (self._sender, self._receiver)}
         for number in members:
@@ -142,7 +142,7 @@ class Load:
         while (now := monotonic()) < began + seconds + DRAIN_SECONDS:
             if now < began + seconds:
                 self._fill()
-                if now > rekey_at:
+                if rekeys and now > rekey_at:
                     rekey_at = now + REKEY_SECONDS
                     for member in members.values():
                         member.begin_rekey()

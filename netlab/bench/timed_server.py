@@ -46,6 +46,10 @@ class TimedReactor(EpollReactor):
         """Call back once in the next turn."""
         super().call_soon(partial(self._step, callback))
 
+    def call_when_idle(self, callback: Callback) -> None:
+        """Call back once when nothing else is ready."""
+        super().call_when_idle(partial(self._step, callback))
+
     def _timed(self, callback: Callback | None) -> Callback | None:
         return None if callback is None else partial(self._step, callback)
 
@@ -65,7 +69,7 @@ def main() -> None:
     """Serve until SIGTERM, then say how long the steps were."""
     config, control = sys.argv[1:]
     vars(running)["EpollReactor"] = TimedReactor  # from here, so that the runtime needs no switch for it
-    serve(Path(config), Path(control), 0, "text")
+    serve(Path(config), None, Path(control), 0, "text")
     longest = {"longest_ms": TimedReactor.longest_s * 1e3, "longest_cpu_ms": TimedReactor.longest_cpu_s * 1e3}
     print(json.dumps({"steps": TimedReactor.steps, **longest}), flush=True)
 

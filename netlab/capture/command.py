@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -24,14 +25,16 @@ from netlab.capture.process import new_file
 from netlab.capture.recorder import Recorder, Tally
 from netlab.capture.taps import SNAP_BYTES, Wish, choose, open_taps, peers
 from netlab.control import entrances, runfolder
-from netlab.control.asking import ask
+from netlab.control.asking import demand
 from netlab.control.runfolder import RunFolder
-from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks, in_words
+from netlab.ending import code_of
+from netlab.errors import EXIT_OK, BadInput, EnvironmentLacks
 from netlab.links.impairment import parse_duration
 from netlab.processes import CHECKOUT, environment
 
 SCHEMA: Final = 1
 STANDARD_OUTPUT: Final = "-"
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def run(order: Order) -> int:
 def _capture(order: Order) -> None:
     seconds = _seconds(order.time)
     folder = runfolder.find(order.laboratory)
-    status = ask(folder, {"do": "status"})
+    status = demand(folder, {"do": "status"})
     if "cables" not in status:
         raise BadInput(f"{folder.name} is a laboratory of real machines", "lab-exec NODE -- tcpdump works there")
     comment = f"laboratory {folder.name}: {order.wanted}"
@@ -88,6 +91,8 @@ def _capture(order: Order) -> None:
         recorder = opened.enter_context(Recorder(taps, output))
         _announce(wish, folder.name, "standard output" if to_pipe else str(path), until=order.time)
         tallies = _record(recorder, ends, None if seconds is None else monotonic() + seconds, str(path))
+        for number in ENDING:  # nothing is left to end, and the interpreter goes back to being killed by them
+            signal.signal(number, signal.SIG_IGN)
         gone = bool(select.select(ends[:1], (), (), 0)[0])
     _tell(order, folder.name, "" if to_pipe else str(path), tallies, gone=gone)
 
@@ -116,7 +121,7 @@ def _ends(folder: RunFolder, opened: ExitStack) -> list[int]:
     for descriptor in (laboratory, wanted, told):
         opened.callback(os.close, descriptor)
     signal.set_wakeup_fd(told)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, lambda *_: None)
     return [laboratory, wanted]
 
@@ -134,7 +139,8 @@ def _announce(wish: Wish, laboratory: str, file: str, *, until: str) -> None:
     taps = f"{len(wish.taps)} interface{'s' * (len(wish.taps) > 1)} of {laboratory}"
     kept = f"the first {wish.snap_bytes} bytes of each packet" if wish.snap_bytes else "whole packets"
     which = f' that match "{wish.filter}"' if wish.filter else ""
-    print(f"capturing at {taps} into {file}: {kept}{which}; ends {until or 'with ctrl-C'}", file=sys.stderr, flush=True)
+    end = f"after {until}" if until else "with ctrl-C"
+    print(f"capturing at {taps} into {file}: {kept}{which}; ends {end}", file=sys.stderr, flush=True)
 
 
 def _tell(order: Order, laboratory: str, file: str, tallies: Sequence[Tally], *, gone: bool) -> None:
@@ -163,11 +169,10 @@ def table(tallies: Sequence[Tally]) -> list[str]:
     return lines
 
 
-@in_words("lab-capture")
 def _main(order: str) -> int:
     _capture(Order(**json.loads(order)))
     return EXIT_OK
 
 
 if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(code_of("lab-capture", partial(_main, *sys.argv[1:])))

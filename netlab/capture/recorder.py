@@ -29,6 +29,7 @@ from netlab.capture.ring import BLOCK_MILLISECONDS, Ring
 from netlab.capture.taps import OpenTaps
 
 HOLD_SECONDS: Final = 2 * BLOCK_MILLISECONDS / 1000
+LONGEST_SECONDS: Final = 3600.0  # of one wait: epoll can be told none of centuries
 NOTICE_BYTES: Final = 1 << 16
 
 
@@ -97,7 +98,8 @@ class Recorder:
 
     def _take(self, until: float | None) -> set[int]:
         """Wait for something and take it; return the descriptors that had something."""
-        limits = [HOLD_SECONDS] * bool(self._held) + ([] if until is None else [max(0.0, until - monotonic())])
+        left = [] if until is None else [min(max(0.0, until - monotonic()), LONGEST_SECONDS)]
+        limits = [HOLD_SECONDS] * bool(self._held) + left
         ready = {descriptor for descriptor, _ in self._poll.poll(min(limits, default=None))}
         for descriptor in ready:
             if descriptor in self._rings:

@@ -11,6 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import traceback
@@ -20,13 +21,16 @@ from threading import BoundedSemaphore, Condition, Thread
 from time import monotonic
 from typing import Any, Final
 
-from netlab.errors import EXIT_UNEXPECTED, BadInput, LabError
+from netlab.errors import EXIT_UNEXPECTED, BadInput, EnvironmentLacks, LabError
+from netlab.waiting import readable
 from rustun.printable import printable
 
 REQUEST_BYTES: Final = 65_536
 REQUEST_SECONDS: Final = 2.0  # from accept to the request's last byte
 MOST_ASKERS: Final = 64
 ANSWER_SECONDS: Final = 5.0  # for who asked to take a piece of the answer
+SHORT_SECONDS: Final = 0.1  # until the next try to take a connection, where descriptors are short
+SHUT: Final = (errno.EINVAL, errno.EBADF)  # of accept(2): the socket is none that listens any more
 Document = dict[str, Any]
 Work = Callable[[Document], Document]
 Handler = Callable[[socket.socket, Document], None]
@@ -76,6 +80,10 @@ def answered(work: Work) -> Handler:
             document = work(request)
         except LabError as error:
             document = refused(error)
+        except OSError as error:  # of the work: who asked is there, and waits
+            traceback.print_exc()
+            words = f"the system refused the laboratory something: {error.strerror or error}"
+            document = refused(EnvironmentLacks(words, "check the room on the disk; its keeper's log says where"))
         connection.sendall(json.dumps(document).encode())
 
     return handle
@@ -111,7 +119,7 @@ class Changing:
                 self._turn.wait(None if due is None else max(0.0, due - monotonic()))
                 try:
                     expire(monotonic())
-                except LabError as error:
+                except (LabError, OSError) as error:
                     print(error, flush=True)
 
 
@@ -125,12 +133,23 @@ def serve(control: socket.socket, handlers: Mapping[str, Handler]) -> None:
     while True:
         try:
             connection, _ = control.accept()
-        except OSError:  # it was shut down
-            return
-        if room.acquire(blocking=False):
-            Thread(target=_answer, args=(connection, handlers, room), daemon=True).start()
-        else:
+        except OSError as error:
+            if error.errno in SHUT:
+                return
+            readable((), SHORT_SECONDS)
+            continue
+        if not (room.acquire(blocking=False) and _begun(connection, handlers, room)):
             _turn_away(connection)
+
+
+def _begun(connection: socket.socket, handlers: Mapping[str, Handler], room: BoundedSemaphore) -> bool:
+    """Begin to answer; return whether the system has room for one more thread."""
+    try:
+        Thread(target=_answer, args=(connection, handlers, room), daemon=True).start()
+    except RuntimeError:
+        room.release()
+        return False
+    return True
 
 
 def _turn_away(connection: socket.socket) -> None:

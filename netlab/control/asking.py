@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from netlab.control.runfolder import RunFolder
-from netlab.errors import EXIT_UNEXPECTED, ExpectationFailed, LabError, of_exit_code
+from netlab.errors import EXIT_UNEXPECTED, EnvironmentLacks, ExpectationFailed, LabError, of_exit_code
 
 ANSWER_SECONDS: Final = 10.0
 PIECE_BYTES: Final = 1 << 16
+MOST_NAMESPACES: Final = 8
 Document = dict[str, Any]
 
 
@@ -33,7 +34,7 @@ def ask(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWER_S
                 send(control, request)
             document = json.loads(b"".join(_pieces(control)))
         except (OSError, ValueError) as error:
-            raise ExpectationFailed(f'laboratory "{folder.name}" did not answer', "./invoke lab-down") from error
+            raise silent(folder) from error
     if not isinstance(document, dict):
         raise ExpectationFailed(f'laboratory "{folder.name}" answered no document', "./invoke lab-down")
     return document
@@ -52,6 +53,33 @@ def demand(folder: RunFolder, request: Mapping[str, Any], seconds: float = ANSWE
     if "error" in document:
         raise refusal(document)
     return document
+
+
+def ask_the_way(folder: RunFolder, node: str) -> tuple[Document, list[int]]:
+    """Return the keeper's words about the way into a node, and the open descriptors that lead there.
+
+    Raises:
+        LabError: the keeper's refusal, or it did not answer.
+        EnvironmentLacks: this process may not open as many files.
+    """
+    with folder.connect() as control:
+        control.settimeout(ANSWER_SECONDS)
+        try:
+            send(control, {"do": "enter", "node": node})
+            answer, descriptors, _, _ = socket.recv_fds(control, PIECE_BYTES, MOST_NAMESPACES)
+            document: Document = json.loads(answer)
+        except (OSError, ValueError) as error:
+            raise silent(folder) from error
+    if "error" in document:
+        raise refusal(document)
+    if len(descriptors) != len(document["flags"]):
+        raise EnvironmentLacks(f"{node} cannot be entered: too many open files", "ulimit -n 4096, or name fewer nodes")
+    return document, list(descriptors)
+
+
+def silent(folder: RunFolder) -> ExpectationFailed:
+    """Return the error that says that a keeper says nothing."""
+    return ExpectationFailed(f'laboratory "{folder.name}" did not answer', "./invoke lab-down ends it, if it has to")
 
 
 def refusal(document: Mapping[str, Any]) -> LabError:

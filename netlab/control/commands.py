@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from netlab import kernel
 from netlab.configuration import Choice, load
 from netlab.control import runfolder
-from netlab.control.asking import demand
+from netlab.control.asking import ask, refusal
 from netlab.control.runfolder import CONTROL, KEEPER_LOG, RunFolder
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, ExpectationFailed
 from netlab.machines import groups
@@ -28,9 +29,9 @@ from netlab.waiting import readable
 from rustun.ops.fleet import Inventory
 
 SCHEMA: Final = 1
-DOWN_SECONDS: Final = 15.0
+DOWN_SECONDS: Final = 30.0  # of silence; what it does meanwhile, such as lab-apply, is not waited for longer
 ANSWER_SECONDS: Final = 10.0
-MOST_NAMESPACES: Final = 8
+LOOK_SECONDS: Final = 0.02
 
 
 def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool, as_json: bool) -> int:
@@ -48,7 +49,7 @@ def up(inventory: Path, name: str, build: Path, limit: str, *, matrix: bool, as_
     names = []
     for choice in chosen:
         names.append("-".join(filter(None, (name or fleet.name, choice.combination))))
-        options = ["--limit", choice.limit, "--combination", choice.combination]
+        options = [f"--limit={choice.limit}", f"--combination={choice.combination}"]
         _up(inventory, names[-1], build, options, quiet=as_json)
     if as_json:
         _tell_up(names, inventory, began)
@@ -75,9 +76,16 @@ def _tell_up(names: Sequence[str], inventory: Path, began: float) -> None:
 def _up(inventory: Path, name: str, build: Path, options: Sequence[str], *, quiet: bool) -> None:
     """Start a keeper and follow it until its laboratory is up."""
     folder, held = runfolder.take(name)
-    events = _start_keeper(inventory, folder, held, build, options)
+    keeper, events = _start_keeper(inventory, folder, held, build, options)
     os.close(held)
-    if not _follow(events, folder):
+    try:
+        came_up = _follow(events, folder)
+    except KeyboardInterrupt:  # of this command alone: the keeper has a session of its own
+        keeper.terminate()
+        keeper.wait()
+        folder.remove()
+        raise
+    if not came_up:
         raise ExpectationFailed((folder.path / KEEPER_LOG).read_text().strip() or "the keeper ended without a word")
     if not quiet:
         print(f"{folder.name} is up: ./invoke lab-status, ./invoke lab-exec NODE -- COMMAND, ./invoke lab-down")
@@ -92,8 +100,10 @@ def _prepare_machines(fleet: Inventory) -> None:
     wheels.fetch(image.prepare())
 
 
-def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, options: Sequence[str]) -> int:
-    """Start the keeper, which inherits what holds the folder; return the reading end of its events."""
+def _start_keeper(
+    inventory: Path, folder: RunFolder, held: int, build: Path, options: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the keeper, which inherits what holds the folder; return it, and the reading end of its events."""
     reading, writing = os.pipe()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control, (folder.path / KEEPER_LOG).open("wb") as log:
         control.bind(str(folder.path / CONTROL))
@@ -101,7 +111,7 @@ def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, op
         command = [sys.executable, "-m", "netlab", "keep", "--inventory", str(inventory.absolute())]
         command += ["--build", str(build.absolute()), *options]
         command += ["--folder", str(folder.path), "--control", str(control.fileno()), "--events", str(writing)]
-        subprocess.Popen(
+        keeper = subprocess.Popen(
             command,
             cwd=CHECKOUT,
             env=environment(),
@@ -112,7 +122,7 @@ def _start_keeper(inventory: Path, folder: RunFolder, held: int, build: Path, op
             pass_fds=(control.fileno(), writing, held),
         )
     os.close(writing)
-    return reading
+    return keeper, reading
 
 
 def _follow(events: int, folder: RunFolder) -> bool:
@@ -145,9 +155,30 @@ def take_down(folder: RunFolder) -> list[str]:
     """Take a laboratory down, or remove what a dead one left; return what was not in order, in words."""
     left = ["its keeper was dead already"]
     if folder.alive:
-        left = demand(folder, {"do": "down"}, DOWN_SECONDS)["left"] + _see_end(folder)
+        try:
+            answer = ask(folder, {"do": "down"}, DOWN_SECONDS)
+        except ExpectationFailed:
+            _kill(folder)
+            answer = {"left": ["its keeper did not answer and was killed"]}
+        if "error" in answer:
+            raise refusal(answer)
+        left = answer["left"] + _see_end(folder)
     folder.remove()
     return left
+
+
+def _kill(folder: RunFolder) -> None:
+    """Kill a keeper, and with it all of its laboratory. Raises ExpectationFailed: nobody knows it, or it stays."""
+    owner = folder.owner()
+    if owner is None or owner.pid <= 1:
+        raise ExpectationFailed(f'laboratory "{folder.name}" is still coming up', "end its lab-up by ctrl-C")
+    with suppress(ProcessLookupError):
+        os.kill(owner.pid, signal.SIGKILL)
+    deadline = monotonic() + DOWN_SECONDS
+    while folder.alive:
+        if monotonic() > deadline:
+            raise ExpectationFailed(f'laboratory "{folder.name}" is held by somebody', f"fuser {folder.path}")
+        readable((), LOOK_SECONDS)
 
 
 def _see_end(folder: RunFolder) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from time import monotonic
+from typing import Final
 
 from netlab.control import runfolder
-from netlab.control.asking import PIECE_BYTES, send
+from netlab.control.asking import PIECE_BYTES, refusal, send
 from netlab.errors import EXIT_OK, BadInput, in_words
 from netlab.links.impairment import parse_duration
+
+LOOK_SECONDS: Final = 3600.0  # at a time: no socket can be told to wait for centuries
 
 
 @in_words("lab-events")
@@ -18,18 +22,33 @@ def run(name: str, time: str) -> int:
     folder = runfolder.find(name)
     with folder.connect() as control:
         send(control, {"do": "events"})
+        begun = b""  # a line that is not whole yet
         while deadline is None or deadline > monotonic():
-            control.settimeout(None if deadline is None else max(0.001, deadline - monotonic()))
+            control.settimeout(None if deadline is None else min(max(0.001, deadline - monotonic()), LOOK_SECONDS))
             try:
                 piece = control.recv(PIECE_BYTES)
             except TimeoutError:
-                break
+                continue
+            except ConnectionResetError:  # its keeper was killed
+                piece = b""
             if not piece:
+                _see_refusal(begun)
                 print(f"lab-events: {folder.name} is down", file=sys.stderr)
                 break
-            sys.stdout.write(piece.decode())
+            whole, newline, begun = (begun + piece).rpartition(b"\n")
+            sys.stdout.write((whole + newline).decode())
             sys.stdout.flush()
     return EXIT_OK
+
+
+def _see_refusal(words: bytes) -> None:
+    """Raise the error that stands behind the last line; that of a refusal has no end, nor has one that was cut off."""
+    try:
+        document = json.loads(words)
+    except ValueError:
+        return
+    if isinstance(document, dict) and "error" in document:
+        raise refusal(document)
 
 
 def _seconds(time: str) -> float:

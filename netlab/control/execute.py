@@ -13,7 +13,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,14 +23,13 @@ from typing import IO, Any, Final
 
 from netlab import kernel
 from netlab.control import patterns, runfolder
-from netlab.control.asking import ANSWER_SECONDS, demand, refusal, send
+from netlab.control.asking import ask_the_way, demand
 from netlab.control.runfolder import RunFolder
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, BadInput, EnvironmentLacks
+from rustun.backends.process import allow_descriptors
 
 SCHEMA: Final = 1
-REPLY_BYTES: Final = 1 << 16
 PIECE_BYTES: Final = 1 << 16
-MOST_NAMESPACES: Final = 8
 NOT_STARTED: Final = 127  # as a shell says of a program that it does not find
 
 
@@ -83,9 +81,11 @@ def run(name: str, wanted: str, command: Sequence[str], *, as_json: bool) -> int
         BadInput: no such laboratory or node, or the one command cannot be started.
         EnvironmentLacks: this user may not enter.
     """
-    folder, where = runfolder.find(name), os.getcwd()
+    folder, where = runfolder.find(name), _here()
     nodes = demand(folder, {"do": "nodes"})["nodes"]
     chosen = patterns.choose(nodes, wanted)
+    if not patterns.is_exact(nodes, wanted):
+        allow_descriptors()  # four lead into each node, two pipes out of it
     entrances = {node: _entrance(folder, node) for node in chosen}
     try:
         first = entrances[chosen[0]]
@@ -103,15 +103,17 @@ def run(name: str, wanted: str, command: Sequence[str], *, as_json: bool) -> int
     return codes[0] if len(codes) == 1 else EXIT_UNEXPECTED if any(codes) else EXIT_OK
 
 
+def _here() -> str:
+    """Return the folder that this process is in, "/" where somebody has removed it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
+
+
 def _entrance(folder: RunFolder, node: str) -> _Entrance:
-    with folder.connect() as control:
-        control.settimeout(ANSWER_SECONDS)
-        send(control, {"do": "enter", "node": node})
-        answer, descriptors, _, _ = socket.recv_fds(control, REPLY_BYTES, MOST_NAMESPACES)
-    reply = json.loads(answer)
-    if "error" in reply:
-        raise refusal(reply)
-    return _Entrance(tuple(zip(reply["flags"], descriptors, strict=True)), tuple(reply["through"]))
+    words, descriptors = ask_the_way(folder, node)
+    return _Entrance(tuple(zip(words["flags"], descriptors, strict=True)), tuple(words["through"]))
 
 
 def _on_this_terminal(entrance: _Entrance, command: Sequence[str]) -> int:

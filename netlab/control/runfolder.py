@@ -7,7 +7,8 @@
 
 A laboratory is alive exactly while somebody holds the lock on its folder: first `lab-up`, which makes it, then the
 keeper, which inherits the lock, and process 1 inside. The kernel lets it go when the last of them dies, however that
-comes about. Only a folder whose lock is free is ever removed by anybody else.
+comes about. Only a folder whose lock is free is ever removed by anybody else, and only one below this user's own: a
+name is one word, never a path.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -23,12 +25,16 @@ from pathlib import Path
 from typing import Final
 
 from netlab.errors import BadInput, EnvironmentLacks
+from rustun.printable import quoted
 
 CONTROL: Final = "control.sock"
 OWNER: Final = "owner.json"
 KEEPER_LOG: Final = "keeper.log"
 FOLDER: Final = "rustun-lab"
 TESTS: Final = "RUSTUN_LAB_TESTS"  # environment: tells the tests that bring laboratories up from others
+OWNER_BYTES: Final = 1 << 16
+SOCKET_BYTES: Final = 107  # of a socket's path, unix(7)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,11 @@ class RunFolder:
     def owner(self) -> Owner | None:
         """Return who owns it, None while the keeper has not said so."""
         try:
-            return Owner(**json.loads((self.path / OWNER).read_text()))
-        except (OSError, ValueError, TypeError):
+            owner = Owner(**json.loads(_words_in(self.path / OWNER)))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        texts = (owner.inventory, owner.logs, owner.tests)
+        return owner if type(owner.pid) is int and all(type(text) is str for text in texts) else None
 
     def claim(self, inventory: Path, logs: Path) -> None:
         """Write down that this process owns it."""
@@ -93,13 +101,22 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def _words_in(file: Path) -> bytes:
+    """Return the beginning of a file, which may be another user's: of anything but a regular one, nothing is read."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, OWNER_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    finally:
+        os.close(descriptor)
+
+
 def take(name: str) -> tuple[RunFolder, int]:
     """Make the folder of a laboratory, in place of what a dead one left; return it and the descriptor that holds it.
 
     Raises:
-        BadInput: a laboratory of this name lives.
+        BadInput: a laboratory of this name lives, or it is no name.
     """
-    folder = RunFolder(root() / name)
+    folder = RunFolder(root() / judged(name))
     alone = _locked(root(), fcntl.LOCK_EX)  # nobody takes or sweeps a folder meanwhile
     try:
         if folder.alive:
@@ -109,6 +126,15 @@ def take(name: str) -> tuple[RunFolder, int]:
         return folder, _locked(folder.path, fcntl.LOCK_EX)
     finally:
         os.close(alone)
+
+
+def judged(name: str) -> str:
+    """Return a laboratory's name. Raises BadInput: it would lead somewhere else, or no socket could be called so."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{quoted(name)} cannot name a laboratory", "letters, digits, -, _ and dots, as in rehearsal-2")
+    if (long := len(os.fsencode(root() / name / CONTROL)) - SOCKET_BYTES) > 0:
+        raise BadInput(f"{quoted(name)} is too long to name a laboratory", f"by {long}; --name gives it another")
+    return name
 
 
 def sweep() -> list[RunFolder]:
@@ -162,8 +188,14 @@ def all_folders() -> list[RunFolder]:
 
 
 def find(name: str) -> RunFolder:
-    """Return the laboratory called `name`, or the only one there is when no name is given. Raises BadInput."""
+    """Return the laboratory called `name`; without a name the only one that is up, or all that is left of one.
+
+    Raises:
+        BadInput: there is none, or more than one.
+    """
     folders = all_folders()
+    if not name:  # what a killed one left is in nobody's way
+        folders = [folder for folder in folders if folder.alive] or folders
     if not folders:
         raise BadInput("no laboratory is up", "./invoke lab-up")
     chosen = [folder for folder in folders if not name or folder.name == name]

@@ -140,13 +140,16 @@ def _quantity(value: Written, units: Mapping[str, Fraction], wanted: str) -> flo
     match = _QUANTITY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or (match[2].lower() not in units and float(match[1]) != 0):
         raise ValueError(f"expected {wanted}, found {_shown(value)}")
-    return float(Fraction(match[1]) * units.get(match[2].lower(), Fraction(0)))
+    try:
+        return float(Fraction(match[1]) * units.get(match[2].lower(), Fraction(0)))
+    except (OverflowError, ValueError):  # the latter: more digits than Python reads
+        raise ValueError(f"expected {wanted}, found one with {len(match[1])} digits") from None
 
 
 def _number(value: Written, wanted: str) -> float:
     try:
         number = float("nan") if isinstance(value, bool) else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a whole number that is larger than any float
         number = float("nan")
     if not isfinite(number):
         raise ValueError(f"expected {wanted}, found {_shown(value)}")

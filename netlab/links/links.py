@@ -156,7 +156,7 @@ class Links:
         before = [(direction, direction.impairment, direction.way, direction.findings) for direction, _ in wanted]
         try:
             self._do(wanted)
-        except LabError:
+        except (LabError, OSError):
             for direction, impairment, way, findings in before:
                 self._install(direction, impairment, way)
                 direction.findings = findings
@@ -177,7 +177,7 @@ class Links:
             direction.until = None
         try:
             self.set([(direction, direction.lasting) for direction in over])
-        except LabError:
+        except (LabError, OSError):
             for direction in over:
                 self._install(direction, direction.lasting, shaping.ways(direction.lasting)[-1])
                 direction.findings = ()

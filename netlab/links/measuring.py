@@ -78,7 +78,7 @@ def _thin(pairs: Sequence[tuple[Gauge, Impairment]]) -> list[list[Finding]]:
     for (gauge, impairment), found in zip(pairs, findings, strict=True):
         if impairment.mtu:
             found.append(_size(gauge, impairment))
-        if impairment.black_hole_icmp:
+        if impairment.black_hole_icmp and impairment.loss < 1:  # where nothing passes, no hole is seen
             found.append(_black_hole(gauge, impairment))
     return findings
 

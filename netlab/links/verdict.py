@@ -56,9 +56,9 @@ def shares_train(impairment: Impairment) -> Train:
 
 
 def rate_train(impairment: Impairment) -> Train | None:
-    """Return the train that fills the link for a moment; None where there is no rate, or one beyond measure."""
+    """Return the train that fills the link for a moment; None where no rate can be seen: none, too high, all lost."""
     rate = impairment.rate_bit_s
-    if not 0 < rate <= MOST_MEASURED_RATE:
+    if not 0 < rate <= MOST_MEASURED_RATE or impairment.loss == 1:
         return None
     most = min(FRAME_BYTES, impairment.mtu + ETHERNET_BYTES) if impairment.mtu else FRAME_BYTES
     size = max(LEAST_FRAME_BYTES, min(most, int(rate * RATE_TRAIN_S / 8 / 40)))

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from netlab.ending import code_of
 from netlab.errors import EXIT_OK, EXIT_UNEXPECTED, in_words
 from netlab.picture import scene_svg, scene_text, sequence, sequence_svg, sequence_text
 from netlab.picture.scene import Scene, scene
@@ -45,15 +47,14 @@ def draw_running(laboratory: str, *, form: str) -> int:
     return subprocess.call([sys.executable, "-m", "netlab.picture.command", laboratory, form], env=environment())
 
 
-@in_words("lab-picture")
 def _draw_running(laboratory: str, form: str) -> int:
     from netlab.control import entrances, runfolder
-    from netlab.control.asking import ask
+    from netlab.control.asking import demand
     from netlab.errors import BadInput
     from netlab.picture import echoes
 
     folder = runfolder.find(laboratory)
-    document = ask(folder, {"do": "status"})
+    document = demand(folder, {"do": "status"})
     if "cables" not in document:
         raise BadInput(f"{folder.name} is a laboratory of real machines", "./invoke lab-status tells of those")
     members = [node["node"] for node in document["nodes"] if node["role"] == "member"]
@@ -72,4 +73,4 @@ def _print(drawn: Scene, form: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_draw_running(*sys.argv[1:]))
+    sys.exit(code_of("lab-picture", partial(_draw_running, *sys.argv[1:])))

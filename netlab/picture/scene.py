@@ -157,7 +157,8 @@ class _Tree:
         if words is None:
             return State("bad", "does not answer" if node["pid"] is not None else "no process")
         if node["role"] == SERVER_ROLE:
-            mood: Mood = "good" if words["online"] == words["members"] else "warn"
+            here = sum(node["role"] == "member" for node in self.nodes.values())  # the disabled ones are not
+            mood: Mood = "good" if words["online"] == here else "warn"
             return State(mood, f"{words['online']} of {words['members']} online")
         trip = f", {words['rtt_ms']:.1f} ms" if words.get("rtt_ms") is not None else ""
         return State("good" if words["state"] == "online" else "warn", f"{words['state']}{trip}")

@@ -9,6 +9,7 @@ from netlab.errors import BadInput
 from netlab.scenarios import (
     all_to_all,
     carrying,
+    causes,
     floods,
     hostile_member,
     key_rotation,
@@ -47,6 +48,7 @@ MODULES: Final = (
     replays,
     floods,
     all_to_all,
+    causes,
 )
 SCENARIOS: Final = {one.name: one for module in MODULES for one in vars(module).values() if isinstance(one, Scenario)}
 KERNEL_TESTS: Final = {one.name: one for one in (read(FOLDER / f"test_{stem}.py") for stem in STEMS)}

@@ -97,7 +97,7 @@ class Running:
         self._socket = folder / f"{name}.sock"
         self.state = folder / f"{name}.state" if arguments[0] == "connect" else None
         state = ["--state-dir", str(self.state)] if self.state is not None else []
-        command = [*program, *arguments, *state, "--control", str(self._socket), "-v"]
+        command = [*program, *arguments, *state, "--control", str(self._socket), "-v", "--log-format", "text"]
 
         def start() -> subprocess.Popen[str]:
             return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)

@@ -123,10 +123,16 @@ def a_sandbox_holds_what_it_should(server: Machine, gateway: Machine) -> None:
         "/etc/rustun/secrets:\n\n/etc/ssh:\nno\n"
     )
     assert f"/run/credentials/{GW}/gw@2.key" in gateway.run(f"journalctl --unit={GW}")
+    assert "gw is online" in server.run("journalctl RUSTUN_EVENT=session-up RUSTUN_IDENTITY=gw --output=cat")
+    assert gateway.run("journalctl RUSTUN_EVENT=online --output=json | grep -c RUSTUN_SERVER") == "1\n"
     rights = server.run(f"grep -E '^(Uid|Cap(Prm|Bnd))' /proc/{show(server, SERVER_UNIT, 'MainPID')}/status").split()
     assert rights[1] != "0" and rights[5:] == ["CapPrm:", f"{1 << 10:016x}", "CapBnd:", f"{1 << 10:016x}"]
-    sockets = server.run("stat --format='%U %n' /run/rustun /run/rustun/*").split("\n")
-    assert sockets == ["root /run/rustun", "root /run/rustun/client-rustun0.sock", "rustun /run/rustun/server.sock", ""]
+    assert server.run("cd /run/rustun && stat --format='%U:%G %a %n' . *").splitlines() == [
+        "root:rustun 3775 .",
+        "root:rustun 660 client-rustun0.sock",
+        "rustun:rustun 660 server.sock",
+    ]
+    assert gateway.run("stat --format='%U:%G %a' /run/rustun/*") == "root:root 600\n", "a host without the group"
 
 
 def reloads_end_when_all_is_read(server: Machine, gateway: Machine) -> None:

@@ -1,4 +1,4 @@
-"""The README's walk-through on real machines: its commands are cut out of it and run as they stand there."""
+"""The walk-through of docs/fleet.md on real machines: its commands are cut out of it and run as they stand there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rustun.ops.inventory import load_inventory
 from tests.machines.world import on_machines
 from tests.netlab.child import ROOT
 
-HEADING = "## A fleet from one inventory\n"
+DOCUMENT = ROOT / "docs" / "fleet.md"
 FOLDERS = ("rustun", "netlab", "templates")
 FILES = ("invoke", "tasks.py", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", ".gitignore")
 PRINTER = LanHost("printer", (ip_interface("192.168.1.7/24"),))
@@ -47,11 +47,10 @@ AUTHOR = {f"GIT_{who}_{what}": "op@acme.example" for who in ("AUTHOR", "COMMITTE
 
 
 class Walk:
-    """Somebody who reads the section from its beginning and types every command."""
+    """Somebody who reads the document from its beginning and types every command."""
 
     def __init__(self, folder: Path) -> None:
-        section = (ROOT / "README.md").read_text().split(HEADING)[1].split("\n## ")[0]
-        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
         [self.inventory] = [text for language, text in blocks if language == "toml"]
         self.left = [line for language, text in blocks if not language for line in text.splitlines()]
         self.exports = ""
@@ -77,7 +76,7 @@ class Walk:
     def type(self, beginning: str) -> str:
         """Type the next command, which begins like this, and answer yes; return what it printed."""
         command = self.left.pop(0)
-        assert command.startswith(beginning), f"the README says: {command}"
+        assert command.startswith(beginning), f"the document says: {command}"
         if command.startswith("export "):
             self.exports += f"{command}\n"
         terminal, keyboard = os.openpty()
@@ -101,8 +100,8 @@ class Walk:
 
 
 @on_machines
-def test_the_walk_through_of_the_readme(tmp_path: Path) -> None:
-    """An operator who types what the README says would not get what it says."""
+def test_the_walk_through_of_the_documents(tmp_path: Path) -> None:
+    """An operator who types what the document says would not get what it says."""
     walk = Walk(tmp_path)
     with machines(SPECS, tmp_path) as running:
         an_old_deployment_becomes_an_inventory(walk)

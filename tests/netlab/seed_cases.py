@@ -233,9 +233,10 @@ def four_methods(folder: Path) -> None:
         for document in site.online(one, two):
             assert (document["tier"], document["cipher"]) == spoken, (option, document)
         assert site.ping(SH_GW, "10.0.2.2") == 0, option
-        warned = [line for line in site.said(SERVER).splitlines() if " warning " in line and "protects nothing" in line]
+        said = [json.loads(line) for line in site.said(SERVER).splitlines()]
+        warned = [one["message"] for one in said if one["level"] == "warning" and "protects nothing" in one["message"]]
         assert bool(warned) == bool(warning), site.said(SERVER)
-        assert all(warning in line for line in warned)
+        assert all(warning in message for message in warned)
         assert site.lab.close() == []
 
 

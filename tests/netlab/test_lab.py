@@ -13,7 +13,7 @@ from netlab.handle import RunningLab
 from netlab.isolation import command
 from tests.netlab.child import run_inside
 from tests.netlab.lab_cases import CASES, INVENTORY
-from tests.netlab.watched_lab import begin_capture, check_capture, check_picture
+from tests.netlab.watched_lab import begin_capture, check_capture, check_impatient_end, check_picture
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 90  # only reached where something hangs
@@ -102,6 +102,7 @@ def test_a_laboratory_stays_up_until_it_is_taken_down(
     check_picture(name)
     again = netlab("up", "--inventory", str(INVENTORY), "--name", name)
     assert (again.returncode, "is up already" in again.stderr) == (2, True)
+    check_impatient_end(name, tmp_path / "ended.pcapng")
     down = netlab("down", "--name", name)
     assert (down.returncode, "clean" in down.stdout) == (0, True), down.stdout + down.stderr
     assert netlab("status", "--name", name).returncode == 2

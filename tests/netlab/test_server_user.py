@@ -124,8 +124,8 @@ def test_a_server_becomes_its_user_and_works() -> None:
             server.until_logged("server.toml are in force")
             assert facts(client.process.pid)["NoNewPrivs"] == ["1"]
             socket = Path("/run/rustun/server.sock").stat()
-            assert (socket.st_uid, socket.st_mode & 0o777) == (ID, 0o600)
-            assert Path("/run/rustun").stat().st_mode & 0o7777 == 0o1775
+            assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (ID, ID, 0o660)
+            assert Path("/run/rustun").stat().st_mode & 0o7777 == 0o3775
             assert server.end(signal.SIGTERM) == 0, server.log
             assert not Path("/run/rustun/server.sock").exists()
         finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 
 from netlab.capture.command import Order
 from netlab.picture import sequence
@@ -28,6 +31,19 @@ def begin_capture(lab: str, file: Path) -> subprocess.Popen[str]:
     said = process.stderr.readline()
     assert said.startswith("capturing at 3 interfaces of "), said
     return process
+
+
+def check_impatient_end(lab: str, file: Path) -> None:
+    """See that a capture which is told to end again and again, to its last moment, ends well."""
+    process = begin_capture(lab, file)
+    until = monotonic() + 10
+    while process.poll() is None and monotonic() < until:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.001)
+    told, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, "")
+    assert not json.loads(told)["laboratory_ended"]
 
 
 def check_picture(lab: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from netlab.bench import costs, measure, measure_keys
+from netlab.bench import costs, measure, measure_keys, measure_web
 from netlab.bench.rows.latency import ECHOES
 from netlab.bench.rows.row import Figure, Row, path_from
 from netlab.bench.sample import Values
@@ -12,6 +12,8 @@ from netlab.bench.variants import AES, CROWD, CROWD_CLIENTS, OTHERS, SENDER, TUN
 from netlab.lab import Laboratory
 
 HANDSHAKES: Final = 3000
+LOOKED_AT: Final = 1000  # members in a session; the others are known and absent
+LOOK_LOADS: Final = 4  # times as long as others: six turns
 REKEY_LOADS: Final = 2  # times as long as others: two members have new keys every second
 
 
@@ -28,6 +30,17 @@ def _crowd(lab: Laboratory, _seconds: float) -> Values:
         "ping before ms": found.before.median,
         "ping beside ms": found.beside.median,
         "beside/before": found.beside.median / found.before.median,
+    }
+
+
+def _looks(lab: Laboratory, seconds: float) -> Values:
+    found = measure_web.looks(lab, path_from(lab, SENDER), clients=LOOKED_AT, seconds=seconds)
+    return {
+        "scrape ms": found.milliseconds,
+        "longest ms": found.longest,
+        "KiB": found.kibibytes,
+        "core": found.core,
+        "CPU beside/alone": found.beside,
     }
 
 
@@ -71,6 +84,17 @@ def _rekeys(lab: Laboratory, seconds: float) -> Values:
     }
 
 
+def _status(lab: Laboratory, seconds: float) -> Values:
+    found = measure_keys.looks(lab, CROWD_CLIENTS, LOOK_LOADS * seconds)
+    return {
+        "json s": found.json_seconds,
+        "table s": found.table_seconds,
+        "CPU s/GB beside/alone": found.share,
+        "longest step, CPU ms": found.longest_step_milliseconds,
+        "longest step, ms": found.longest_step_by_the_clock,
+    }
+
+
 SERVERS: Final = (
     Row("memory", "resident memory after all that; server with 4 clients", (*TUNNELS, *OTHERS), _memory,
         (Figure("resident memory, server with 4 clients, MB", AES, "server MB", False, 64.0),
@@ -80,6 +104,9 @@ SERVERS: Final = (
          Figure(f"{CROWD_CLIENTS:,} idle clients, dropped", CROWD, "dropped", False, 0.0),
          Figure(f"{CROWD_CLIENTS:,} idle clients, a pair's ping beside/before", CROWD, "beside/before", False, 1.25)),
         once=True),
+    Row("web", f"/metrics once a second, {LOOKED_AT:,} members in a session of {CROWD_CLIENTS:,}", (CROWD,), _looks,
+        (Figure(f"/metrics with lines for {LOOKED_AT:,} members, ms", CROWD, "scrape ms", False, 200.0),
+         Figure("CPU s/GB while it is scraped, beside without", CROWD, "CPU beside/alone", False, 1.03))),
     Row("handshakes", f"{HANDSHAKES:,} handshakes of the key tier over loopback", (CROWD,), _handshakes,
         (Figure("handshakes completed per second", CROWD, "per second", True, 1000.0),)),
     Row("strangers", "first messages refused by the envelope", (CROWD,), _strangers,
@@ -92,6 +119,11 @@ SERVERS: Final = (
     Row("rekey", "rekeys under full load over loopback", (CROWD,), _rekeys,
         (Figure("rekeys under full load: packets lost", CROWD, "lost", False, 0.0),
          Figure("rekeys under full load: longest step, CPU ms", CROWD, "longest step, CPU ms", False, 5.0))),
+    Row("status", f"people look at a relay of {CROWD_CLIENTS:,} members", (CROWD,), _status,
+        (Figure(f"rustun status --json, {CROWD_CLIENTS:,} members, s", CROWD, "json s", False, 0.3),
+         Figure(f"rustun status, {CROWD_CLIENTS:,} members, s", CROWD, "table s", False, 1.0),
+         Figure("CPU s/GB while somebody looks, beside without", CROWD, "CPU s/GB beside/alone", False, 1.03),
+         Figure("status of a large relay: longest step, CPU ms", CROWD, "longest step, CPU ms", False, 5.0))),
     Row("return", f"{CROWD_CLIENTS:,} clients after a restart of the server", (CROWD,), _return,
         (Figure(f"{CROWD_CLIENTS:,} clients are back after, s", CROWD, "all back s", False, 15.0),
          Figure(f"{CROWD_CLIENTS:,} clients come back: server, MB", CROWD, "server MB", False, 250.0)), once=True),
