@@ -178,6 +178,12 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def scheduled_seconds(pid: int) -> tuple[float, float]:
+    """Return for how long a process's first thread had a core, and for how long it waited for one (Linux, proc(5))."""
+    running, waiting, _slices = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(running) / 1e9, int(waiting) / 1e9
+
+
 def resident_bytes(pid: int, *, most: bool = False) -> int:
     """Return a process's resident memory, now or the most that it ever was."""
     name = "VmHWM:" if most else "VmRSS:"

@@ -62,6 +62,12 @@ def page(lab: Laboratory, node: str, path: str) -> dict[str, Any]:
     return lab.namespaces[node].run(ask)
 
 
+def peers(lab: Laboratory) -> list[dict[str, Any]]:
+    """Return what the first member shows of the others."""
+    shown: list[dict[str, Any]] = page(lab, "first", "/status")["cluster_peers"]
+    return shown
+
+
 def answers(lab: Laboratory, node: str) -> bool:
     """Say whether somebody listens there."""
     try:
@@ -131,6 +137,7 @@ def test_the_seeds_pages_tell_the_truth_while_traffic_runs(tmp_path: Path) -> No
     lab.wait_until(lambda: answers(lab, "first"), "the seed's pages are not there")
     assert page(lab, "first", "/health") == {"status": "ok", "service": "rustun-client"}
     has_no_power(lab.processes["first"].pid)
+    lab.wait_until(lambda: [peer["status"] for peer in peers(lab)] == ["online"], "the other never comes")
     with traffic(lab):
         first, *_, last = [is_true_now(lab) for _ in range(LOOKS)]
     for part, key in COUNTED:
@@ -143,7 +150,7 @@ def test_the_seeds_pages_tell_the_truth_while_traffic_runs(tmp_path: Path) -> No
     assert abs(time.time() - peer["last_active"]) < PATIENCE_S
     assert lab.stop(["second"]) == []
     gone = {**PEER, "last_active": 0, "status": "offline"}
-    lab.wait_until(lambda: page(lab, "first", "/status")["cluster_peers"] == [gone], "its absence is not shown")
+    lab.wait_until(lambda: peers(lab) == [gone], "its absence is not shown")
     assert lab.stop(["first"]) == []
     with pytest.raises(urllib.error.URLError, match="refused"):
         page(lab, "first", "/health")
