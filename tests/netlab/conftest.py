@@ -23,6 +23,7 @@ PROGRAMS = {
     "iperf3": "iperf3",
     "nft": "nftables",
     "openvpn": "openvpn",
+    "ping": "iputils-ping",
     "systemd-analyze": "systemd",
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
