@@ -25,7 +25,7 @@ from rustun.errors import RustunError
 from rustun.web.envelope import Refusal
 from rustun.web.happenings import Happenings
 from rustun.web.history import STEP_SECONDS, History
-from rustun.web.overview import Overview, Row, difference, overview, whole
+from rustun.web.overview import Overview, Row, overview, whole
 from rustun.web.source import Snapshot, Source
 
 PERIOD_SECONDS: Final = 1.0
@@ -129,11 +129,9 @@ class Feed:
                 self._watched.clear()
 
     def _take(self, snapshot: Snapshot) -> None:
-        before = self.moment
-        self.moment = overview(snapshot.document, snapshot.taken_unix, before)
+        self.moment = overview(snapshot.document, snapshot.taken_unix, self.moment)
         self.history.add(self.moment, self._monotonic())
-        change = difference(before, self.moment) if before is not None else None
-        self._publish(change, None)
+        self._publish(self.moment.change, None)
 
     def _publish_trouble(self, message: str, remedy: str) -> None:
         trouble: Row = {"message": message, "remedy": remedy}

@@ -18,14 +18,16 @@ from typing import Any, Final
 Document = Mapping[str, Any]
 Row = dict[str, Any]
 Counted = tuple[int, int, int]  # bytes in, bytes out, drops
-Session = tuple[float, Counted]  # when it began, by the relay's uptime, and what it counted
 
 JITTER_SECONDS: Final = 1.5  # between two documents, of a point in time that was told as an age
 TOLD_ONCE: Final = ("cluster", "identity", "name", "address", "address6", "remote", "tier", "cipher", "mtu", "version")
+STANDING: Final = (*TOLD_ONCE, "state", "ciders", "expires_at", "refused", "lost_to")
 SERVER_KEYS: Final = ("version", "listen", "members", "online", "pending", "alarms", "drops", "closes", "queued_bytes")
 ROUTES_KEYS: Final = ("file", "loaded_at", "members", "problems", "not_in_force")
+RATES: Final = ("in_rate", "out_rate", "drop_rate")  # bytes/s, bytes/s, packets/s
 ONLINE: Final = "online"
 NOTHING: Final[Counted] = (0, 0, 0)
+NO_ROW: Final[Row] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,55 +39,55 @@ class Overview:
         uptime_s: of the relay then, by its own clock.
         server: what concerns all members.
         members: a row each, by identity; its keys are listed in docs/dashboard.md.
-        sessions: what to compare the next moment with, by identity.
+        change: what a reader who knows the moment before needs to know this one: changed keys, whole rows of members
+            that are new, and who is gone; None where there is none before.
+        sessions: what to compare the next moment with: what the relay said of each, by identity.
     """
 
     time: float
     uptime_s: float
     server: Row
     members: dict[str, Row]
-    sessions: dict[str, Session] = field(repr=False)
+    change: Row | None
+    sessions: dict[str, Document] = field(repr=False)
 
 
 def overview(document: Document, time: float, before: Overview | None) -> Overview:
     """Return the moment that a server's status document describes.
 
     Args:
-        document: schema 1, role "server".
+        document: schema 1, role "server"; kept, and not to be changed any more.
         time: when it was read, in seconds since 1970.
         before: the moment before, for rates; None for the first, which has none.
     """
     uptime = float(document.get("uptime_s") or 0.0)
-    if before is not None and uptime <= before.uptime_s:  # another process answers: its counters began anew
-        before = None
-    members: dict[str, Row] = {}
-    sessions: dict[str, Session] = {}
+    last = before if before is not None and uptime > before.uptime_s else None  # else its counters began anew
+    sessions: dict[str, Document] = {}
+    told: dict[str, Row] = {}
     for session in document.get("sessions") or ():
         identity = str(session.get("identity"))
-        sessions[identity] = uptime - float(session.get("age_s") or 0.0), _counted(session)
-        members[identity] = _online(session, time, uptime, before, sessions[identity])
+        sessions[identity] = session
+        told[identity] = _online(session, time, uptime, last)
     for absent in document.get("offline") or ():
         identity = str(absent.get("identity"))
-        members[identity] = _absent(absent, time, before.members.get(identity) if before is not None else None)
-    return Overview(time, uptime, _server(document, time, before), members, sessions)
-
-
-def difference(before: Overview, now: Overview) -> Row:
-    """Return what a reader who knows `before` needs to know `now`: changed keys, whole rows of members that are new."""
-    known = before.members
-    changed: dict[str, Row] = {}
-    for identity, row in now.members.items():
-        old = known.get(identity)
-        if old is None:
-            changed[identity] = row
-        elif old != row:
-            changed[identity] = {key: value for key, value in row.items() if old.get(key) != value}
-    return {
-        "time": round(now.time, 1),
-        "server": {key: value for key, value in now.server.items() if before.server.get(key) != value},
-        "members": changed,
-        "gone": [identity for identity in known if identity not in now.members],
+        sessions.pop(identity, None)  # it went while the document was made
+        told[identity] = _absent(absent, time, last.members.get(identity, NO_ROW) if last is not None else NO_ROW)
+    known = before.members if before is not None else {}
+    changes = {identity: new for identity, row in told.items() if (new := _changed(known.get(identity), row))}
+    members = {
+        identity: {**known.get(identity, NO_ROW), **changes[identity]} if identity in changes else known[identity]
+        for identity in told
     }
+    server = _server(document, time, last)
+    if before is None:
+        return Overview(time, uptime, server, members, None, sessions)
+    change = {
+        "time": round(time, 1),
+        "server": _changed(before.server, server),
+        "members": changes,
+        "gone": [identity for identity in known if identity not in members],
+    }
+    return Overview(time, uptime, server, members, change, sessions)
 
 
 def whole(now: Overview) -> Row:
@@ -103,31 +105,33 @@ def _server(document: Document, time: float, before: Overview | None) -> Row:
     }
 
 
-def _online(session: Document, time: float, uptime: float, before: Overview | None, own: Session) -> Row:
+def _changed(old: Row | None, now: Row) -> Row:
+    """Return what of `now` is new to who knows `old`; all of it where that is None."""
+    return now if old is None else {key: value for key, value in now.items() if key not in old or old[key] != value}
+
+
+def _standing(session: Document) -> tuple[Any, ...]:
+    return tuple(map(session.get, STANDING))
+
+
+def _online(session: Document, time: float, uptime: float, last: Overview | None) -> Row:
+    """Return a member's row; without what stands in the last one as well, where only its traffic went on."""
+    if last is None:
+        return {**_described(session), **_flowing(session, time, NO_ROW), **dict.fromkeys(RATES)}
     identity = str(session.get("identity"))
-    old = before.members.get(identity, {}) if before is not None else {}
-    began_at, counted = own
-    in_rate, out_rate, drop_rate = None, None, None
-    if before is not None:
-        earlier_at, earlier = before.sessions.get(identity, (began_at, NOTHING))
-        if abs(began_at - earlier_at) >= JITTER_SECONDS:
-            earlier = NOTHING
-        in_rate, out_rate, drop_rate = _rates(earlier, counted, uptime - before.uptime_s)
+    was = last.sessions.get(identity)
+    rates = _rates(session, was, uptime - last.uptime_s)
+    row = {**_flowing(session, time, last.members.get(identity, NO_ROW)), **dict(zip(RATES, rates, strict=True))}
+    return row if was is not None and _standing(was) == _standing(session) else {**_described(session), **row}
+
+
+def _described(session: Document) -> Row:
+    """Return of a row what seldom changes while a session lasts: what STANDING and a session itself say."""
     return {
         **{key: session.get(key) for key in TOLD_ONCE},
         "state": str(session.get("state") or ONLINE),
         "ciders": list(session.get("ciders") or ()),
         "expires_at": session.get("expires_at") or "",
-        "began": _moment(time, session.get("age_s"), old.get("began")),
-        "proved": _moment(time, session.get("proof_age_s"), old.get("proved")),
-        "rtt_ms": _rounded(session.get("rtt_ms"), 2),
-        "in_rate": in_rate,
-        "out_rate": out_rate,
-        "drop_rate": drop_rate,
-        "in_bytes": counted[0],
-        "out_bytes": counted[1],
-        "drops": {reason: count for reason, count in (session.get("drops") or {}).items() if count},
-        "queued_bytes": session.get("queued_bytes"),
         "refused": session.get("refused") or {},
         "lost_to": session.get("lost_to") or "",
         "error": "",
@@ -135,8 +139,20 @@ def _online(session: Document, time: float, uptime: float, before: Overview | No
     }
 
 
-def _absent(member: Document, time: float, old: Row | None) -> Row:
-    old = old or {}
+def _flowing(session: Document, time: float, old: Row) -> Row:
+    """Return of a row what changes all the time; `old` is the last one, for points in time."""
+    return {
+        "began": _moment(time, session.get("age_s"), old.get("began")),
+        "proved": _moment(time, session.get("proof_age_s"), old.get("proved")),
+        "rtt_ms": _rounded(session.get("rtt_ms"), 2),
+        "in_bytes": int(session.get("received_bytes") or 0),
+        "out_bytes": int(session.get("sent_bytes") or 0),
+        "queued_bytes": session.get("queued_bytes"),
+        "drops": {reason: count for reason, count in (session.get("drops") or {}).items() if count},
+    }
+
+
+def _absent(member: Document, time: float, old: Row) -> Row:
     return {
         **dict.fromkeys(TOLD_ONCE),
         **{key: member[key] for key in TOLD_ONCE if key in member},
@@ -145,7 +161,7 @@ def _absent(member: Document, time: float, old: Row | None) -> Row:
         "expires_at": member.get("expires_at") or "",
         "began": None,
         "proved": _moment(time, member.get("last_seen_age_s"), old.get("proved")),
-        **dict.fromkeys(("rtt_ms", "in_rate", "out_rate", "drop_rate", "in_bytes", "out_bytes", "queued_bytes")),
+        **dict.fromkeys(("rtt_ms", *RATES, "in_bytes", "out_bytes", "queued_bytes")),
         "drops": {},
         "refused": {},
         "lost_to": "",
@@ -154,17 +170,27 @@ def _absent(member: Document, time: float, old: Row | None) -> Row:
     }
 
 
+def _age(session: Document) -> float:
+    return float(session.get("age_s") or 0.0)
+
+
 def _counted(session: Document) -> Counted:
-    drops = session.get("drops") or {}
-    return int(session.get("received_bytes") or 0), int(session.get("sent_bytes") or 0), sum(drops.values())
+    drops = session.get("drops")
+    dropped = sum(drops.values()) if drops else 0
+    return int(session.get("received_bytes") or 0), int(session.get("sent_bytes") or 0), dropped
 
 
-def _rates(earlier: Counted, counted: Counted, elapsed: float) -> tuple[float, float, float]:
-    """Return bytes a second in and out, and drops a second."""
-    in_rate, out_rate, drop_rate = (
-        (now - then if now >= then else now) / elapsed for then, now in zip(earlier, counted, strict=True)
+def _rates(session: Document, was: Document | None, elapsed: float) -> tuple[float, float, float]:
+    """Return RATES of a session over the seconds since the relay said `was` of that member; None: it had no session."""
+    # A session whose age did not grow by what has passed is another one.
+    is_new = was is None or abs(_age(session) - _age(was) - elapsed) >= JITTER_SECONDS
+    in_then, out_then, dropped_then = NOTHING if was is None or is_new else _counted(was)
+    in_now, out_now, dropped_now = _counted(session)
+    return (
+        round((in_now - in_then if in_now >= in_then else in_now) / elapsed),
+        round((out_now - out_then if out_now >= out_then else out_now) / elapsed),
+        round((dropped_now - dropped_then if dropped_now >= dropped_then else dropped_now) / elapsed, 1),
     )
-    return round(in_rate), round(out_rate), round(drop_rate, 1)
 
 
 def _moment(time: float, age: float | None, old: float | None) -> float | None:

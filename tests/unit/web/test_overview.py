@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rustun.web.overview import Overview, difference, overview, whole
+from rustun.web.overview import Overview, overview, whole
 from tests.browser.documents import SMALL, status
 
 
@@ -58,7 +58,8 @@ def test_a_quiet_fleet_makes_no_difference() -> None:
     later = status(uptime_s=102.0)
     for session in later["sessions"]:
         session["proof_age_s"] = 4.9  # 0.9 s more for each second: jitter
-    told = difference(still, overview(later, 1002.1, still))
+    told = overview(later, 1002.1, still).change
+    assert told is not None
     assert (told["members"], told["server"], told["gone"]) == ({}, {}, [])
 
 
@@ -68,13 +69,26 @@ def test_a_difference_leads_to_the_next_moment() -> None:
     entries = [entry for entry in SMALL if entry[1] != "bj-old"] + [("beijing", "bj-new", "10.0.1.5", (), "online")]
     second = status([(*entry[:4], "online") for entry in entries], 101.0, flow=5_000_000, alarms=["a stolen key?"])
     now = overview(second, 1001.0, before)
-    told = difference(before, now)
+    told = now.change
+    assert told is not None
     assert told["gone"] == ["bj-old"]
     page = {identity: dict(row) for identity, row in before.members.items() if identity != "bj-old"}
     for identity, fields in told["members"].items():
         page[identity] = {**page.get(identity, {}), **fields}
     assert page == whole(now)["members"]
     assert {**before.server, **told["server"]} == now.server
+
+
+def test_who_went_while_the_relay_told_of_it_comes_back_whole() -> None:
+    """A member that was told as there and as gone in one moment would stay gone for every page."""
+    gone = [(*entry[:4], "offline") if entry[1] == "bj-dev" else entry for entry in SMALL]
+    both = {**status(SMALL, 101.0), "offline": status(gone, 101.0)["offline"]}
+    middle = overview(both, 1001.0, overview(status(uptime_s=100.0), 1000.0, None))
+    assert middle.members["bj-dev"]["state"] == "offline"
+    back = overview(status(SMALL, 102.0), 1002.0, middle)
+    assert back.members["bj-dev"] == overview(status(SMALL, 102.0), 1002.0, None).members["bj-dev"] | {
+        "in_rate": 0, "out_rate": 0, "drop_rate": 0, "began": back.members["bj-dev"]["began"],
+    }  # fmt: skip
 
 
 def test_who_is_not_there_says_why() -> None:
