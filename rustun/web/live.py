@@ -144,10 +144,10 @@ class Feed:
             change = None
         elif change is not None:
             if events:
-                change["events"] = events
-                change["events_left_out"] = self.happenings.count - self._told_events - len(events)
+                left_out = self.happenings.count - self._told_events - len(events)
+                change = {**change, "events": events, "events_left_out": left_out}
             if trouble is None and self._trouble is not None:
-                change["trouble"] = None
+                change = {**change, "trouble": None}
         self._trouble = trouble
         self._beginnings, self._told_events = self.happenings.beginnings, self.happenings.count
         self._change = _encode("change", change) if change is not None and self.watchers else None
