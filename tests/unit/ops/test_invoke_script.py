@@ -124,6 +124,17 @@ def test_ones_own_environment_is_left_alone(script: ModuleType, pip: Pip) -> Non
     assert pip.calls == []
 
 
+def test_what_a_link_leads_to_is_left_alone(script: ModuleType, pip: Pip, tmp_path: Path) -> None:
+    """./invoke in one checkout would empty the environment of another, while that one works with it."""
+    other = tmp_path / "other"
+    pip.folder = other
+    pip.create(other)
+    (other / "made-by-invoke").write_text("of another checkout")
+    script.VENV.symlink_to(other)
+    script.make_environment()
+    assert (pip.calls, (other / "made-by-invoke").read_text()) == ([], "of another checkout")
+
+
 def test_a_foreign_environment_without_invoke_is_named(
     script: ModuleType, pip: Pip, capsys: pytest.CaptureFixture[str]
 ) -> None:
