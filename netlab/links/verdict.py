@@ -37,12 +37,16 @@ SPREAD_OF_JITTER: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One setting: what was wanted and what was found, in words."""
+    """One setting: what was wanted and what was found, in words.
+
+    `may_be_the_machine`: a busy one makes packets late and a link slow as well; it never makes them early.
+    """
 
     setting: str
     wanted: str
     found: str
     holds: bool
+    may_be_the_machine: bool = False
 
 
 def shares_train(impairment: Impairment) -> Train:
@@ -122,12 +126,14 @@ def _delay(impairment: Impairment, size: int, delays: Sequence[float]) -> list[F
     wanted, jitter = impairment.delay_s, impairment.jitter_s
     leaving = size * 8 / impairment.rate_bit_s if impairment.rate_bit_s else 0.0
     holds = abs(middle - wanted - leaving) <= jitter + DELAY_ERROR_S
-    findings = [Finding("delay", show_duration(wanted), f"{middle * 1e3:.2f} ms", holds)]
+    is_late = middle > wanted + leaving
+    findings = [Finding("delay", show_duration(wanted), f"{middle * 1e3:.2f} ms", holds, is_late)]
     if jitter:
         spread = delays[-1 - len(delays) // 20] - delays[0]  # of 95 %, as the promise is
         most = 2 * (jitter + DELAY_ERROR_S) if not impairment.rate_bit_s else float("inf")
         holds = SPREAD_OF_JITTER * jitter <= spread <= most
-        findings.append(Finding("jitter", show_duration(jitter), f"{spread * 1e3:.2f} ms hold 95 %", holds))
+        words = f"{spread * 1e3:.2f} ms hold 95 %"
+        findings.append(Finding("jitter", show_duration(jitter), words, holds, spread > most))
     return findings
 
 
@@ -144,7 +150,8 @@ def judge_rate(impairment: Impairment, train: Train, arrivals: Sequence[Arrival]
     found = len(pairs) * train.size * 8 / seconds if seconds else 0.0
     slack = RATE_ERROR + 2 * impairment.jitter_s / RATE_TRAIN_S
     holds = abs(found - impairment.rate_bit_s) <= slack * impairment.rate_bit_s and len(pairs) > len(came) / 2
-    return Finding("rate", show_rate(impairment.rate_bit_s), f"{found / 1e6:.4g} Mbit/s", holds)
+    is_slow = found < impairment.rate_bit_s
+    return Finding("rate", show_rate(impairment.rate_bit_s), f"{found / 1e6:.4g} Mbit/s", holds, is_slow)
 
 
 def _waited(impairment: Impairment, before: Arrival, after: Arrival, later: Arrival) -> bool:

@@ -115,6 +115,23 @@ def test_a_link_that_does_something_else_is_told(is_: Impairment, wanted: Impair
     assert setting in {finding.setting for finding in judged(is_, wanted)}
 
 
+@pytest.mark.parametrize(
+    ("is_", "busy"),
+    [
+        (Impairment(delay_s=0.06, rate_bit_s=10_000_000), True),
+        (Impairment(delay_s=0.01, rate_bit_s=10_000_000), False),
+        (Impairment(delay_s=0.02, rate_bit_s=5_000_000), True),
+        (Impairment(delay_s=0.02, rate_bit_s=10_000_000, duplicate=0.5), False),
+    ],
+    ids=["late", "early", "slow", "twice"],
+)
+def test_what_a_busy_machine_can_do_is_told_from_what_it_cannot(is_: Impairment, busy: bool) -> None:
+    """A link that is wrong for sure would be probed for seconds, or an honest one be refused after a busy second."""
+    found = judged(is_, Impairment(delay_s=0.02, rate_bit_s=10_000_000))
+    assert found
+    assert all(finding.may_be_the_machine for finding in found) == busy
+
+
 def test_a_delay_is_promised_to_a_millisecond() -> None:
     """The limit would be wider or narrower than what the documents say."""
     wanted = Impairment(delay_s=0.05)
