@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 import time
-from array import array
 from typing import Final
 
+from rustun.backends import socket_filter
 from rustun.backends.base import Callback, Reactor, Timer
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL
+from rustun.backends.socket_filter import DROP, IF_EQUAL, IF_GREATER, LOAD_BYTE, LOAD_HALF, PASS, RETURN
 from rustun.errors import HostError
 
 GATHER_SECONDS: Final = 0.05  # a cable that is pulled makes a handful of news within some milliseconds
@@ -50,12 +50,6 @@ TYPE_AT: Final = 4  # nlmsg_type in struct nlmsghdr, in the host's byte order
 PREFIX_LENGTH_AT, PROTOCOL_AT = 17, 21  # rtm_dst_len and rtm_protocol in the struct rtmsg behind it
 DEFAULT_LIKE_BITS: Final = 7  # a prefix as short as this takes a part of what the default route had
 
-# classic BPF, linux/bpf_common.h: half-word and byte at an offset, jumps, verdict
-LOAD_HALF, LOAD_BYTE, IF_EQUAL, IF_GREATER, RETURN = 0x28, 0x30, 0x15, 0x25, 0x06
-PASS, DROP = 0xFFFF_FFFF, 0
-INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter: code, steps to skip if true, if false, operand
-PROGRAM: Final = struct.Struct("@HP")  # struct sock_fprog: number of instructions, their address
-SO_ATTACH_FILTER: Final = 26
 FILTER: Final = (
     (LOAD_HALF, 0, 0, TYPE_AT),
     (IF_EQUAL, 2, 0, socket.htons(RTM_NEWROUTE)),  # a load takes the network's byte order
@@ -158,8 +152,7 @@ def _listen(family: int, groups: tuple[int, ...]) -> socket.socket:
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, family)
     try:
         if family == socket.NETLINK_ROUTE:
-            program = array("B", b"".join(INSTRUCTION.pack(*step) for step in FILTER))
-            sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, PROGRAM.pack(len(FILTER), program.buffer_info()[0]))
+            socket_filter.attach(sock, FILTER)
         sock.bind((0, sum(1 << group - 1 for group in groups)))
     except OSError:
         sock.close()

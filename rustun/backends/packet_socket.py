@@ -14,6 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from rustun.backends import socket_filter
+from rustun.backends.socket_filter import DROP, RETURN
 from rustun.errors import HostError, RightsError
 
 ROOM_BYTES: Final = 16 << 20  # of the kernel's memory: some 150 packets of 64 KiB, or 15,000 small ones
@@ -86,6 +88,10 @@ class PacketSocket:
         seconds, nanoseconds = _TIMESPEC.unpack(stamp)
         data = bytes(self._buffer[: min(length, self._kept, LARGEST_BYTES)])
         return Seen(seconds * 1_000_000_000 + nanoseconds, kind == socket.PACKET_OUTGOING, data, length)
+
+    def shut(self) -> None:
+        """See no more; what crossed before can still be read."""
+        socket_filter.attach(self._socket, ((RETURN, 0, 0, DROP),))
 
     def counts(self) -> tuple[int, int]:
         """Return how many packets came, and how many of them found no room."""

@@ -159,11 +159,14 @@ def _record(
     poll.register(packets.fileno(), select.POLLIN)
     try:
         tally.bytes += output.write(pcapng.header([pcapng.Interface(device, pcapng.LINKTYPE_RAW, words)]))
-        while True:
-            if why := _enough(wish, tally, began, stopped):
-                return tally, why
+        why = ""
+        while not (full := _full(wish, tally)):
+            if not why and (why := _over(wish, began, stopped)):
+                packets.shut()  # what crossed before belongs to it
             seen = packets.read()
             if seen is None:
+                if why:
+                    return tally, why
                 output.flush()  # who reads along sees what there is
                 poll.poll(LOOK_MS)
             elif chosen.takes(seen):
@@ -171,6 +174,7 @@ def _record(
                 tally.bytes += output.write(pcapng.packet(0, seen.at_ns, seen.data, seen.length, direction))
                 tally.outgoing += seen.goes_out
                 tally.incoming += not seen.goes_out
+        return tally, full
     except BrokenPipeError:
         return tally, "the reader has gone"
     except HostError as error:
@@ -179,16 +183,18 @@ def _record(
         raise _unwritten(Path("the capture"), error) from error
 
 
-def _enough(wish: Wish, tally: Tally, began: float, stopped: Callable[[], bool]) -> str:
+def _over(wish: Wish, began: float, stopped: Callable[[], bool]) -> str:
+    """Say why nothing more is to be seen; empty: go on."""
     if stopped():
         return "ended"
+    return "as long as wished" if wish.seconds is not None and time.monotonic() - began >= wish.seconds else ""
+
+
+def _full(wish: Wish, tally: Tally) -> str:
+    """Say why nothing more is to be kept; empty: go on."""
     if wish.packets is not None and tally.incoming + tally.outgoing >= wish.packets:
         return "as many packets as wished"
-    if wish.seconds is not None and time.monotonic() - began >= wish.seconds:
-        return "as long as wished"
-    if tally.bytes >= wish.megabytes * MEGABYTE:
-        return "the file has its limit"
-    return ""
+    return "the file has its limit" if tally.bytes >= wish.megabytes * MEGABYTE else ""
 
 
 def _unwritten(out: Path, error: OSError) -> HostError:

@@ -102,7 +102,8 @@ def by_ping_and_trace(newcomer: Newcomer) -> None:
         capture.signal(signal.SIGINT)
         assert capture.reap(monotonic() + HANG_S) == 0, capture.last_words()
     for name in ("gw.pcapng", "pipe.pcapng"):
-        assert sum(isinstance(one, pcapng.Packet) for one in pcapng.read(folder / name)) == 6, name
+        kept = sum(isinstance(one, pcapng.Packet) for one in pcapng.read(folder / name))
+        assert kept == 6, f"{name} holds {kept}"
     asking.type(DEV, "sudo rustun bugreport")
     [archive] = folder.glob("*.tar*")
     with tarfile.open(archive) as report:

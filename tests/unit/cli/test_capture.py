@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from rustun.backends.packet_socket import Seen
+from netlab.capture import pcapng
+from rustun.backends.packet_socket import PacketSocket, Seen
 from rustun.cli import main
-from rustun.cli.capture import Filter, Wish
+from rustun.cli.capture import Filter, Wish, _record
 from rustun.errors import UsageError
 from rustun.protocol.probe import probe_packet
 
@@ -55,6 +56,37 @@ def test_a_packet_belongs_to_the_longest_prefix(far: str, member: str) -> None:
             assert chosen.takes(seen(near, far, goes_out=True)) == (identity == member)
             assert chosen.takes(seen(far, near, goes_out=False)) == (identity == member)
             assert chosen.takes(seen(far, near, goes_out=False)) == (identity == member), "direction counts"
+
+
+class BusyDevice(PacketSocket):
+    """Stands for a packet socket: a packet always waits until it is shut, and then so many more that came before."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.is_shut = False
+
+    def fileno(self) -> int:
+        return 0
+
+    def read(self) -> Seen | None:
+        if self.is_shut:
+            self.left -= 1
+        return seen("10.0.1.1", "10.0.1.2", goes_out=True) if self.left >= 0 else None
+
+    def shut(self) -> None:
+        self.is_shut = True
+
+
+@pytest.mark.parametrize("wish", [Wish(""), Wish("", seconds=0.0)], ids=["ctrl-c", "seconds"])
+def test_what_crossed_before_the_end_is_kept(wish: Wish, tmp_path: Path) -> None:
+    """The last packets, which somebody saw and then typed ctrl-C, would be missing, or a busy device never end."""
+    asked = iter((False, False, True))
+    written = tmp_path / "kept.pcapng"
+    with written.open("wb") as output:
+        tally, why = _record(wish, Filter(wish, PEERS), BusyDevice(7), output, "tun0", lambda: next(asked))
+    kept = 7 if wish.seconds is not None else 2 + 7
+    assert (tally.outgoing, why) == (kept, "as long as wished" if wish.seconds is not None else "ended")
+    assert sum(isinstance(one, pcapng.Packet) for one in pcapng.read(written)) == kept
 
 
 def test_directions() -> None:
