@@ -12,9 +12,11 @@ import datetime as dt
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from rustun.durable import replace_file
 from rustun.ops.exit_codes import BAD_INPUT, FAILED
 
 RESULTS: Final = Path("build", "soak.json")
+ENDING_SECONDS: Final = 20.0  # for a run that is told to end; then it is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +140,25 @@ def _do(checkout: Path, long_run: LongRun, code: str) -> Result:
     started = time.monotonic()
     command = [sys.executable, *long_run.command]
     environment = {**os.environ, "HYPOTHESIS_PROFILE": long_run.profile}
-    try:
-        limit = 60 * long_run.limit_minutes
-        done = subprocess.run(command, cwd=checkout, env=environment, timeout=limit, check=False)
-        passed = done.returncode == 0
-    except subprocess.TimeoutExpired:
-        print(f"{long_run.name}: not done after {long_run.limit_minutes} min", file=sys.stderr)
-        passed = False
+    with subprocess.Popen(command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, process_group=0) as run:
+        try:
+            passed = run.wait(60 * long_run.limit_minutes) == 0
+        except subprocess.TimeoutExpired:
+            print(f"{long_run.name}: not done after {long_run.limit_minutes} min", file=sys.stderr)
+            passed = False
+        finally:
+            _end(run)
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     return Result(long_run.name, passed, round(time.monotonic() - started, 1), now, code)
+
+
+def _end(run: subprocess.Popen[bytes]) -> None:
+    """End a run that goes on, with all that it started: a group that ctrl-C at a terminal does not reach."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if run.poll() is None:
+            os.killpg(run.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(ENDING_SECONDS)
 
 
 def _report(wanted: list[str], results: dict[str, Result], code: str) -> int:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -98,6 +102,29 @@ def test_a_long_run_is_done_once_per_code(soaked: Path) -> None:
     assert soaking.run(soaked, "", 1, again=False) == 0
     assert soaking.run(soaked, "", 1, again=True) == 0
     assert (soaked / "count").read_text() == "xxx"
+
+
+def test_a_run_that_is_interrupted_ends_with_all_that_it_started(
+    soaked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run had started would go on beside the next one, for an hour, and nobody know of it."""
+    os.mkfifo(soaked / "alive")
+    grandchild = "import signal; file = open('alive', 'w'); print('up', file=file, flush=True); signal.pause()"
+    child = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {grandchild!r}])"
+    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "has a child", ("-c", child), "house", 1),))
+
+    def interrupt() -> None:
+        with (soaked / "alive").open() as alive:
+            alive.readline()
+            os.kill(os.getpid(), signal.SIGINT)
+            alive.read()  # until it has ended
+
+    watching = Thread(target=interrupt, daemon=True)
+    watching.start()
+    with pytest.raises(KeyboardInterrupt):
+        soaking.run(soaked, "", 1, again=False)
+    watching.join(20)
+    assert not watching.is_alive()
 
 
 def test_what_failed_or_had_no_time_is_no_success(soaked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
