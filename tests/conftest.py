@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.simulation.model_coverage import PROPERTY, table
+from tests.simulation.stretched import stretched_once
 
 pytest_plugins = ["netlab.pytest_plugin"]
 
@@ -16,6 +18,14 @@ settings.register_profile("house", derandomize=True, deadline=None)
 # `./invoke soak`: other examples each time, many of them; a failure prints the blob that repeats it.
 settings.register_profile("soak", max_examples=4000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+
+# Of the session: one of each test would make `monkeypatch` the first fixture of all, which is then undone behind those
+# that rely on what it changed.
+@pytest.fixture(scope="session", autouse=True)
+def _stretch_keys_once() -> Iterator[None]:
+    with stretched_once():
+        yield
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

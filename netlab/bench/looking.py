@@ -2,7 +2,7 @@
 
     python -m netlab.bench.looking MEMBERS SECONDS
 
-Starts a relay of its own (`timed_server`), lets MEMBERS in over loopback, and prints
+Starts a relay of its own (`timed_relay`), lets MEMBERS in over loopback, and prints
     {"json_s": J, "table_s": T, "alone_s": A, "beside_s": B, "packets": P, "lost": L}
 and what the relay says of its steps meanwhile. J and T are whole commands, from the first to the last byte, the fastest
 of some, while nobody sends. A and B are the relay's processor seconds for a gigabyte: by turns alone, and while a
@@ -12,24 +12,18 @@ terminal follows the whole status, and a web process, which is scraped once a se
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from netlab.bench import crowd
-from netlab.bench.newcomers import Arrivals
-from netlab.bench.rekeying import PACKET_BYTES, START_SECONDS, Load, Member, start_relay
+from netlab.bench.rekeying import PACKET_BYTES, Load, Member
+from netlab.bench.timed_relay import TimedRelay, timed_relay
 from netlab.processes import CHECKOUT, environment, processor_seconds
 from rustun.backends.process import allow_descriptors
-from rustun.protocol.suites import public_key
 
 COME_IN_SECONDS: Final = 60.0
 COMMANDS: Final = 5
@@ -78,43 +72,30 @@ def main() -> None:
     """Start a relay, let everybody in, look at it, load it, report."""
     members, seconds = int(sys.argv[1]), float(sys.argv[2])
     allow_descriptors()
-    key = X25519PrivateKey.generate()
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o700)
-        relay, port = start_relay(folder, key, members)
-        try:
-            inside = Arrivals(port, crowd.newcomers(public_key(key), members)).run(monotonic() + COME_IN_SECONDS)
-            if len(inside) != members:
-                raise RuntimeError(f"only {len(inside)} of {members} came in")
-            by_name = {one.identity: one for one in inside}
-            load = Load(*(Member(by_name[crowd.identity(number)]) for number in (0, 1)))
-            control = folder / "control"
-            relay.send_signal(signal.SIGUSR1)
-            found = {"json_s": fastest(control, "--json"), "table_s": fastest(control)}
-            found |= costs(relay.pid, control, load, seconds / TURNS / 2)
-            relay.send_signal(signal.SIGTERM)
-            steps = json.loads(relay.communicate(timeout=START_SECONDS)[0])
-        finally:
-            relay.kill()
-            relay.wait()
+    with timed_relay(members) as relay:
+        inside = relay.let_in(members, COME_IN_SECONDS)
+        load = Load(Member(inside[0]), Member(inside[1]))
+        relay.forget_steps()
+        found = {"json_s": fastest(relay.control, "--json"), "table_s": fastest(relay.control)}
+        found |= costs(relay, load, seconds / TURNS / 2)
+        steps = relay.end()
     lost = load.sent - load.received + load.wrong
     print(json.dumps({**found, "packets": load.sent, "lost": lost, **steps}), flush=True)
 
 
-def costs(relay: int, control: Path, load: Load, seconds: float) -> dict[str, float]:
+def costs(relay: TimedRelay, load: Load, seconds: float) -> dict[str, float]:
     """Return the relay's processor seconds for a gigabyte, alone and looked at, each several times for so long."""
     used, carried = {"alone_s": 0.0, "beside_s": 0.0}, {"alone_s": 0.0, "beside_s": 0.0}
 
     def carry(kind: str) -> None:
-        before, received = processor_seconds(relay), load.received
+        before, received = processor_seconds(relay.process.pid), load.received
         load.run(seconds, rekeys=False)
-        used[kind] += processor_seconds(relay) - before
+        used[kind] += processor_seconds(relay.process.pid) - before
         carried[kind] += (load.received - received) * PACKET_BYTES / GIGA
 
     for _ in range(TURNS):
         carry("alone_s")
-        with looked_at(control):
+        with looked_at(relay.control):
             carry("beside_s")
     return {kind: used[kind] / carried[kind] for kind in used}
 

@@ -2,7 +2,7 @@
 
     python -m netlab.bench.rekeying SECONDS
 
-Starts a relay of its own (`timed_server`) and prints {"rekeys": N, "packets": P, "lost": L, "gigabits": G} and
+Starts a relay of its own (`timed_relay`) and prints {"rekeys": N, "packets": P, "lost": L, "gigabits": G} and
 what that says of its steps. Packets are numbered; one that comes late or twice counts as lost, too. So much is under
 way at most as the relay's queue holds, as TCP in a tunnel would do it: what is lost was lost by a rekey.
 """
@@ -12,35 +12,23 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
-import socket
 import struct
-import subprocess
 import sys
 from contextlib import suppress
 from ipaddress import IPv4Address
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from netlab.bench import crowd
-from netlab.bench.newcomers import Arrivals, Newcomer
-from netlab.processes import CHECKOUT, environment
-from netlab.statuses import read_status
-from rustun.config.keys import encode_key
+from netlab.bench.newcomers import Newcomer
+from netlab.bench.timed_relay import timed_relay
 from rustun.protocol.control import Message, Ping, Pong, RekeyReply, RekeySwitch, decode, encode
 from rustun.protocol.frames import RECORD_TYPES, FrameReader, FrameType
 from rustun.protocol.packet import ITEM, ITEM_HEADER_BYTES
-from rustun.protocol.suites import public_key
 
 PACKET_BYTES: Final = 1400
 RUN_PACKETS: Final = 40  # in one record of 56 KB
 MOST_UNDER_WAY: Final = 640  # 0.9 MB: the relay's queue for one receiver holds 1 MiB
 REKEY_SECONDS: Final = 1.1  # the server is told to allow one a second
-START_SECONDS: Final = 20.0
 DRAIN_SECONDS: Final = 5.0
 READ_BYTES: Final = 1 << 19
 MAX_CONTROL_BYTES: Final = 60_000
@@ -175,51 +163,15 @@ def packet_between(source: str, destination: str, size: int) -> bytes:
     return head.ljust(size, b"\0")
 
 
-def start_relay(folder: Path, key: X25519PrivateKey, members: int) -> tuple[subprocess.Popen[str], int]:
-    """Start a timed relay with so many members of the crowd; return it and its port on loopback."""
-    key_file = folder / "server.key"
-    key_file.touch(0o600)
-    key_file.write_text(encode_key(key.private_bytes_raw()))
-    (folder / "routes.json").write_text(json.dumps(list(crowd.routes(members))))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    (folder / "server.toml").write_text(
-        f'[server_config]\nlisten_addr = "127.0.0.1:{port}"\n[security_config]\nprivate_key_file = "server.key"\n'
-        '[route_config]\nroutes_file = "routes.json"\n[limit_config]\nrekey_interval_seconds = 1.0\n'
-    )
-    command = [sys.executable, "-m", "netlab.bench.timed_server", str(folder / "server.toml"), str(folder / "control")]
-    with (folder / "log").open("w") as log:
-        relay = subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment() | {"PYTHONPATH": str(CHECKOUT)},
-            stdout=subprocess.PIPE, stderr=log, text=True,
-        )  # fmt: skip
-    deadline = monotonic() + START_SECONDS
-    while read_status(folder / "control") is None:
-        if relay.poll() is not None or monotonic() > deadline:
-            raise RuntimeError((folder / "log").read_text())
-        select.select((), (), (), 0.02)
-    return relay, port
-
-
 def main() -> None:
     """Start a relay, let two members in, load it, report."""
     seconds = float(sys.argv[1])
-    key = X25519PrivateKey.generate()
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o700)
-        relay, port = start_relay(folder, key, 2)
-        try:
-            inside = Arrivals(port, crowd.newcomers(public_key(key), 2)).run(monotonic() + START_SECONDS)
-            first, second = (Member(one) for one in sorted(inside, key=lambda one: one.identity))
-            relay.send_signal(signal.SIGUSR1)
-            load = Load(first, second)
-            load.run(seconds)
-            relay.send_signal(signal.SIGTERM)
-            steps = json.loads(relay.communicate(timeout=START_SECONDS)[0])
-        finally:
-            relay.kill()
-            relay.wait()
+    with timed_relay(2) as relay:
+        first, second = (Member(one) for one in relay.let_in(2))
+        relay.forget_steps()
+        load = Load(first, second)
+        load.run(seconds)
+        steps = relay.end()
     lost = load.sent - load.received + load.wrong
     gigabits = load.received * PACKET_BYTES * 8 / seconds / 1e9
     found = {"rekeys": first.rekeys + second.rekeys, "packets": load.sent, "lost": lost, "gigabits": gigabits}

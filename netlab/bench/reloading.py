@@ -2,7 +2,7 @@
 
     python -m netlab.bench.reloading MEMBERS
 
-Starts a relay of its own (`timed_server`) and prints {"seconds": S} from the new file to the server's word that it
+Starts a relay of its own (`timed_relay`) and prints {"seconds": S} from the new file to the server's word that it
 is in force, and what the relay says of its steps meanwhile.
 """
 
@@ -14,13 +14,10 @@ import select
 import signal
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from netlab.bench.rekeying import START_SECONDS, start_relay
+from netlab.bench.timed_relay import timed_relay
 
 LOOK_SECONDS: Final = 0.002
 APPLY_SECONDS: Final = 60.0  # only reached where something hangs
@@ -29,25 +26,16 @@ APPLY_SECONDS: Final = 60.0  # only reached where something hangs
 def main() -> None:
     """Start a relay, let it read its file once, change the file, report."""
     members = int(sys.argv[1])
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o700)
-        relay, _ = start_relay(folder, X25519PrivateKey.generate(), members)
-        try:
-            routes = folder / "routes.json"
-            entries = json.loads(routes.read_text())
-            (folder / "draft").write_text(json.dumps(entries[:-1]))
-            relay.send_signal(signal.SIGUSR1)
-            began = monotonic()
-            os.replace(folder / "draft", routes)
-            relay.send_signal(signal.SIGHUP)
-            wait_for(folder / "log", f"{members - 1} members from", began + APPLY_SECONDS)
-            took = monotonic() - began
-            relay.send_signal(signal.SIGTERM)
-            steps = json.loads(relay.communicate(timeout=START_SECONDS)[0])
-        finally:
-            relay.kill()
-            relay.wait()
+    with timed_relay(members) as relay:
+        routes, draft = relay.folder / "routes.json", relay.folder / "draft"
+        draft.write_text(json.dumps(json.loads(routes.read_text())[:-1]))
+        relay.forget_steps()
+        began = monotonic()
+        os.replace(draft, routes)
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for(relay.folder / "log", f"{members - 1} members from", began + APPLY_SECONDS)
+        took = monotonic() - began
+        steps = relay.end()
     print(json.dumps({"seconds": took, **steps}), flush=True)
 
 

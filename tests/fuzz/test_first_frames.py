@@ -25,9 +25,9 @@ from rustun.protocol.seed_messages import SeedHandshake
 from rustun.protocol.suites import KEY, SHARED, Credentials, public_key
 from rustun.protocol.tiers import Tier
 from tests.fuzz.mutation import damaged
-from tests.simulation.conftest import stretched
 from tests.simulation.peers import RawPeer, hello
 from tests.simulation.seed_peer import seal
+from tests.simulation.stretched import stretched
 from tests.simulation.world import KEY as SHARED_KEY
 from tests.simulation.world import World, entry, private_key
 

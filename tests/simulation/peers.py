@@ -19,7 +19,7 @@ from rustun.protocol.rekey import RekeyClient, RekeyServer
 from rustun.protocol.suites import KEY as KEY_SUITE
 from rustun.protocol.suites import NO_PSK, SHARED, Credentials, public_key
 from rustun.protocol.tiers import Tier
-from tests.simulation.conftest import stretched
+from tests.simulation.stretched import stretched
 from tests.simulation.world import KEY, SERVER, World, private_key
 
 CONNECT_S = 0.01

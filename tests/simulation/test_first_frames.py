@@ -16,9 +16,10 @@ from rustun.protocol.control import Ping, Pong, encode
 from rustun.protocol.frames import HEADER_BYTES, MAGIC, FrameType, encode_frame
 from rustun.protocol.handshake import Initiator
 from rustun.protocol.suites import SHARED, Credentials
-from tests.simulation.conftest import MakeWorld, stretched
+from tests.simulation.conftest import MakeWorld
 from tests.simulation.peers import NoisePeer, RawPeer, hello, item
 from tests.simulation.seed_peer import DATA, SeedClient
+from tests.simulation.stretched import stretched
 from tests.simulation.world import KEY, World, office
 
 LEGACY = {"minimum_tier": "legacy"}

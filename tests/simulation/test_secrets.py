@@ -20,7 +20,8 @@ from rustun.protocol.suites import Credentials
 from rustun.protocol.tiers import Tier
 from rustun.relay.policy import Policy
 from tests.secrets_shown import shown
-from tests.simulation.conftest import MakeWorld, stretched
+from tests.simulation.conftest import MakeWorld
+from tests.simulation.stretched import stretched
 from tests.simulation.world import KEY, World, entry, keyed, office, private_key
 
 PSK = sha256(b"a member's own").digest()

@@ -11,7 +11,7 @@ import pytest
 
 from netlab.worlds.ip_packets import udp_packet
 from rustun.protocol.tiers import Tier
-from tests.simulation.conftest import MakeWorld, _stretch_keys_once, make_world
+from tests.simulation.conftest import MakeWorld, make_world
 from tests.simulation.peers import RawPeer
 from tests.simulation.world import KEY, World, office, private_key
 from tests.vectors.document_peer import (
@@ -28,7 +28,7 @@ from tests.vectors.document_peer import (
     tier,
 )
 
-__all__ = ["_stretch_keys_once", "make_world"]  # fixtures, found here by their names
+__all__ = ["make_world"]  # a fixture, found here by its name
 KEY_STRING = "correct horse battery staple"
 NO_PSK = bytes(32)
 
