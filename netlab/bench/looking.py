@@ -6,7 +6,7 @@ Starts a relay of its own (`timed_relay`), lets MEMBERS in over loopback, and pr
     {"json_s": J, "table_s": T, "alone_s": A, "beside_s": B, "packets": P, "lost": L}
 and what the relay says of its steps meanwhile. J and T are whole commands, from the first to the last byte, the fastest
 of some, while nobody sends. A and B are the relay's processor seconds for a gigabyte: by turns alone, and while a
-terminal follows the whole status, and a web process, which is scraped once a second.
+terminal follows the whole status, a page of the dashboard is open, and its web process is scraped once a second.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from rustun.backends.process import allow_descriptors
 COME_IN_SECONDS: Final = 60.0
 COMMANDS: Final = 5
 TURNS: Final = 3  # of each kind, one after the other: a machine is faster in one minute than in the next
+PAGES: Final = 1  # of the dashboard
 GIGA: Final = 1e9
 
 
@@ -51,9 +52,9 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def looked_at(control: Path) -> Iterator[None]:
-    """Let a terminal and a web process follow a relay's status until the context ends."""
+    """Let a terminal, a page of the dashboard and a scraper follow a relay's status until the context ends."""
     follow = _command(control, "--watch", "--json")
-    scrape = [sys.executable, "-m", "netlab.bench.scraping", str(control), str(COME_IN_SECONDS)]
+    scrape = [sys.executable, "-m", "netlab.bench.scraping", str(control), str(COME_IN_SECONDS), str(PAGES)]
     with (
         subprocess.Popen(follow, env=_environment(), stdout=subprocess.DEVNULL) as reader,
         subprocess.Popen(scrape, env=_environment(), stdout=subprocess.PIPE) as scraper,

@@ -5,6 +5,8 @@ Rules of this module
   2. A file is replaced whole (rustun.durable), under a lock of its folder, after a last look at its bytes: what
      somebody wrote meanwhile is never written over.
   3. The last MAX_SHOWN states are kept, compressed, so that who comes too late is told what changed meanwhile.
+  4. On a host that is deployed from an inventory (docs/deploy.md) that makes the file: each proposal says so, and who
+     may not write is sent there, since what is changed here alone does not last.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +34,11 @@ from rustun.web.routes_text import RoutesText, cut_routes
 MAX_SHOWN: Final = 8
 LOCK_SECONDS: Final = 2.0  # replacing a file takes some 10 ms
 LOCK_PAUSE_SECONDS: Final = 0.02
+DEPLOYMENTS: Final = STATE_FOLDER.parent / "deploy"  # there, unreadable, on each host that the toolkit has deployed
+IN_THE_INVENTORY: Final = "change it in the inventory (./invoke edit-member, ...), then ./invoke deploy"
+DOES_NOT_LAST: Final = (
+    "this host is deployed from an inventory: the next deployment takes this back, unless it is changed there as well"
+)
 Make = Callable[[RoutesText], Proposal]
 Signature = tuple[int, int, int, int]
 
@@ -64,7 +72,8 @@ class RoutesOnDisk:
         present = self.read()
         if shown and shown != present.digest:
             raise self._changed(shown, present)
-        return make(present)
+        proposal = make(present)
+        return replace(proposal, notes=(*proposal.notes, DOES_NOT_LAST)) if os.path.isdir(DEPLOYMENTS) else proposal
 
     def write(self, proposal: Proposal) -> None:
         """Make a proposal true. Raises: Refused: the file was changed meanwhile, or cannot be written."""
@@ -132,7 +141,10 @@ def _unwritable(path: Path, error: OSError) -> Refused:
     if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Refused("unwritable", f"{path} cannot be written: {error.strerror}", "look at the disk")
     user = user_name(os.geteuid())
+    may_not = f"user {user} may not replace files in {path.parent}"
+    if os.path.isdir(DEPLOYMENTS):
+        return Refused("unwritable", f"{may_not}: this host is deployed from an inventory", IN_THE_INVENTORY)
     own = STATE_FOLDER / path.name
     give = f"sudo install -D -o {user} -m 0640 {shlex.quote(str(path))} {own}"
     remedy = f'run: {give}; write [route_config] routes_file = "{own}", and start the server again'
-    return Refused("unwritable", f"user {user} may not replace files in {path.parent}", remedy)
+    return Refused("unwritable", may_not, remedy)

@@ -147,3 +147,5 @@ def test_pictures_for_the_documents(relay: PretendedRelay, dashboard: Dashboard,
     expect(page.locator(".tile", has_text="In (from members)")).to_contain_text("187 Mbit/s")
     shoot(page, pictures / "dashboard-1000.png")
     assert all(picture.stat().st_size > 5_000 for picture in pictures.glob("*.png"))
+    made = {picture.name for picture in pictures.glob("*.png")}
+    assert {picture.name for picture in IMAGES.glob("*.png")} <= made, "one is of a page that is not there any more"

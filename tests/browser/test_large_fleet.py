@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from time import monotonic
 
@@ -13,7 +14,8 @@ from tests.browser.documents import large, status
 from tests.browser.pretended_relay import PretendedRelay
 from tests.browser.serving import TOKEN, Dashboard
 
-MEMBERS = 1000
+MEMBERS, CLUSTERS = 1000, 8
+WANTED = "host-00500"
 BUSY = 6  # times slower than a quiet machine may be
 FIRST_PAINT_MS = 1000
 UPDATE_PART = 0.03  # of a core
@@ -42,6 +44,23 @@ def test_the_page_is_there_soon(
     request.node.user_properties.append((FIGURES, words))
     assert 0 < paint_ms < FIRST_PAINT_MS * BUSY
     assert members_ms < FIRST_PAINT_MS * BUSY
+
+
+def test_one_of_a_thousand_is_found(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:
+    """An operator with a large fleet would see a thousand marks, and not the one that he looks for."""
+    relay.status = lambda: status(large(MEMBERS))
+    page = opened(dashboard, token=TOKEN)
+    expect(page.locator(".dot")).to_have_count(MEMBERS)
+    expect(page.get_by_role("link", name=re.compile("^site-0"))).to_have_count(CLUSTERS)
+    page.get_by_role("searchbox").fill(WANTED)
+    expect(page.get_by_text("Found: 1")).to_be_visible()
+    expect(page.locator(".dot:visible")).to_have_count(1)
+    page.locator(".dot:visible").click()
+    expect(page.get_by_role("heading", name=WANTED, level=1)).to_be_visible()
+    page.goto(f"{dashboard.url}/#/members")
+    page.get_by_role("searchbox").fill(WANTED)
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text(WANTED)
 
 
 def test_an_open_page_costs_little(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
 from typing import Any
 
-from playwright.sync_api import Dialog, expect
+from playwright.sync_api import Dialog, Route, expect
 
+from rustun.web.history import STEPS
 from tests.browser.conftest import Open
 from tests.browser.documents import HOSTILE, MARKUP, SMALL, status
+from tests.browser.office import hour
 from tests.browser.pretended_relay import PretendedRelay
 from tests.browser.serving import TOKEN, Dashboard
 
@@ -39,6 +42,44 @@ def test_values_go_on_without_a_reload(relay: PretendedRelay, dashboard: Dashboa
     entries = [(*entry[:4], "offline") if entry[1] == "bj-dev" else entry for entry in SMALL]
     relay.status = lambda: status(entries, uptime_s=next(seconds))
     expect(row).to_contain_text("offline")
+
+
+def test_the_last_hour_is_drawn_and_goes_on(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:
+    """A chart would stay empty, stand still, or show another value than the one that is written beside it."""
+    seconds = count(100)
+    relay.status = lambda: status(uptime_s=(now := next(seconds)), flow=now * 1_250_000)
+    page = opened(dashboard, token=TOKEN, place="#/member/bj-dev")
+    plots = page.get_by_role("region", name="The last hour").get_by_role("img")
+    expect(plots).to_have_count(3)
+    expect(plots.first).to_have_attribute("aria-label", "Throughput: In 10 Mbit/s, Out 20 Mbit/s")
+    expect(plots.nth(1)).to_have_attribute("aria-label", re.compile(r"^Round trip: \d"))
+    expect(plots.first.locator("path.line.two")).to_have_attribute("d", re.compile(r"^M[\d.]+ "))
+    relay.status = lambda: status(uptime_s=(now := next(seconds)), flow=now * 2_500_000)
+    expect(plots.first).to_have_attribute("aria-label", "Throughput: In 20 Mbit/s, Out 40 Mbit/s")
+
+
+def test_all_of_the_hour_is_drawn(dashboard: Dashboard, opened: Open) -> None:
+    """Of a relay that has been up for long, a chart would show some minutes, or nothing under the pointer."""
+    page = opened(dashboard, token=TOKEN, place="#/member/bj-dev", hour=hour)
+    plot = page.get_by_role("region", name="The last hour").get_by_role("img").first
+    expect(plot.locator("path.line.one")).to_have_attribute("d", re.compile(rf"^M(?:[^L]+L){{{STEPS - 1},}}"))
+    expect(page.locator(".axis").first).to_contain_text("1 h ago")
+    plot.hover()
+    expect(page.locator(".when").first).to_contain_text(re.compile("(29|30) min ago"))
+
+
+def test_what_is_on_its_way_is_said(dashboard: Dashboard, opened: Open) -> None:
+    """Over a slow line a page would be blank, and look as if there were nothing."""
+    page = opened(dashboard)
+    held: list[Route] = []
+    page.route("**/dashboard/live", held.append)
+    page.get_by_label("Token").fill(TOKEN)
+    with page.expect_request("**/dashboard/live"):
+        page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("status").filter(has_text="Loading")).to_be_visible()
+    held.pop().continue_()
+    expect(page.get_by_text("3 of 6").first).to_be_visible()
+    expect(page.locator(".loading")).to_have_count(0)
 
 
 def test_names_are_text(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:

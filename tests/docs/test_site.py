@@ -81,6 +81,9 @@ def test_nothing_is_loaded_from_elsewhere(pages: dict[Path, Reader]) -> None:
 
 def test_pictures_are_there_and_say_in_words_what_they_show(built: Path) -> None:
     """Who cannot see a picture would not know what it shows."""
+    documents = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert f"](images/{picture.name})" in documents, f"{picture.name} is shown nowhere"
     for picture in (ROOT / "docs" / "images").glob("*.svg"):
         assert (built / "html" / "_images" / picture.name).is_file(), f"{picture.name} is shown nowhere"
         assert "<title>" in picture.read_text()

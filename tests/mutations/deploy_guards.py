@@ -13,6 +13,7 @@ ROTATING: Final = "tests/unit/ops/editing/test_rotating.py"
 TASKS: Final = "tests/unit/ops/deploy/test_tasks_on_hosts.py"
 UNCHANGED: Final = "tests/unit/ops/test_unchanged.py"
 TOLD: Final = "tests/unit/ops/deploy/test_told.py"
+ON_A_SERVER: Final = "tests/unit/ops/deploy/test_members_on_a_server.py"
 
 DEPLOY_GUARDS: Final = (
     Guard(
@@ -161,6 +162,20 @@ DEPLOY_GUARDS: Final = (
         "if ssh and _reaches(ssh)}",
         "if ssh}",
         f"{TOLD}::test_a_list_of_hosts_that_is_none",
+    ),
+    Guard(
+        "a plan names who comes in again with the deployed file",
+        "ops/deploy/document.py",
+        "return members_file(known.facts) if restarts else ROUTES",
+        "return ROUTES",
+        f"{ON_A_SERVER}::test_a_change_in_a_file_of_the_servers_own_is_named_too",
+    ),
+    Guard(
+        "a server that is led back to its file is started again",
+        "ops/deploy/steps.py",
+        "self._fixed_differs(path) or self._leads_back(unit, path)",
+        "self._fixed_differs(path)",
+        f"{ON_A_SERVER}::test_a_change_in_a_file_of_the_servers_own_is_named_too",
     ),
     Guard(
         "a destination is no option of ssh",

@@ -44,6 +44,13 @@ MANAGEMENT_GUARDS: Final = (
         f"{UNIT}/test_routes_on_disk.py::test_nobody_is_written_over",
     ),
     Guard(
+        "who changes what a deployment takes back is told so",
+        "web/routes_on_disk.py",
+        "(*proposal.notes, DOES_NOT_LAST)",
+        "proposal.notes",
+        f"{UNIT}/test_routes_on_disk.py::test_a_host_that_is_deployed_has_its_members_elsewhere",
+    ),
+    Guard(
         "a misspelt preview is no change",
         "web/bodies.py",
         "        if key not in known:\n",

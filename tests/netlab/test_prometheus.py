@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 from netlab.processes import CHECKOUT
 from rustun.web.metrics import exposition
+from tests.asked_of_prometheus import of_panels
 from tests.netlab.promtool import check
 from tests.unit.web.talking import client_document, server_document
 
@@ -25,6 +27,14 @@ def test_prometheus_is_content_with_the_figures() -> None:
 def test_prometheus_takes_the_alert_rules() -> None:
     """A rule that is no PromQL keeps Prometheus from starting."""
     assert "10 rules found" in check("rules", str(DOCS / "alerts.yml"))
+
+
+def test_prometheus_takes_what_the_panels_ask_for(tmp_path: Path) -> None:
+    """A panel of the Grafana dashboard shows an error of PromQL in the place of its lines."""
+    asked = of_panels()
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(asked)]
+    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in check("rules", "panels.yml", folder=tmp_path)
 
 
 def test_prometheus_takes_the_configuration_of_the_docs(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from tests.shown import FIGURES, ROOT, Shown, fits, played
 
 HANG_S = 60.0
 PROGRAM = ROOT / "rustun" / "ops" / "tasks" / "__main__.py"
+NAMELESS = ("lab-run", "lab-ls", "lab-doctor", "lab-sequence")  # tasks that are about no laboratory, or about all
+DEMO = "inventory/demo.toml"
 MEASURED = re.compile(r"\d+(\.\d+)? (?:%|Mbit/s)")
 NEW = """
 [cluster.beijing.member.bj-new]
@@ -55,13 +57,14 @@ class Player:
 
     Attributes:
         left: what nobody has typed yet.
+        name: of the laboratory.
     """
 
     def __init__(
         self, name: str, inventory: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         self.left = list(dict.fromkeys(played("lab.md")))
-        self._name = name
+        self.name = name
         self._inventory = inventory
         self._monkeypatch = monkeypatch
         self._capfd = capfd
@@ -76,14 +79,16 @@ class Player:
         """Return what stands behind ./invoke, with this laboratory's name and inventory."""
         invoke, task, *words = shlex.split(command)
         assert invoke == "./invoke"
+        if DEMO in words:
+            return [task, *(str(self._inventory) if word == DEMO else word for word in words)]
         inventory = ["--inventory", str(self._inventory)] if task == "lab-up" else []
-        return [task, *inventory, *(["--name", self._name] if task != "lab-run" else []), *words]
+        return [task, *inventory, *(["--name", self.name] if task not in NAMELESS else []), *words]
 
     def type(self, beginning: str, code: int = 0) -> str:
         """Type a command of the document that ends by itself: it shows what stands there. Return what it showed."""
         shown = self.told(beginning)
         said = self.quietly(shown.command, code)
-        wanted = shown.output.replace("demo", self._name)
+        wanted = shown.output.replace("demo", self.name)
         assert not wanted or fits(said, wanted, FIGURES, MEASURED), f"{said}\n--- does not show\n{wanted}"
         return said
 
@@ -131,8 +136,10 @@ def player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
 
 def test_each_command_shows_what_stands_there(player: Player, tmp_path: Path) -> None:
     """Whoever plays with a laboratory by the book sees what stands nowhere in it, or types what is not there."""
+    player.type("./invoke lab-doctor")
     player.type("./invoke lab-up")
     it_is_looked_at(player, tmp_path)
+    it_is_drawn_and_told(player)
     cables_are_spoiled(player)
     it_follows(player, tmp_path / "demo.toml")
     player.type("./invoke lab-down")
@@ -141,7 +148,8 @@ def test_each_command_shows_what_stands_there(player: Player, tmp_path: Path) ->
 
 
 def it_is_looked_at(player: Player, folder: Path) -> None:
-    """Commands in nodes, while three captures run."""
+    """Commands in nodes, while four captures run, the last of which is drawn."""
+    to_be_drawn = player.told("./invoke lab-capture bj-dev --write").command
     to_a_pipe = player.told("./invoke lab-capture all --write -").command
     until_stopped = player.told("./invoke lab-capture").command
     for_a_time = player.told("./invoke lab-capture").command
@@ -149,6 +157,7 @@ def it_is_looked_at(player: Player, folder: Path) -> None:
         player.begin(until_stopped, folder / "one.txt"),
         player.begin(to_a_pipe.partition(" | ")[0], folder / "pipe.pcapng"),
         player.begin(for_a_time, folder / "two.txt"),
+        player.begin(to_be_drawn, folder / "three.txt"),
     ]
     player.type("./invoke lab-exec bj-dev -- ping")
     assert to_a_pipe.endswith(" | wireshark -k -i -")  # which reads what pcapng reads here
@@ -158,11 +167,23 @@ def it_is_looked_at(player: Player, folder: Path) -> None:
         _, said = process.communicate(timeout=HANG_S)
         assert process.returncode == 0, said
         found.append(sum(isinstance(one, pcapng.Packet) for one in pcapng.read(file)))
-        file.unlink()
     assert min(found[:2]) > 0  # the third may be over before a busy machine sends an echo
+    assert "echo request" in player.type("./invoke lab-sequence")
+    for _, file in begun:
+        file.unlink()
     player.type("./invoke lab-exec 'beijing/*'")
     player.type("./invoke lab-exec role:host")
     player.type("./invoke lab-status")
+
+
+def it_is_drawn_and_told(player: Player) -> None:
+    """Probes with their ways, pictures, lists, and what happens."""
+    assert "bj-dev -> bj-office-gw" in player.type("./invoke lab-probe bj-dev bj-office-gw")
+    assert "no-route" in player.type("./invoke lab-probe bj-dev sh-db")
+    assert "bj-office-gw" in player.type("./invoke lab-picture")
+    assert "flowchart LR" in player.type("./invoke lab-picture --inventory")
+    assert player.name in player.type("./invoke lab-ls")
+    assert '"event": "snapshot"' in player.type("./invoke lab-events")
 
 
 def cables_are_spoiled(player: Player) -> None:

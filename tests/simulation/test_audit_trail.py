@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netlab.worlds.ip_packets import udp_packet
 from rustun.events import is_audited
 from rustun.protocol.handshake import Refusal
 from rustun.protocol.tiers import Tier
@@ -13,6 +14,7 @@ from tests.simulation.seed_peer import SeedClient
 from tests.simulation.world import KEY, World, entry, keyed, office
 
 LEGACY = {"minimum_tier": "legacy"}
+PACKETS = 300
 
 
 class Trail:
@@ -49,6 +51,23 @@ def test_who_came_and_went(make_world: MakeWorld) -> None:
     assert told(fields, "cluster", "identity", "reason") == ("beijing", "m0", "goodbye")
     assert fields["age_s"] >= 2.0
     assert (fields["received_bytes"], fields["sent_bytes"]) == (0, 0)
+
+
+def test_packets_are_not_told(make_world: MakeWorld) -> None:
+    """If this fails, whoever sends fills a disk: what passes and what is dropped is counted, and stands in no log."""
+    world = make_world(office(2), tier=Tier.KEY)
+    sender, receiver = world.online("m0", "m1")
+    logs = (world.log, sender.log, receiver.log)
+    before = [len(log.events) for log in logs]
+    addresses = [entry["private_ip"] for entry in office(2)]
+    for number in range(PACKETS):
+        for source, destination in (addresses, (addresses[0], "10.9.9.9"), ("10.8.8.8", addresses[1])):
+            sender.send(udp_packet(source, destination, (1, 2), number.to_bytes(2)))
+        world.run(0.01)
+    world.run()
+    assert len(receiver.packets) == PACKETS
+    assert sum(world.status()["drops"].values()) + sum(sender.drops.values()) >= 2 * PACKETS
+    assert [len(log.events) for log in logs] == before
 
 
 def test_what_was_changed_and_whom_it_ended(make_world: MakeWorld) -> None:

@@ -14,7 +14,7 @@ from invoke import Exit
 import tasks
 from rustun.cli.commands import main
 from rustun.ops.tasks.typed import Tasks
-from tests.shown import DOCUMENTS, commands
+from tests.shown import DOCUMENTS, ROOT, commands
 
 BEGINNING = re.compile(rf"(?:sudo )?(?:rustun (?:{'|'.join(main.commands)})|\./invoke [a-z])")
 END = re.compile(r" (?:&&|\|\|?|;|[<>]|2>|&) | {2,}|;$| \\$")  # of a command, on a line that goes on
@@ -32,6 +32,15 @@ def mentioned(document: Path) -> Iterator[str]:
     yield from (END.split(code)[0] for code in re.findall(r"`([^`\n]+)`", lines) if BEGINNING.match(code))
 
 
+def examples() -> Iterator[str]:
+    """Yield every command of ours in the help texts, of which the pages of the reference are made."""
+    texts = {name: command.help for name, command in main.commands.items()}
+    texts |= {name: task.__doc__ for name, task in tasks.namespace.tasks.items()}
+    for text in texts.values():
+        _, _, told = (text or "").partition("Example")
+        yield from (END.split(line.strip())[0] for line in told.splitlines() if BEGINNING.match(line.strip()))
+
+
 def all_of(command: click.Command) -> Iterator[str]:
     """Yield every name of the options of a command."""
     yield from ("-h", "--help")
@@ -40,10 +49,26 @@ def all_of(command: click.Command) -> Iterator[str]:
 
 
 SHOWN = sorted({(command, path.name) for path in DOCUMENTS for command in shown(path)})
+EXAMPLES = sorted(set(examples()))
 MENTIONED = sorted({command for path in DOCUMENTS for command in mentioned(path)})
 OPTIONS = {
     **{f"rustun {name}": set(all_of(command)) for name, command in main.commands.items()},
     **{f"./invoke {context.name}": set(context.flags) for context in tasks.namespace.to_contexts()},
+}
+
+
+RUN_BY = {  # what documents mention and show in no block of theirs: the test that types it, and by which words
+    "./invoke bench-compare": ("tests/unit/netlab/bench/test_compare.py", "compare.run("),
+    "./invoke bench-report": ("tests/unit/netlab/test_lab_tasks.py", '"bench-report": "none.json"'),
+    "./invoke disable-member": ("tests/unit/ops/writing_tasks.py", "disable-member bob"),
+    "./invoke docs": ("tests/docs/conftest.py", "building.run("),
+    "./invoke enable-member": ("tests/unit/ops/test_broken_inventory.py", "enable-member bob"),
+    "./invoke gen-config": ("tests/unit/ops/writing_tasks.py", "gen-config --inventory"),
+    "./invoke lab-sweep": ("tests/unit/netlab/control/test_runfolder.py", "runfolder.sweep()"),
+    "./invoke schema": ("tests/unit/ops/writing_tasks.py", '"schema": "schema"'),
+    "rustun cleanup": ("tests/netlab/test_cleanup.py", '"cleanup"'),
+    "rustun completion": ("tests/unit/cli/test_commands.py", '"completion"'),
+    "rustun top": ("tests/unit/cli/test_top.py", '"top"'),
 }
 
 
@@ -78,6 +103,11 @@ def test_commands_are_found_where_documents_show_them() -> None:
 @pytest.mark.parametrize(("command", "document"), SHOWN, ids=[f"{document}:{command}" for command, document in SHOWN])
 def test_a_command_that_is_shown_can_be_typed(command: str, document: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A reader would type what stands there, and be told that it is wrong."""
+    it_can_be_typed(command)
+
+
+def it_can_be_typed(command: str) -> None:
+    """Fail where a command has a slip."""
     words = shlex.split(command, comments=True)
     words = words[1:] if words[0] == "sudo" else words
     try:
@@ -85,9 +115,30 @@ def test_a_command_that_is_shown_can_be_typed(command: str, document: str, capsy
     except click.exceptions.Exit:
         pass  # --help, which ends there
     except click.ClickException as error:
-        pytest.fail(f"{document}: {command}: {error.format_message()}")
+        pytest.fail(f"{command}: {error.format_message()}")
     except Exit as error:
-        pytest.fail(f"{document}: {command}: {error.message}")
+        pytest.fail(f"{command}: {error.message}")
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_an_example_of_a_help_text_can_be_typed(command: str) -> None:
+    """Who looks a command up in the reference, or asks it for help, would be shown what it refuses."""
+    it_can_be_typed(command)
+
+
+def test_examples_are_found() -> None:
+    """The reference could show what it likes."""
+    assert len(EXAMPLES) > 100
+    assert {"rustun top --server --sort drops", "./invoke lab-link bj-dev --set loss=100% --for 10s"} <= set(EXAMPLES)
+
+
+def test_a_command_that_is_only_mentioned_is_typed_by_a_test() -> None:
+    """A reader would find a command that nobody has ever typed in the middle of a sentence."""
+    typed = {" ".join(command.removeprefix("sudo ").split()[:2]) for command, _ in SHOWN}
+    named = {" ".join(command.removeprefix("sudo ").split()[:2]) for command in MENTIONED}
+    assert named - typed == set(RUN_BY)
+    for command, (file, words) in RUN_BY.items():
+        assert words in (ROOT / file).read_text(), command
 
 
 @pytest.mark.parametrize("command", MENTIONED)

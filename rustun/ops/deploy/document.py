@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from typing import Final
 
-from rustun.ops.deploy.far.system import CONFIG
 from rustun.ops.deploy.looking import everybody
 from rustun.ops.deploy.members import compare_routes
-from rustun.ops.deploy.order import Visit
+from rustun.ops.deploy.order import Known, Visit
 from rustun.ops.deploy.records import Json, plain
 from rustun.ops.deploy.ssh import Unreachable
 from rustun.ops.deploy.survey import Survey
+from rustun.ops.deploy.unfit import ROUTES, members_file
 from rustun.ops.deploy.wish import HOSTS_FILE
 from rustun.ops.filenames import SECRETS
 from rustun.ops.generation import Prepared
@@ -22,7 +22,6 @@ from rustun.ops.masking import masked
 from rustun.ops.units import SERVER_UNIT
 
 SCHEMA: Final = 1
-ROUTES: Final = f"{CONFIG}/routes.json"
 PICTURE: Final = ".svg"
 
 
@@ -68,13 +67,23 @@ def _fields(change: object) -> Json:
 
 def _routes_in_force(prepared: Prepared, found: Survey | None) -> bytes | None:
     """Return the routes.json that a server has, or else the generated one that is there."""
-    for known in () if found is None else found.hosts:
-        if SERVER_UNIT in known.wish.services and ROUTES in known.facts["files"]:
+    if found is None:
+        return prepared.plan.routes.present
+    for known in found.hosts:
+        path = _members_before(known, found.visits)
+        if SERVER_UNIT in known.wish.services and (path != ROUTES or path in known.facts["files"]):
             try:
-                return found.lines[known.wish.ssh].read([ROUTES])[ROUTES] if found else None
+                return found.lines[known.wish.ssh].read([path])[path]
             except Unreachable:
                 continue
     return prepared.plan.routes.present
+
+
+def _members_before(known: Known, visits: Iterable[Visit]) -> str:
+    """Return the file whose members end with a deployment: a server that is restarted may read another one now."""
+    steps = [step for visit in visits if visit.ssh == known.wish.ssh for step in visit.plan.steps]
+    restarts = any(step["do"] == "restart" and step["unit"] == SERVER_UNIT for step in steps)
+    return members_file(known.facts) if restarts else ROUTES
 
 
 def _hosts(found: Survey, wished: Collection[str], *, diff: bool) -> Iterator[Json]:

@@ -12,6 +12,7 @@ from rustun.ops.deploy.records import Json
 
 Kind = Literal["+", "~", "-"]
 ENDED: Final = "its session ends"
+MAY_COME: Final = "it may come"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _differences(old: Json, new: Json, peers: int) -> tuple[str, list[str]]:
             effects.append(f"{ENDED} until its host has the same")
         elif key == "enabled":
             what.append("switched off" if after is False else "switched on")
-            effects.append(ENDED if after is False else "it may come")
+            effects.append(ENDED if after is False else MAY_COME)
         elif key == "cluster":
             what.append(f"from cluster {before}")
             effects.append("its session begins anew")

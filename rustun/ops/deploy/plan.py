@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rustun.errors import Problem
 from rustun.ops.deploy.document import plan_document
 from rustun.ops.deploy.looking import Target, columns, guarded, look, note, say, show
-from rustun.ops.deploy.members import ENDED
+from rustun.ops.deploy.members import ENDED, MAY_COME
 from rustun.ops.deploy.records import Json
 from rustun.ops.deploy.wish import HOSTS_FILE
 from rustun.ops.exit_codes import DIFFERS, FAILED, OK
@@ -169,20 +169,29 @@ def _texts(document: Json) -> Iterator[str]:
 
 def _who_notices(document: Json) -> Iterator[str]:
     cut_off = set()
+    starting = {name for host in document["hosts"] for name in host["names"] if _starts(host)}
     for change in document["members"]:
         if change["kind"] == "-" or change["effect"] == ENDED:
             cut_off.add(change["identity"])
             yield f"{change['identity']} (cut off)"
         elif "route" in change["effect"]:
             yield f"{change['cluster']} ({change['effect'].rpartition('; ')[2]})"
+        elif (change["kind"] == "+" or MAY_COME in change["effect"]) and change["identity"] not in starting:
+            yield f"{change['identity']} (may come in)"
     for host in document["hosts"]:
         told = [text for visit in host["visits"] if not visit["problems"] for text in visit["notices"]]
         if any("restarts" in text for text in told):
             yield f"{', '.join(host['names'])} (restarts)"
-        elif any(" starts" in text for text in told):
+        elif _starts(host):
             yield f"{', '.join(host['names'])} (starts)"
         elif any(" stops" in text for text in told) and not cut_off & set(host["names"]):
             yield f"{', '.join(host['names'])} (stops)"
+
+
+def _starts(host: Json) -> bool:
+    """Return whether a service that did not run begins to."""
+    visits = (visit for visit in host["visits"] if not visit["problems"])
+    return any(" starts" in text for visit in visits for text in visit["notices"])
 
 
 def _short(path: str) -> str:

@@ -20,12 +20,12 @@ from typing import Final
 
 from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE, UNITS
 from rustun.ops.deploy.records import HostPlan, HostWish, Json, Release, WishedFile, WishedService
-from rustun.ops.deploy.unfit import clock_note, drift_notes, unfit
+from rustun.ops.deploy.unfit import ROUTES, clock_note, drift_notes, members_file, members_note, unfit
 from rustun.ops.filenames import SECRETS
+from rustun.ops.units import SERVER_UNIT
 
 KEEP_GENERATIONS: Final = 10
 VERIFY_SECONDS: Final = 20  # a client's first tries come within 5 s of each other; a slow host takes some to start
-ROUTES: Final = f"{CONFIG}/routes.json"
 KEYS: Final = f"{CONFIG}/{SECRETS}/"
 SCRIPTS: Final = {"rustun": "rustun.cli:main"}  # as [project.scripts] has it
 OWNERSHIP: Final = ("mode", "owner", "group")
@@ -45,7 +45,7 @@ def plan_host(facts: Json, wish: HostWish, release: Release, now: float, number:
     changes = _Changes(facts, wish, last)
     steps = tuple(changes.steps(release, number) if wish.services or wish.files else changes.leave())
     problems = tuple(unfit(facts, wish, release)) if steps else ()
-    notes = (*drift_notes(facts, wish, last), *clock_note(facts, now))
+    notes = (*drift_notes(facts, wish, last), *members_note(facts, wish), *clock_note(facts, now))
     return HostPlan(wish, newest, steps, problems, notes, tuple(changes.notices()))
 
 
@@ -143,7 +143,7 @@ class _Changes:
         if any(unit in file.restart for path, file in self.wish.files.items() if self._is_new_to(unit, path)):
             return "restart"
         heard = [path for path, file in self.fresh.items() if unit in file.reload]
-        if any(self._fixed_differs(path) for path in heard):
+        if any(self._fixed_differs(path) or self._leads_back(unit, path) for path in heard):
             return "restart"
         lost = any(unit in file.get("restart", ()) for path, file in self._lost() if not path.startswith(KEYS))
         return "restart" if lost else "reload" if heard else ""
@@ -160,6 +160,11 @@ class _Changes:
     def _fixed_differs(self, path: str) -> bool:
         known = self.before["files"].get(path, {"fixed": ""})
         return bool(known["fixed"] != self.wish.files[path].fixed)
+
+    def _leads_back(self, unit: str, path: str) -> bool:
+        """Return whether a server's own file comes back, and with it the members' file: a name waits for a start."""
+        is_own = path in self.puts and bool(self.wish.files[path].fixed)
+        return unit == SERVER_UNIT and is_own and members_file(self.facts) != ROUTES
 
     def _look(self, unit: str, service: WishedService) -> Json:
         step = {"do": "verify", "unit": unit, "version": self.wish.version, "release": self.wish.release}

@@ -66,6 +66,11 @@ def record(**parts: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(check(value.get(name)) for name, check in parts.items())
 
 
+def both(one: Check, other: Check) -> Check:
+    """Return the check for what passes two of them."""
+    return lambda value: one(value) and other(value)
+
+
 def only(**parts: Check) -> Check:
     """Return the check for named parts and no others."""
     has_all = record(**parts)
@@ -87,6 +92,21 @@ _MANIFEST: Final = record(
     services=by_name(only(runs=flag, identity=_TEXT, members=whole(0, MAX_NUMBER), verify=flag)),
     needs=_TEXTS,
 )
+_ROUTES: Final = nothing_or(record(file=nothing_or(_TEXT)))
+_STATUS: Final = record(
+    pid=nothing_or(whole(0, MAX_PID)),
+    version=nothing_or(_TEXT),
+    last_error=nothing_or(_TEXT),
+    sessions=nothing_or(each(_SESSION)),
+    offline=nothing_or(each(_SESSION)),
+)
+
+
+def _names_a_file(document: object) -> bool:
+    """Return whether a server's document names its members' file as one; a client's `routes` are prefixes."""
+    return isinstance(document, dict) and (document.get("role") == "client" or _ROUTES(document.get("routes")))
+
+
 FACTS: Final[Mapping[str, Check]] = {
     "machine": _TEXT,
     "os": _TEXT,
@@ -104,15 +124,7 @@ FACTS: Final[Mapping[str, Check]] = {
     "folders": by_name(record(**_RIGHTS)),
     "units": by_name(record(active=_TEXT, enabled=flag, stale=flag, pid=whole(0, MAX_PID), release=_TEXT)),
     "generations": each(record(number=whole(1, MAX_NUMBER), manifest=_MANIFEST)),
-    "status": each(
-        record(
-            pid=nothing_or(whole(0, MAX_PID)),
-            version=nothing_or(_TEXT),
-            last_error=nothing_or(_TEXT),
-            sessions=nothing_or(each(_SESSION)),
-            offline=nothing_or(each(_SESSION)),
-        )
-    ),
+    "status": each(both(_STATUS, _names_a_file)),
 }
 FILES: Final = by_name(nothing_or(_TEXT))  # Base64
 ENDS: Final[Mapping[str, Check]] = {

@@ -8,11 +8,13 @@ from typing import Final
 from rustun.ops.deploy.far.system import CONFIG, PROGRAM, STATE
 from rustun.ops.deploy.records import HostWish, Json, Release
 from rustun.ops.filenames import SECRETS, SHARED_KEY
+from rustun.ops.units import SERVER_UNIT
 
 SPARE_BYTES: Final = 16 << 20  # beyond what is counted: names, compiled modules, the host's own needs
 CONFIG_BYTES: Final = 1 << 20  # room for a few files
 MAX_CLOCK_SECONDS: Final = 120.0  # more would make `expires_at` come at another time than people expect
 MEBIBYTE: Final = 1 << 20
+ROUTES: Final = f"{CONFIG}/routes.json"
 
 
 def unfit(facts: Json, wish: HostWish, release: Release) -> Iterator[str]:
@@ -54,6 +56,22 @@ def drift_notes(facts: Json, wish: HostWish, last: Json | None) -> Iterator[str]
         elif any(there[key] != file[key] for key in ("mode", "owner", "group")):
             found = f"{there['mode']} {there['owner']}:{there['group']}"
             yield f"{path} has other rights on the host: {found}"
+
+
+def members_file(facts: Json) -> str:
+    """Return the members' file that a server reads now; the deployed one where it does not say."""
+    pid = facts["units"].get(SERVER_UNIT, {}).get("pid")
+    for document in facts["status"]:
+        if pid and document.get("pid") == pid and document.get("role") == "server":
+            return str((document.get("routes") or {}).get("file") or ROUTES)
+    return ROUTES
+
+
+def members_note(facts: Json, wish: HostWish) -> Iterator[str]:
+    """Yield a word on a server that reads its members from a file that no deployment writes."""
+    path = members_file(facts)
+    if SERVER_UNIT in wish.services and path != ROUTES:
+        yield f"its members are in {path} now"
 
 
 def clock_note(facts: Json, now: float) -> Iterator[str]:

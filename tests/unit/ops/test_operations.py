@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_every_example_shows_what_one_sees(desk: Desk) -> None:
     a_fleet_is_started(desk)
     it_changes(desk)
     keys_are_exchanged(desk)
+    a_member_is_changed_on_the_server(desk)
     a_host_is_down_and_a_change_taken_back(desk)
     keys_are_lost(desk)
     assert desk.left == []
@@ -69,6 +71,17 @@ def keys_are_exchanged(desk: Desk) -> None:
     desk.type("./invoke rotate-keys", code=3)
     desk.hosts.down.clear()
     desk.quietly("rotate-keys", "deploy", "rotate-keys", "deploy")
+
+
+def a_member_is_changed_on_the_server(desk: Desk) -> None:
+    routes = Path(desk.hosts.host(SERVER).at("/etc/rustun/routes.json"))
+    deployed = routes.read_text()
+    entries = json.loads(deployed)
+    [switched_off] = [entry for entry in entries if entry["identity"] == "bj-dev"]
+    switched_off["enabled"] = False
+    routes.write_text(json.dumps(entries))
+    desk.type("./invoke plan")
+    routes.write_text(deployed)
 
 
 def a_host_is_down_and_a_change_taken_back(desk: Desk) -> None:

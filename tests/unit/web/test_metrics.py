@@ -10,10 +10,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rustun.web.metrics import METRICS, Metric, exposition, reference
+from tests.asked_of_prometheus import of_alerts, of_panels, targets
 from tests.unit.web.talking import CONFIG, READ, bearer, client_document, dashboard, run, server_document, session
 
 ROOT = Path(__file__).resolve().parents[3]
 UNITS = ("_seconds", "_bytes", "_info", "_total")
+SCRAPED = {"instance", "job"}  # labels that Prometheus adds
+REASON = re.compile(r"^\| `([a-z-]+)` \|", re.MULTILINE)
+WORDS = {  # that a label may have
+    "state": ("online", "offline", "disabled", "expired", "unknown"),
+    "reason": tuple(REASON.findall((ROOT / "docs" / "status.md").read_text().split("\n## Reasons\n")[1])),
+}
 COUNTS = {  # of things
     "rustun_members", "rustun_pending_connections", "rustun_alarms", "rustun_routes_problems",
     "rustun_routes_not_in_force", "rustun_cluster_members", "rustun_member_online", "rustun_server_online",
@@ -124,6 +131,32 @@ def test_what_dashboards_and_alerts_ask_for_is_there() -> None:
         asked -= {"rustun_server", "rustun_client"}  # names of jobs
         assert asked, file
         assert asked <= known, file
+
+
+@pytest.mark.parametrize("expression", [*of_alerts(), *of_panels()])
+def test_what_is_asked_for_has_such_labels(expression: str) -> None:
+    """A panel is empty, or an alert never fires, for a label or a word that no figure has."""
+    labels = set(SCRAPED)
+    for name, selected in re.findall(r"(rustun_[a-z_]+)(?:\{([^}]*)\})?", expression):
+        found = next((metric.labels for metric in METRICS if metric.name == name), None)
+        if found is None:
+            assert re.fullmatch(r"rustun_(server|client|\.\*)?", name), "it is a job's"
+            continue
+        labels |= set(found)
+        for label, word in re.findall(r'([a-z]+)=~?"([^"]*)"', selected):
+            assert label in {*found, *SCRAPED}, f"{name} has no {label}"
+            assert word in WORDS.get(label, (word,)), f"{label} is never {word}"
+    for listed in re.findall(r"\b(?:by|without|ignoring|on) \(([^)]*)\)", expression):
+        assert {label.strip() for label in listed.split(",")} <= labels
+
+
+def test_what_a_panel_calls_its_lines_by_is_there() -> None:
+    """All lines of a panel have one name, which says nothing."""
+    for target in targets():
+        labels = set(SCRAPED)
+        for metric in METRICS:
+            labels |= set(metric.labels) if metric.name in target["expr"] else set()
+        assert set(re.findall(r"{{ *(\w+) *}}", target.get("legendFormat", ""))) <= labels
 
 
 def test_a_scrape(tmp_path: Path) -> None:

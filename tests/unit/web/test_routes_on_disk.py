@@ -25,8 +25,9 @@ def rename(before: RoutesText) -> Proposal:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> RoutesOnDisk:
-    """Return a file with one member."""
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RoutesOnDisk:
+    """Return a file with one member, on a host that nothing deploys."""
+    monkeypatch.setattr(routes_on_disk, "DEPLOYMENTS", tmp_path / "deploy")
     (tmp_path / "routes.json").write_text(TEXT)
     return RoutesOnDisk(tmp_path / "routes.json")
 
@@ -88,22 +89,41 @@ def test_a_link_stays_one_and_the_mode_stays(disk: RoutesOnDisk, tmp_path: Path)
     assert sorted(path.name for path in real.parent.iterdir()) == ["members.json"], "no draft is left"
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_without_the_right_the_answer_is_the_command(
-    disk: RoutesOnDisk, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    """If this fails, an operator is told "permission denied", and not what to type."""
+def forbid(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let nobody replace a file."""
 
     def forbidden(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(routes_on_disk, "replace_file", forbidden)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_without_the_right_the_answer_is_the_command(
+    disk: RoutesOnDisk, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """If this fails, an operator is told "permission denied", and not what to type."""
+    forbid(monkeypatch, number)
     with pytest.raises(Refused) as caught:
         disk.write(disk.propose(rename, ""))
     assert caught.value.kind == "unwritable"
     assert "may not replace files in" in caught.value.message
     assert "sudo install -D -o" in caught.value.remedy and "routes_file" in caught.value.remedy
     assert disk.path.read_text() == TEXT
+
+
+def test_a_host_that_is_deployed_has_its_members_elsewhere(
+    disk: RoutesOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, who is put out here comes in again with the next deployment, and nobody thought of it."""
+    (tmp_path / "deploy").mkdir()
+    proposal = disk.propose(rename, "")
+    assert [note for note in proposal.notes if "the next deployment takes this back" in note]
+    forbid(monkeypatch, errno.EACCES)
+    with pytest.raises(Refused) as caught:
+        disk.write(proposal)
+    assert caught.value.kind == "unwritable"
+    assert "./invoke deploy" in caught.value.remedy and "routes_file" not in caught.value.remedy
 
 
 def test_a_full_disk_is_told_and_leaves_the_file(disk: RoutesOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     fleet = Fleet(tmp_path_factory.mktemp("fleet"), "bj-a")
     fleet.deploy()
     told: dict[str, Any] = json.loads(json.dumps(facts_of(fleet.host("server"), ["rustun-server.service"])))
+    told["status"][0]["routes"]["file"] = "/etc/rustun/routes.json"
     told["status"][0]["sessions"] = [{"identity": "bj-a", "state": "online", "proof_age_s": 3.2}]
     return told
 
@@ -49,9 +50,18 @@ def test_what_a_host_really_tells_is_believed(facts: dict[str, Any]) -> None:
     assert far(json.dumps({"facts": facts}).encode() + b"\n").facts([]) == facts
 
 
+def test_a_client_may_call_its_prefixes_routes(facts: dict[str, Any]) -> None:
+    """No host with a client could be deployed to: what a server says of its members' file is another thing there."""
+    [server] = facts["status"]
+    client = {"role": "client", "pid": 7, "routes": ["10.0.1.0/24"]}
+    assert list(nonsense({**facts, "status": [server, client]})) == []
+    assert list(nonsense({**facts, "status": [{**client, "role": "server"}]})) == ["status"]
+
+
 def test_no_value_of_the_facts_can_be_of_another_kind(facts: dict[str, Any]) -> None:
     """One broken host would end the look at all others with a traceback."""
-    told_only = {"schema", "sub", "known", "restarts", "role", "alarms", "routes"}  # of no use here
+    told_only = {"schema", "sub", "known", "restarts", "role", "alarms"}  # of no use here
+    told_only |= {"members", "problems", "not_in_force", "loaded_at"}  # of the file in force
     unseen = []
     for name, check in FACTS.items():
         for way in places({name: facts[name]}):
