@@ -49,8 +49,10 @@ def add_file(path: Path, data: bytes) -> None:
 def _draft(path: Path, data: bytes, like: os.stat_result | None = None) -> Iterator[Path]:
     """Have data on the disk under another name in the same folder, and see to it that this name goes."""
     draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)  # who died left it, or somebody else put a link there
+    mode = 0o666 if like is None else 0o600  # who opened it before its mode is that of `like` would read what comes
     try:
-        with draft.open("wb") as file:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
             if like is not None:
                 _make_like(file.fileno(), like)
             file.write(data)

@@ -39,6 +39,8 @@ MESSAGE_CHARACTERS: Final = 1000  # ours, but it may quote a remedy and a path
 FIELD_CHARACTERS: Final = 256
 FIELD_ITEMS: Final = 64  # of a list or a mapping
 MORE: Final = "..."  # stands for the items that were left out
+# What is never waited for where there is room at all; a stream's error handler makes ten bytes of a character at most.
+PIECE_CHARACTERS: Final = select.PIPE_BUF // 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,7 @@ class LineWriter:
         self._format = json_line if style == "json" else _text_line
         self._lowest = LEVELS.index(lowest)
         self._lost = 0
+        self._rest = ""  # of a line that was begun and found no more room
 
     def wants(self, level: str, name: str) -> bool:
         """Say whether events of `level` are written at all."""
@@ -265,17 +268,33 @@ class LineWriter:
             self._lost += 1
 
     def close(self) -> None:
-        """Nothing is held back here."""
+        """End a line that was begun, as far as there is room for it."""
+        self._write_rest()
 
     def _write_line(self, entry: Entry) -> bool:
-        try:
-            if not _has_room(self._stream):
-                return False
-            self._stream.write(self._format(entry) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # ValueError: the stream was closed
+        """Write a line, or begin it: what finds no room comes before the next one."""
+        if not self._write_rest():
+            return False
+        line = self._rest = self._format(entry) + "\n"
+        self._write_rest()
+        if self._rest == line:
+            self._rest = ""
             return False
         return True
+
+    def _write_rest(self) -> bool:
+        """Write what is left of a line, and return whether all of it is.
+
+        Room for a line's beginning is not room for the whole: what poll(2) promises of a pipe is PIPE_BUF.
+        """
+        try:
+            while self._rest and _has_room(self._stream):
+                self._stream.write(self._rest[:PIECE_CHARACTERS])
+                self._stream.flush()
+                self._rest = self._rest[PIECE_CHARACTERS:]
+        except (OSError, ValueError):  # ValueError: the stream was closed
+            pass
+        return not self._rest
 
 
 def lost_lines(time: float, lost: int) -> Entry:
@@ -285,7 +304,7 @@ def lost_lines(time: float, lost: int) -> Entry:
 
 
 def _has_room(stream: TextIO) -> bool:
-    """Tell whether a line can be written now; a pipe to a pager that nobody scrolls would hold every packet up."""
+    """Tell whether something can be written now; a pipe to a pager that nobody scrolls would hold every packet up."""
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:  # a stream in memory

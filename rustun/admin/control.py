@@ -16,7 +16,7 @@ from typing import Final
 SCHEMA: Final = 1
 STATUS_REQUEST: Final = "status"
 WATCH_REQUEST: Final = "watch"
-MAX_REQUEST_BYTES: Final = 1024  # newline included
+MAX_REQUEST_BYTES: Final = 4096  # newline included; four names of 255 bytes, each of which JSON may write as three
 MAX_DOCUMENT_BYTES: Final = 64 << 20  # 5,000 sessions take about 3 MiB
 FOLLOWED_BYTES_PER_S: Final = 1 << 20  # of documents that are told again and again: 1,500 sessions a second
 EXCHANGE_SECONDS: Final = 5.0  # for the question, and for each bit of an answer

@@ -79,7 +79,7 @@ def _documents(path: Path, question: str, timeout_seconds: float) -> Generator[d
         raise HostError(f"no control socket at {path}", f"the path is longer than the {MAX_PATH_BYTES} bytes of one")
     line = f"{question}\n".encode("utf-8", "surrogatepass")
     if len(line) > MAX_REQUEST_BYTES:
-        raise UsageError("the question is too long", f"a name has {MAX_REQUEST_BYTES // 2} bytes at the most")
+        raise UsageError("the question is too long", "a name has 255 bytes at the most")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
         try:
             peer.settimeout(timeout_seconds)

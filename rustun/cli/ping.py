@@ -111,7 +111,7 @@ def _ask(path: Path, member: str) -> dict[str, Any]:
 def _headline(facts: dict[str, Any]) -> str:
     who = " ".join(printable(str(facts[key])) for key in ("member", "address") if facts[key])
     by = f"server {printable(str(facts['server']))}" if facts["role"] == "client" else "this server"
-    tier = f", {facts['tier']} tier" if facts["tier"] else ""
+    tier = f", {printable(str(facts['tier']))} tier" if facts["tier"] else ""
     return f"{who} by {by}{tier}" if who else f"{by}{tier}"
 
 

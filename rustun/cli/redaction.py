@@ -31,6 +31,7 @@ _NAMED: Final = re.compile(
     r"""(?P<sign>["']?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?("[^"\n]*"|'[^'\n]*'|[^\s"',}]+)"""
 )
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_.~=-]{8,}")
+_IN_URL: Final = re.compile(r"""(?<=://)[^\s/?#"'<>]*(?=@)""")  # name and password
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]*-----.*?(?:-----END [A-Z ]*-----|\Z)", re.DOTALL)
 _AGE: Final = re.compile(r"(?i)AGE-SECRET-KEY-1[0-9A-Z]+")
 _HEX: Final = re.compile(r"(?i)(?<![0-9a-f])[0-9a-f]{2}(?:[ :]?[0-9a-f]{2}){31,}(?![0-9a-f])")
@@ -55,6 +56,7 @@ class Redactor:
         text = _PEM.sub(HIDDEN, self._without_known(text))
         text = _AGE.sub(HIDDEN, text)
         text = _NAMED.sub(_hidden_value, _METHOD.sub(_hidden_value, text))
+        text = _IN_URL.sub(HIDDEN, text)
         text = _BEARER.sub(rf"\1 {HIDDEN}", text)
         text = _HEX.sub(HIDDEN, without_keys(text))
         return _URL_SAFE.sub(HIDDEN, text)

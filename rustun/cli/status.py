@@ -21,6 +21,7 @@ from rustun.admin.control import FOLDER, SCHEMA, find_sockets
 from rustun.admin.control_client import ask, follow
 from rustun.admin.differences import with_rates
 from rustun.admin.health import why_not
+from rustun.cli.failures import LINE_CHARACTERS, failure_lines
 from rustun.errors import HostError, RefusedError, RightsError, RustunError, UsageError
 from rustun.printable import printable, quoted
 
@@ -173,7 +174,8 @@ def _ask_all(wanted: Wanted, told: Mapping[str, str], *, tell: bool = True) -> d
     if not documents:
         raise _first(errors) or _nothing_runs(wanted.role)
     for failure in errors if tell else ():
-        print(f"rustun status: {failure.message}\n  {failure.remedy}", file=sys.stderr)
+        for line in failure_lines("rustun status", failure):
+            print(printable(line, LINE_CHARACTERS), file=sys.stderr)
     return documents
 
 

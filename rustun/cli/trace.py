@@ -47,13 +47,15 @@ def lines(answer: Document) -> Iterator[str]:
     reason = f" ({_word(answer['reason'])})" if answer.get("reason") else ""
     yield f"{_word(answer['verdict'])}{reason}: {_word(answer['text'])}"
     where = ", ".join(_word(answer[key]) for key in ("member", "cluster") if answer.get(key))
-    yield f"  {answer['source']} -> {answer['destination']}, {answer['size']} bytes{f', sent by {where}' * bool(where)}"
+    source, destination, size = (_word(answer[key]) for key in ("source", "destination", "size"))
+    yield f"  {source} -> {destination}, {size} bytes{f', sent by {where}' * bool(where)}"
     for step in answer.get("steps") or []:
         entry = f"   {_word(step['entry'])}" if step.get("entry") else ""
         yield f"  {_word(step['step']):12} {_word(step['text'])}{entry}"
     counter = answer.get("counter")
     if counter:
-        yield f"  {'counter':12} raises {_word(counter['counter'])} of {_word(counter['member'])}, now {counter['now']}"
+        raised, member, now = (_word(counter[key]) for key in ("counter", "member", "now"))
+        yield f"  {'counter':12} raises {raised} of {member}, now {now}"
     for text in answer.get("otherwise") or []:
         yield f"  {'but':12} {_word(text)}"
     back = answer.get("back")

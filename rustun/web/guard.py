@@ -6,7 +6,8 @@ Rules of this module
   2. The Host has to be the address that the connection came to, localhost, or a configured name: what a foreign page
      reaches by a name of its own (DNS rebinding) is refused. An Origin has to be the same place.
   3. Tokens are compared in constant time, all of them each time. An address that offers too many wrong ones has to
-     wait (failures.py); who is logged in does not notice.
+     wait (failures.py); who is logged in does not notice. Nor does who offers a right one that is as long as 32 bytes
+     in Base64: behind a proxy, and on this host, everybody has one address, and nobody guesses that.
   4. A cookie is a random name of a login that is kept here, for LOGIN_SECONDS at most and until the process ends; its
      changes carry the login's CSRF word in a header, which no other site can send.
   5. Every answer, whatever it is, has the headers of SECURITY_HEADERS; every refusal the form of envelope.py.
@@ -38,6 +39,7 @@ COOKIE: Final = "rustun_login"
 CSRF_HEADER: Final = "X-Rustun-Csrf"
 LOGIN_SECONDS: Final = 12 * 3600  # a working day
 MAX_LOGINS: Final = 256  # the oldest has to log in again
+UNGUESSABLE_CHARACTERS: Final = 43  # 32 bytes in Base64, as `rustun keygen --token` makes them
 MAX_BODY_BYTES: Final = 64 << 10  # a member's entry has some 500 bytes
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -164,12 +166,12 @@ class Guard:
     def right_of(self, request: web.Request, token: str) -> Right:
         """Return what a token gives. Raises: Refusal: it is wrong, or its sender has to wait."""
         sender = request.remote or ""
-        wait = self._failures.wait_seconds(sender)
-        if wait > 0:
-            headers = {"Retry-After": str(int(wait) + 1)}
-            raise Refusal(429, "too many wrong tokens from this address", f"try again in {int(wait) + 1} s", headers)
         digest = _digest(token)
         found = [right for right, known in self._tokens if hmac.compare_digest(digest, known)]  # all of them, always
+        wait = self._failures.wait_seconds(sender)
+        if wait > 0 and not (found and len(token) >= UNGUESSABLE_CHARACTERS):
+            headers = {"Retry-After": str(int(wait) + 1)}
+            raise Refusal(429, "too many wrong tokens from this address", f"try again in {int(wait) + 1} s", headers)
         if not found:
             self._failures.note(sender)
             self._log.event("warning", "web-wrong-token", "somebody offers a wrong token", remote=sender)

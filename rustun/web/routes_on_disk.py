@@ -2,8 +2,8 @@
 
 Rules of this module
   1. All of this blocks: callers on a loop put it on a thread.
-  2. A file is replaced whole (rustun.durable), under a lock of its folder, after a last look at its bytes: what
-     somebody wrote meanwhile is never written over.
+  2. A file is replaced whole (rustun.durable), under a lock that only this user can take, after a last look at its
+     bytes: what somebody wrote meanwhile is never written over.
   3. The last MAX_SHOWN states are kept, compressed, so that who comes too late is told what changed meanwhile.
   4. On a host that is deployed from an inventory (docs/deploy.md) that makes the file: each proposal says so, and who
      may not write is sent there, since what is changed here alone does not last.
@@ -19,7 +19,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -79,7 +79,7 @@ class RoutesOnDisk:
         """Make a proposal true. Raises: Refused: the file was changed meanwhile, or cannot be written."""
         path = Path(os.path.realpath(self.path))  # a link stays a link
         try:
-            with _alone_in(path.parent):
+            with _alone_with(path):
                 like = path.stat()
                 if read_bytes(path, MAX_ROUTES_BYTES) != proposal.before.data:
                     self._latest = None
@@ -117,22 +117,34 @@ def _signature(path: Path) -> Signature | None:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other writers of ours out of a folder. Raises: OSError: somebody holds the lock and does not let go."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _alone_with(path: Path) -> Iterator[None]:
+    """Keep other writers of ours off a file. Raises: OSError: somebody holds the lock and does not let go.
+
+    The lock is a file that nobody else can open. A folder, which everybody can, anybody of this host could hold for
+    ever, and so keep in whom the operator takes out.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    until = time.monotonic() + LOCK_SECONDS
+    while (descriptor := _take(lock)) < 0:
+        if time.monotonic() >= until:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        time.sleep(LOCK_PAUSE_SECONDS)
     try:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(LOCK_PAUSE_SECONDS)
         yield
     finally:
-        os.close(descriptor)  # and with it the lock
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _take(lock: Path) -> int:
+    """Return a descriptor that holds a lock, -1 where somebody else does. Raises: OSError."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with suppress(BlockingIOError, FileNotFoundError):  # the latter where who had it took it off meanwhile
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.lstat(lock)):
+            return descriptor
+    os.close(descriptor)
+    return -1
 
 
 def _unwritable(path: Path, error: OSError) -> Refused:

@@ -33,10 +33,15 @@ class Reports:
     def __init__(self) -> None:
         self._active: dict[tuple[str, str], int] = {}
 
-    def note(self, reported: dict[tuple[str, str], int], known: set[tuple[str, str]]) -> int:
-        """Take a report; return how many of its members are known here. Who is not known any more is forgotten."""
+    def note(self, reported: dict[tuple[str, str], int], known: set[tuple[str, str]], now: datetime) -> int:
+        """Take a report; return how many of its members are known here. Who is not known any more is forgotten.
+
+        Args:
+            now: what was noted as later, by a clock that was wrong, is taken for this.
+        """
+        unix = int(now.timestamp())
         taken = {who: active for who, active in reported.items() if who in known}
-        kept = {who: active for who, active in self._active.items() if who in known}
+        kept = {who: min(active, unix) for who, active in self._active.items() if who in known}
         self._active = kept | {who: max(active, kept.get(who, 0)) for who, active in taken.items()}
         return len(taken)
 
@@ -61,13 +66,14 @@ async def report_connections(request: web.Request) -> web.StreamResponse:
     """Take from another server who is connected there."""
     query_of(request, ())
     entries = await list_of(request)
+    now = datetime.now(UTC)
     try:
-        reported = parse_connections(entries, datetime.now(UTC))
+        reported = parse_connections(entries, now)
     except ProtocolError as error:
         raise Refusal(400, error.message, 'send [{"cluster_id": 1, "identity": "...", "last_active": 1}]') from None
     routes = await _read(request)
     known = {(str(entry.get("cluster")), str(entry.get("identity"))) for entry in routes}
-    return success({"taken": request.app[REPORTS].note(reported, known)})
+    return success({"taken": request.app[REPORTS].note(reported, known, now)})
 
 
 async def list_connections(request: web.Request) -> web.StreamResponse:

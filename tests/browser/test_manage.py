@@ -109,3 +109,17 @@ def test_members_come_and_go(routes: Path, dashboard: Dashboard, opened: Open) -
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("Done: Add a member")).to_be_visible()
     assert entry(routes, "bj-new")["private_ip"] == "10.0.1.3"
+
+
+def test_what_was_confirmed_is_what_is_made(routes: Path, dashboard: Dashboard, opened: Open) -> None:
+    """Whoever copies a new member's identity from the difference would configure a client that nobody knows."""
+    page = member_page(dashboard, opened, "bj-dev")
+    page.goto(f"{dashboard.url}/#/members")
+    page.get_by_role("button", name="Add a member").click()
+    page.get_by_label("Cluster", exact=True).and_(page.locator("input")).fill("beijing")
+    page.get_by_role("button", name="Show the difference").click()
+    difference = page.get_by_role("region", name="Difference of the members' file")
+    shown = difference.locator(".plus", has_text="identity").inner_text()
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_text("Done: Add a member")).to_be_visible()
+    assert json.loads(routes.read_text())[-1]["identity"] in shown

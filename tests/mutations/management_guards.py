@@ -37,6 +37,13 @@ MANAGEMENT_GUARDS: Final = (
         f"{UNIT}/test_routes_on_disk.py::test_who_comes_too_late_is_told_what_changed",
     ),
     Guard(
+        "the lock of a members' file is nobody else's",
+        "web/routes_on_disk.py",
+        'lock = path.with_name(f".{path.name}.lock")',
+        "lock = path",
+        f"{UNIT}/test_routes_on_disk.py::test_nobody_else_can_hold_writers_up",
+    ),
+    Guard(
         "nobody is written over",
         "web/routes_on_disk.py",
         "if read_bytes(path, MAX_ROUTES_BYTES) != proposal.before.data:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,26 @@ def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         replace_file(tmp_path / "keys.age", b"new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"keys.age": b"old"}
+
+
+def test_a_draft_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, who waits for the draft of a private file reads it, or has another file written in its place."""
+    path, foreign = tmp_path / "routes.json", tmp_path / "foreign"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    foreign.write_bytes(b"foreign")
+    (tmp_path / ".routes.json.new").symlink_to(foreign)
+    modes: list[int] = []
+    fchmod = os.fchmod
+
+    def seen(descriptor: int, mode: int) -> None:
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", seen)
+    replace_file(path, b"new", like=path.stat())
+    assert (path.read_bytes(), stat.S_IMODE(path.lstat().st_mode)) == (b"new", 0o640)
+    assert (modes, foreign.read_bytes()) == ([0o600], b"foreign")
 
 
 def test_a_new_file_is_whole_and_never_takes_the_place_of_another(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from collections.abc import Callable
 from typing import Literal
 
@@ -19,11 +20,13 @@ from rustun.logs import (
     Entry,
     LineWriter,
     Log,
+    Plain,
     RateLimited,
     describe_bug,
     plain,
 )
 
+WAIT_SECONDS = 20.0  # never reached unless something hangs
 WALL_CLOCK = 1_700_000_000.25  # 2023-11-14 22:13:20 UTC
 
 
@@ -211,6 +214,51 @@ def test_a_reader_that_sleeps_stops_nothing() -> None:
         said = os.read(reader.fileno(), 1 << 20).decode()
     assert "lines of this log were lost" in said
     assert "after the sleep" in said
+
+
+def write_unwaited(writer: LineWriter, entries: list[Entry]) -> None:
+    """Write entries; fail where that waits for somebody."""
+
+    def write() -> None:
+        for one in entries:
+            writer.write(one)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(WAIT_SECONDS)
+    assert not thread.is_alive()
+
+
+def test_a_long_line_waits_for_no_reader() -> None:
+    """If this fails, a reload that names many members stops every packet where a pipe has room for half of its line."""
+    receiver, sender = os.pipe()
+    with open(sender, "w") as stream, open(receiver, "rb") as reader:  # whose end ends a write that waits
+        writer = LineWriter(stream, "json", "info")
+        names: list[Plain] = [f"member-{number:02} " + "ü" * 100 for number in range(64)]
+        events = [Entry(0.0, "info", "routes-loaded", f"load {number}", {"added": names}) for number in range(20)]
+        write_unwaited(writer, events)
+        said = os.read(reader.fileno(), 1 << 20)
+        writer.write(entry("after the sleep"))
+        said += os.read(reader.fileno(), 1 << 20)
+    lines = [json.loads(line) for line in said.decode().splitlines()]
+    loads = [line for line in lines if line["event"] == "routes-loaded"]
+    assert [line["message"] for line in loads] == [f"load {number}" for number in range(len(loads))]
+    assert all(line["added"] == names for line in loads)
+    assert lines[-2]["lost"] == len(events) - len(loads)
+    assert lines[-1]["message"] == "after the sleep"
+
+
+def test_a_line_that_was_begun_is_ended_at_the_end() -> None:
+    """If this fails, a log ends in half a line although its reader has woken up."""
+    receiver, sender = os.pipe()
+    with open(sender, "w") as stream, open(receiver, "rb") as reader:  # whose end ends a write that waits
+        writer = LineWriter(stream, "json", "info")
+        write_unwaited(writer, [Entry(0.0, "info", "routes-loaded", "load", {"added": ["x" * 250] * 400})])
+        said = os.read(reader.fileno(), 1 << 20)
+        assert not said.endswith(b"\n")
+        writer.close()
+        said += os.read(reader.fileno(), 1 << 20)
+    assert json.loads(said)["message"] == "load"
 
 
 def test_fields_that_say_nothing_are_for_machines() -> None:

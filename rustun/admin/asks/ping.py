@@ -50,17 +50,37 @@ def ping_handler(role: str, reactor: Reactor, find: Callable[[str], Target]) -> 
 
 
 class _Pace:
-    """Says when the next ping may be sent."""
+    """Sends pings one after the other; who goes before its turn gives it up to the next."""
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
         self._free_at = 0.0
+        self._waiting: dict[Callback, None] = {}  # who came first at the beginning
+        self._timer: Timer | None = None
 
-    def take(self) -> float:
-        """Return when this one may be sent, seconds of `now()`."""
-        at = max(self._reactor.now(), self._free_at)
-        self._free_at = at + PAUSE_SECONDS
-        return at
+    def wait(self, send: Callback) -> None:
+        """Call `send` when its turn is, perhaps at once."""
+        self._waiting[send] = None
+        if self._timer is None:
+            self._go_on()
+
+    def forget(self, send: Callback) -> None:
+        """Do not call it any more."""
+        self._waiting.pop(send, None)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        now, send = self._reactor.now(), next(iter(self._waiting), None)
+        if send is None:
+            return
+        is_due = now >= self._free_at
+        if is_due:
+            del self._waiting[send]
+            self._free_at = now + PAUSE_SECONDS
+        if self._waiting:
+            self._timer = self._reactor.call_at(self._free_at, self._go_on)
+        if is_due:
+            send()
 
 
 class _Echo:
@@ -77,33 +97,32 @@ class _Echo:
         self._sent_at = 0.0
         self._over = False
         self._timer: Timer | None = None
+        self._tell: Callable[[Document], bool]
+        self._done: Callable[[], None]
 
     def begin(self, tell: Callable[[Document], bool], done: Callable[[], None]) -> None:
-        """Send it when it is due."""
-
-        def finish(news: Document) -> None:
-            if not self._over:
-                self.end()
-                tell({**self._told, **news})
-                done()
-
-        def on_answer() -> None:
-            finish({"rtt_ms": round((self._reactor.now() - self._sent_at) * 1e3, 3)})
-
-        def send() -> None:
-            self._sent_at = self._reactor.now()
-            late = {"why_not": f"no answer within {self._seconds:g} s"}
-            self._timer = self._reactor.call_at(self._sent_at + self._seconds, lambda: finish(late))
-            self._send(on_answer)
-
-        due = self._pace.take()
-        if due <= self._reactor.now():
-            send()
-        else:
-            self._timer = self._reactor.call_at(due, send)
+        """Send it when its turn is."""
+        self._tell, self._done = tell, done
+        self._pace.wait(self._send_now)
 
     def end(self) -> None:
         """Wait no longer; a second call is harmless."""
         self._over = True
+        self._pace.forget(self._send_now)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _send_now(self) -> None:
+        self._sent_at = self._reactor.now()
+        late = {"why_not": f"no answer within {self._seconds:g} s"}
+        self._timer = self._reactor.call_at(self._sent_at + self._seconds, lambda: self._finish(late))
+        self._send(self._on_answer)
+
+    def _on_answer(self) -> None:
+        self._finish({"rtt_ms": round((self._reactor.now() - self._sent_at) * 1e3, 3)})
+
+    def _finish(self, news: Document) -> None:
+        if not self._over:
+            self.end()
+            self._tell({**self._told, **news})
+            self._done()

@@ -328,6 +328,11 @@ def test_questions_with_values_are_answered(running: Running) -> None:
         ask_process(running.path, {"ask": "status", "member": "x" * MAX_REQUEST_BYTES})
 
 
+def test_the_longest_names_fit_a_question(running: Running) -> None:
+    """If this fails, nobody can ask about members whose names are as long as routes.json lets them be."""
+    assert ask_process(running.path, {"ask": "status", "cluster": "é" * 127, "member": '"' * 255})["members"] == 2
+
+
 def test_a_process_is_followed_until_it_ends(tmp_path: Path) -> None:
     """`rustun top` shows one moment for ever, or does not notice that the process has ended."""
     running = Running(tmp_path / "s.sock", lambda: {"n": 1})

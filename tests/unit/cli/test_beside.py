@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def running(identity: str, server: str, key: str = "", role: str = "client") -> 
         (running("m1", str(SERVER), encode_key(KEY)), False),
         (running("m0", "192.0.2.9:80", encode_key(bytes(32))), False),
         ({"role": "server", "pid": 7}, False),
+        ({"role": "client", "identity": "m0", "pid": 7}, False),
         (HostError("its process is gone"), False),
     ],
 )
@@ -51,3 +53,17 @@ def test_one_identity_at_one_server_is_one_client(
             beside.refuse_beside_another(CONFIG, Path("client.sock"))
     else:
         beside.refuse_beside_another(CONFIG, Path("client.sock"))
+
+
+@pytest.mark.parametrize(("owner", "refused"), [(0, True), (os.geteuid(), True), (os.geteuid() + 4711, False)])
+def test_a_foreign_socket_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch, owner: int, refused: bool) -> None:
+    """If this fails, whoever may make files in /run/rustun says "I am that client", and it never starts again."""
+    status = os.stat_result((0o140660, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(Path, "lstat", lambda self: status)
+    monkeypatch.setattr(beside, "find_sockets", lambda: [Path("client-x.sock")])
+    monkeypatch.setattr(beside, "read_status", lambda path: running("m0", str(SERVER)))
+    if refused:
+        with pytest.raises(HostError, match="runs on this host already"):
+            beside.refuse_beside_another(CONFIG, None)
+    else:
+        beside.refuse_beside_another(CONFIG, None)

@@ -114,7 +114,7 @@ def test_the_same_facts_as_json(host: Callable[[Answers, Trips], list[str]]) -> 
 
 def test_a_name_from_elsewhere_is_text(host: Callable[[Answers, Trips], list[str]]) -> None:
     """If this fails, a member's name steers the terminal of whoever pings it."""
-    host([{**FACTS, "member": "\x1b[31mred", "why_not": "\x1b[2J", "rtt_ms": None}], [0.1])
+    host([{**FACTS, "member": "\x1b[31mred", "tier": "\x1b[8m", "why_not": "\x1b[2J", "rtt_ms": None}], [0.1])
     assert "\x1b" not in typed("x", "-c", "1").output
 
 

@@ -47,6 +47,8 @@ def test_the_bytes_of_a_known_key_are_found_in_every_form(form: str) -> None:
         "Authorization: Bearer s3cret-s3cret",
         "PGPASSWORD=s3cret",
         "psk: s3cret",
+        '"control_plane_url": "https://rustun:s3cret@control.example.com"',
+        "HTTPS_PROXY=http://me:an@s3cret@proxy:3128/",
         "-----BEGIN OPENSSH PRIVATE KEY-----\ns3cret\n-----END OPENSSH PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\ns3cret",
         "AGE-SECRET-KEY-1S3CRET0S3CRET",
@@ -103,6 +105,7 @@ def test_many_secrets_and_a_long_text_take_a_moment() -> None:
 def test_hostile_texts_take_no_longer() -> None:
     """If this fails, one line of a journal makes the report hang."""
     began = time.perf_counter()
-    for text in ("a" * 200_000, "0" * 200_000, "Aa1-" * 50_000, "-----BEGIN " * 20_000, "0a:" * 70_000, "psk" * 70_000):
+    texts = ["a" * 200_000, "0" * 200_000, "Aa1-" * 50_000, "-----BEGIN " * 20_000, "0a:" * 70_000, "psk" * 70_000]
+    for text in (*texts, "://" * 70_000, "://" + "@" * 200_000, "://" + "a@" * 100_000):
         Redactor(["a" * 50]).clean(text)
     assert time.perf_counter() - began < 10

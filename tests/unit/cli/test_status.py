@@ -139,6 +139,15 @@ def test_names_are_only_text(server: Answering) -> None:
     assert typed(f"{HOSTILE}y").stderr.replace("\n", "").isprintable()
 
 
+def test_a_dead_socket_is_told_as_text(server: Answering, sockets: list[Path], tmp_path: Path) -> None:
+    """If this fails, whoever may make a file in /run/rustun steers the terminal of root, who looks."""
+    sockets.append(tmp_path / "client-\x1b[31m.sock")
+    result = typed()
+    assert result.exit_code == 0
+    assert "no control socket at" in result.stderr
+    assert result.stderr.replace("\n", "").isprintable()
+
+
 def test_one_role_alone(server: Answering, client: Answering) -> None:
     """A probe of the client is answered for by the server beside it."""
     assert json.loads(typed("--json", "--client").stdout)["role"] == "client"

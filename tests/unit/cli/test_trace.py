@@ -62,10 +62,13 @@ def test_json_is_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a member's name steers the terminal."""
-    hostile = {**ANSWER, "text": "\x1b[2J", "member": "a\nb", "otherwise": ["\x1b[31m"], "back": None, "counter": None}
+    said = "\x1b[2J\n\u202e"
+    hostile: dict[str, Any] = {key: said for key, value in ANSWER.items() if isinstance(value, str | int)}
+    hostile |= {key: dict.fromkeys(ANSWER[key], said) for key in ("counter", "back")}
+    hostile |= {"steps": [dict.fromkeys(ANSWER["steps"][0], said)], "otherwise": [said]}
     output = typed(monkeypatch, hostile, "a", "b")[0].output
-    assert "\x1b" not in output
-    assert len(output.splitlines()) == 4
+    assert output.replace("\n", "").isprintable()
+    assert len(output.splitlines()) == 6
 
 
 def test_a_question_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
+from rustun.admin.control import MAX_REQUEST_BYTES
 from rustun.config.keys import Secret
 from rustun.config.web import WebConfig
 from rustun.errors import HostError
@@ -46,6 +47,8 @@ class ToldSource(Source):
             return json.dumps(self.document).encode()
         if self.deaf:
             raise HostError("unknown request")
+        if len(json.dumps({"ask": word, **told})) >= MAX_REQUEST_BYTES:
+            raise HostError("the tunnel's process gives no whole answer")  # it hangs up
         self.told.append(dict(told))
         return json.dumps({"schema": 1, "noted": True}).encode()
 

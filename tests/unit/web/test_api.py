@@ -81,6 +81,19 @@ def test_a_member_is_added_edited_and_removed(routes: Path) -> None:
     assert {fact["by"] for fact in source.told} == {"127.0.0.1"}
 
 
+def test_a_change_of_a_member_with_long_names_is_audited(routes: Path) -> None:
+    """If this fails, whoever gives a member a long name in Chinese changes the members without a line of the audit."""
+    source, name = ToldSource(status(routes)), "é" * 127  # 254 bytes, and 762 as JSON writes them
+    entry = {"cluster": name, "identity": name, "private_ip": "10.9.0.1", "mask": "255.255.255.0"}
+
+    async def work(client: Client) -> None:
+        answer, _ = await ask(client, "POST", "/api/clients", entry)
+        assert answer.status == 201
+
+    served(routes, work, source)
+    assert [fact["identity"] for fact in source.told] == [name]
+
+
 def test_a_change_that_the_server_does_not_hear_of_is_said_here(routes: Path) -> None:
     """If this fails, nobody can tell months later who took a member out."""
     source, log = ToldSource(status(routes)), KeptLog()

@@ -15,7 +15,7 @@ from rustun.config.keys import Secret
 from rustun.web.app import DASHBOARD, METRICS, SEED, metrics_app
 from rustun.web.door import Connections
 from rustun.web.failures import BURST
-from rustun.web.guard import MAX_BODY_BYTES, Guard, Right, Route, guarded
+from rustun.web.guard import MAX_BODY_BYTES, UNGUESSABLE_CHARACTERS, Guard, Right, Route, guarded
 from rustun.web.source import Source
 from tests.unit.web.talking import CONFIG, MANAGE, READ, Heard, asking, bearer, dashboard, run, tunnel
 
@@ -123,6 +123,23 @@ def test_guessing_is_slow(tmp_path: Path) -> None:
             answer = await client.get("/api/login", headers=bearer(READ))
             assert answer.status == 429, "a right token tells a guesser that it was right"
             assert int(answer.headers["Retry-After"]) >= 1
+
+    run(scenario())
+
+
+def test_a_guesser_locks_nobody_out(tmp_path: Path) -> None:
+    """If this fails, a wrong token every few seconds keeps all others behind the same proxy, or on this host, out."""
+    long = "a" * UNGUESSABLE_CHARACTERS
+    config = replace(CONFIG, token=Secret(long))
+
+    async def scenario() -> None:
+        async with dashboard(tmp_path, config=config) as client:
+            for number in range(BURST):
+                await client.get("/api/login", headers=bearer(f"guess-{number}"))
+            tokens = ("guess", f"{long}a", long, MANAGE)
+            seen = [(await client.get("/api/login", headers=bearer(token))).status for token in tokens]
+            assert seen == [429, 429, 200, 429]
+            assert (await client.post("/api/login", json={"token": long})).status == 200
 
     run(scenario())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rustun.durable import replace_file
 from rustun.errors import ConfigError
 from rustun.web import routes_on_disk
 from rustun.web.management import Proposal, Refused, edit
@@ -142,13 +143,43 @@ def test_a_full_disk_is_told_and_leaves_the_file(disk: RoutesOnDisk, monkeypatch
 def test_two_writers_take_turns(disk: RoutesOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, two processes write the same draft at once."""
     monkeypatch.setattr(routes_on_disk, "LOCK_SECONDS", 0.0)
-    proposal = disk.propose(rename, "")
-    descriptor = os.open(disk.path.parent, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(Refused, match="somebody else is writing"):
-        disk.write(proposal)
-    os.close(descriptor)
+    proposal, other = disk.propose(rename, ""), RoutesOnDisk(disk.path)
+
+    def replace_meanwhile(path: Path, data: bytes, *, like: os.stat_result) -> None:
+        with pytest.raises(Refused, match="somebody else is writing"):
+            other.write(proposal)
+        replace_file(path, data, like=like)
+
+    monkeypatch.setattr(routes_on_disk, "replace_file", replace_meanwhile)
     disk.write(proposal)
+    assert disk.read().digest == proposal.after.digest
+    assert [path.name for path in disk.path.parent.iterdir()] == ["routes.json"]
+
+
+def test_a_lock_that_a_dead_writer_left_holds_nobody_up(disk: RoutesOnDisk) -> None:
+    """If this fails, nobody can change the members any more once a web process was killed while it wrote."""
+    (disk.path.parent / ".routes.json.lock").touch(0o600)
+    disk.write(disk.propose(rename, ""))
+    assert [path.name for path in disk.path.parent.iterdir()] == ["routes.json"]
+
+
+def test_nobody_else_can_hold_writers_up(disk: RoutesOnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, any user of the server's host keeps in whom the operator or the control plane takes out."""
+    monkeypatch.setattr(routes_on_disk, "LOCK_SECONDS", 0.0)
+    opened = [os.open(place, os.O_RDONLY) for place in (disk.path.parent, disk.path)]  # as whoever may read can
+    for descriptor in opened:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    modes = []
+
+    def replace_seen(path: Path, data: bytes, *, like: os.stat_result) -> None:
+        modes.append(stat.S_IMODE((path.parent / ".routes.json.lock").stat().st_mode))
+        replace_file(path, data, like=like)
+
+    monkeypatch.setattr(routes_on_disk, "replace_file", replace_seen)
+    disk.write(disk.propose(rename, ""))
+    for descriptor in opened:
+        os.close(descriptor)
+    assert modes == [0o600]
 
 
 def test_a_file_that_is_no_list_is_told(disk: RoutesOnDisk) -> None:

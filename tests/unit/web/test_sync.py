@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -20,6 +21,7 @@ from rustun.errors import RustunError
 from rustun.web import sync
 from rustun.web.editor import Editor
 from rustun.web.sync import Agent, HttpExchange
+from rustun.web.sync_api import Reports
 from tests.unit.web.api_world import READ, KeptLog, ToldSource, application, status
 
 TOKEN = "token-of-a-test"
@@ -261,3 +263,12 @@ def test_reports_of_strangers_are_not_kept(tmp_path: Path) -> None:
     answer, kept = asyncio.run(run())
     assert answer == {"taken": 1}
     assert isinstance(kept, list) and [one["identity"] for one in kept] == ["dev"]
+
+
+def test_a_clock_that_was_wrong_is_forgotten() -> None:
+    """If this fails, a clock that was in 2099 for a minute shows members as active that have been gone for days."""
+    reports, dev = Reports(), ("1", "dev")
+    wrong, right = datetime(2099, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+    assert reports.note({dev: int(wrong.timestamp())}, {dev}, wrong) == 1
+    assert reports.note({}, {dev}, right) == 0
+    assert reports.told() == [{"cluster_id": 1, "identity": "dev", "last_active": int(right.timestamp())}]

@@ -143,8 +143,9 @@ async function propose(title, wanted) {
   }
 }
 
-/** Show what would change, and make it so when that is confirmed. */
+/** Show what would change, and make it so when that is confirmed: an identity that was made for the preview stays. */
 function review(title, wanted, preview) {
+  const body = wanted.method === "POST" ? { ...wanted.body, identity: preview.client.identity } : wanted.body;
   const problem = el("div");
   const cancel = el("button", { type: "button", class: "quiet" }, say("manage.cancel"));
   const again = el("button", { type: "button", class: "quiet", hidden: true }, say("manage.look_again"));
@@ -152,7 +153,7 @@ function review(title, wanted, preview) {
   apply.addEventListener("click", async () => {
     apply.disabled = true;
     try {
-      await askAbout(wanted.method, wanted.path, wanted.body, `"${preview.digest}"`);
+      await askAbout(wanted.method, wanted.path, body, `"${preview.digest}"`);
       close();
       done(title);
     } catch (error) {

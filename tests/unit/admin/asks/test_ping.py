@@ -116,6 +116,20 @@ def test_many_who_ask_do_not_cost_the_session(
     assert [len(reader.told) for reader in readers] == [1, 1, 1, 0, *[1] * 26]
 
 
+def test_who_gives_up_holds_nobody_up(reactor: VirtualReactor, far: Far, ask: Callable[[bytes], object]) -> None:
+    """If this fails, whoever may read the status asks a thousand times, hangs up, and nobody has a ping for minutes."""
+    for _ in range(1000):
+        reader = Reader()
+        reader.hear(ask(b"ping"))
+        reader.answers.end()
+    last = Reader()
+    last.hear(ask(b"ping"))
+    reactor.run_for(2 * PAUSE_SECONDS)
+    assert len(far.sent_at) == 2, "the first one, and the one who stayed"
+    far.waiting.pop()()
+    assert len(last.told) == 1
+
+
 def test_where_no_ping_can_be_sent_the_reason_is_told(reactor: VirtualReactor) -> None:
     """If this fails, nobody learns why a round trip is missing."""
     handler = ping_handler("server", reactor, lambda member: ({"why_not": "not connected"}, None))
