@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +173,10 @@ def test_a_reader_that_leaves_midway_harms_nobody(tmp_path: Path) -> None:
 
 def test_silent_connections_make_room_for_the_next(running: Running) -> None:
     """A few connections that say nothing lock the operator out."""
-    silent = [connect(running.path) for _ in range(MAX_CONNECTIONS)]
-    assert read_status(running.path)["role"] == "server"
-    assert receive_all(silent[0]) == b"", "the oldest had to go"
-    for peer in silent:
-        peer.close()
+    with ExitStack() as opened:
+        silent = [opened.enter_context(connect(running.path)) for _ in range(MAX_CONNECTIONS)]
+        assert read_status(running.path)["role"] == "server"
+        assert receive_all(silent[0]) == b"", "the oldest had to go"
 
 
 def test_a_silent_connection_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,13 +347,12 @@ def test_who_follows_is_not_crowded_out_by_silence(running: Running) -> None:
     """A few connections that say nothing end the dashboard."""
     documents = follow(running.path, {"ask": "watch", "seconds": 0.1})
     next(documents)
-    silent = [connect(running.path) for _ in range(MAX_CONNECTIONS + 2)]
-    made_room_for_the_last = silent[len(silent) - MAX_CONNECTIONS]
-    assert receive_all(made_room_for_the_last) == b""  # so all were accepted: who comes while that many wait is refused
-    assert read_status(running.path)["role"] == "server"
-    assert next(documents)["role"] == "server"
-    for peer in silent:
-        peer.close()
+    with ExitStack() as opened:
+        silent = [opened.enter_context(connect(running.path)) for _ in range(MAX_CONNECTIONS + 2)]
+        made_room_for_the_last = silent[len(silent) - MAX_CONNECTIONS]
+        assert receive_all(made_room_for_the_last) == b""  # so all were accepted: none is while that many wait
+        assert read_status(running.path)["role"] == "server"
+        assert next(documents)["role"] == "server"
 
 
 def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:

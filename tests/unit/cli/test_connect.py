@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from rustun.cli import main
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -48,12 +51,16 @@ def connect(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ([*TYPED, "--masq"], ["--masq", "gateway"]),
     ],
 )
-def test_what_was_typed_wrong(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+def test_what_was_typed_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
     """A mistyped option passes for a broken file, or its message shows the key."""
     (tmp_path / "k").write_text(f"aes256:{KEY}\n")
     (tmp_path / "k").chmod(0o600)
-    result = connect(*arguments, folder=tmp_path)
-    assert result.returncode == 2, result.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rustun.cli.connect.harden", lambda: None)  # for good, and here it is this process
+    result = CliRunner().invoke(main, arguments, prog_name="rustun")
+    assert result.exit_code == 2, result.stderr
     for word in words:
         assert word in result.stderr
     assert KEY not in result.stderr
