@@ -72,7 +72,11 @@ def test_what_is_on_its_way_is_said(dashboard: Dashboard, opened: Open) -> None:
     """Over a slow line a page would be blank, and look as if there were nothing."""
     page = opened(dashboard)
     held: list[Route] = []
-    page.route("**/dashboard/live", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/dashboard/live", hold)
     page.get_by_label("Token").fill(TOKEN)
     with page.expect_request("**/dashboard/live"):
         page.get_by_role("button", name="Log in").click()

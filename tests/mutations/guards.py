@@ -233,8 +233,8 @@ GUARDS: Final = (
     Guard(
         "pings that are asked for cost no session",
         "admin/asks/ping.py",
-        "self._free_at = at + PAUSE_SECONDS",
-        "self._free_at = at",
+        "self._free_at = now + PAUSE_SECONDS",
+        "self._free_at = now",
         "tests/unit/admin/asks/test_ping.py::test_many_who_ask_do_not_cost_the_session",
     ),
     Guard(
