@@ -26,6 +26,7 @@ from rustun.durable import replace_file
 from rustun.ops.exit_codes import BAD_INPUT, FAILED
 
 RESULTS: Final = Path("build", "soak.json")
+SOAK: Final = "soak"  # the profile of Hypothesis in which tests go on for long
 ENDING_SECONDS: Final = 20.0  # for a run that is told to end; then it is killed
 
 
@@ -55,31 +56,31 @@ MODEL: Final = "tests/simulation/test_model.py::test_whatever_happens"
 MODEL_RUN: Final = "millions of steps of the model, from new seeds"
 CRASH_TESTS: Final = _tests("tests/netlab/test_crash_kill_switch.py", "tests/netlab/test_crash_restored.py")
 RUNS: Final = (
-    LongRun("fuzz", "4,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, "soak", 90),
-    LongRun("items", "4,000 hostile records", _tests("tests/fuzz/test_items.py"), "soak", 60),
-    LongRun("strangers", "4,000 batches of first messages each", _tests("tests/fuzz/test_first_frames.py"), "soak", 60),
+    LongRun("fuzz", "4,000 fresh examples per property of the decoders", FUZZ_OF_DECODERS, SOAK, 90),
+    LongRun("items", "4,000 hostile records", _tests("tests/fuzz/test_items.py"), SOAK, 60),
+    LongRun("strangers", "4,000 batches of first messages each", _tests("tests/fuzz/test_first_frames.py"), SOAK, 60),
     LongRun(
         "simulation",
         "4,000 fresh examples per in-memory scenario",
         _tests("tests/simulation", f"--deselect={MODEL}"),
-        "soak",
+        SOAK,
         60,
     ),
-    LongRun("bad-handshakes", "100,000 at a real server", _tests("tests/netlab/test_strangers.py"), "soak", 10),
+    LongRun("bad-handshakes", "100,000 at a real server", _tests("tests/netlab/test_strangers.py"), SOAK, 10),
     LongRun(
-        "host", "each step of a client on its host as its last", _tests("tests/netlab/test_host_crash.py"), "soak", 10
+        "host", "each step of a client on its host as its last", _tests("tests/netlab/test_host_crash.py"), SOAK, 10
     ),
-    LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, "soak", 20),
-    LongRun("links", "how exact impaired links are", ("-m", "netlab.links.figures"), "soak", 10),
-    LongRun("lab-crash", "50 labs killed at random moments", _tests("tests/netlab/test_lab_crash.py"), "soak", 30),
+    LongRun("crashes", "100 random crashes, with a kill switch and without one", CRASH_TESTS, SOAK, 20),
+    LongRun("links", "how exact impaired links are", ("-m", "netlab.links.figures"), SOAK, 10),
+    LongRun("lab-crash", "50 labs killed at random moments", _tests("tests/netlab/test_lab_crash.py"), SOAK, 30),
     LongRun(
         "lab-parallel",
         "25 rounds of eight labs at once; a lab up and down 200 times",
         _tests("tests/netlab/test_lab_parallel.py"),
-        "soak",
+        SOAK,
         40,
     ),
-    LongRun("scenarios", "all scenarios, long ones as well", _tests("tests/netlab/test_scenarios.py"), "soak", 20),
+    LongRun("scenarios", "all scenarios, long ones as well", _tests("tests/netlab/test_scenarios.py"), SOAK, 20),
     LongRun(
         "scale",
         "5,000 clients who talk, come and go; 100 namespaces with clients",
@@ -96,8 +97,8 @@ RUNS: Final = (
         60,
     ),
     LongRun("ordinary-user", "all namespace tests without root", ("-m", "tests.netlab.ordinary_suite"), "house", 30),
-    LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), "soak", 30),
-    LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), "soak", 30),
+    LongRun("model-1", MODEL_RUN, _tests(f"{MODEL}[0]", f"{MODEL}[1]"), SOAK, 30),
+    LongRun("model-2", MODEL_RUN, _tests(f"{MODEL}[2]", f"{MODEL}[3]"), SOAK, 30),
 )
 
 
@@ -140,6 +141,8 @@ def _do(checkout: Path, long_run: LongRun, code: str) -> Result:
     started = time.monotonic()
     command = [sys.executable, *long_run.command]
     environment = {**os.environ, "HYPOTHESIS_PROFILE": long_run.profile}
+    if long_run.profile == SOAK:  # one test is the whole run then
+        environment["PYTEST_ADDOPTS"] = f"-o lab_timeout={60 * long_run.limit_minutes}"
     with subprocess.Popen(command, cwd=checkout, env=environment, stdin=subprocess.DEVNULL, process_group=0) as run:
         try:
             passed = run.wait(60 * long_run.limit_minutes) == 0

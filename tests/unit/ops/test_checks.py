@@ -104,6 +104,17 @@ def test_a_long_run_is_done_once_per_code(soaked: Path) -> None:
     assert (soaked / "count").read_text() == "xxx"
 
 
+def test_a_test_may_take_as_long_as_its_long_run(soaked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of laboratories in one test would be ended after the time that one of them may take."""
+    test = "def test_it(pytestconfig):\n    assert pytestconfig.getini('lab_timeout') == '180'\n"
+    (soaked / "test_it.py").write_text(test)
+    plugins = ("-p", "netlab.pytest_plugin", "-p", "no:cacheprovider")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    command = ("-m", "pytest", "-q", *plugins, "test_it.py")
+    monkeypatch.setattr(soaking, "RUNS", (LongRun("long", "looks", command, "soak", 3),))
+    assert soaking.run(soaked, "", 1, again=False) == 0
+
+
 def test_a_run_that_is_interrupted_ends_with_all_that_it_started(
     soaked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
