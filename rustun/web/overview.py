@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]
@@ -28,6 +28,15 @@ RATES: Final = ("in_rate", "out_rate", "drop_rate")  # bytes/s, bytes/s, packets
 ONLINE: Final = "online"
 NOTHING: Final[Counted] = (0, 0, 0)
 NO_ROW: Final[Row] = {}
+NO_RATES: Final = (None, None, None)
+
+
+class Said(NamedTuple):
+    """What a document said of a session, as far as the next one is compared with it."""
+
+    standing: tuple[Any, ...]  # as STANDING
+    age_s: float
+    counted: Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Overview:
         members: a row each, by identity; its keys are listed in docs/dashboard.md.
         change: what a reader who knows the moment before needs to know this one: changed keys, whole rows of members
             that are new, and who is gone; None where there is none before.
-        sessions: what to compare the next moment with: what the relay said of each, by identity.
+        sessions: what to compare the next moment with, by identity.
     """
 
     time: float
@@ -49,25 +58,25 @@ class Overview:
     server: Row
     members: dict[str, Row]
     change: Row | None
-    sessions: dict[str, Document] = field(repr=False)
+    sessions: dict[str, Said] = field(repr=False)
 
 
 def overview(document: Document, time: float, before: Overview | None) -> Overview:
     """Return the moment that a server's status document describes.
 
     Args:
-        document: schema 1, role "server"; kept, and not to be changed any more.
+        document: schema 1, role "server".
         time: when it was read, in seconds since 1970.
         before: the moment before, for rates; None for the first, which has none.
     """
     uptime = float(document.get("uptime_s") or 0.0)
     last = before if before is not None and uptime > before.uptime_s else None  # else its counters began anew
-    sessions: dict[str, Document] = {}
+    sessions: dict[str, Said] = {}
     told: dict[str, Row] = {}
     for session in document.get("sessions") or ():
         identity = str(session.get("identity"))
-        sessions[identity] = session
-        told[identity] = _online(session, time, uptime, last)
+        sessions[identity] = said = _said(session)
+        told[identity] = _online(identity, session, said, time, uptime, last)
     for absent in document.get("offline") or ():
         identity = str(absent.get("identity"))
         sessions.pop(identity, None)  # it went while the document was made
@@ -75,7 +84,7 @@ def overview(document: Document, time: float, before: Overview | None) -> Overvi
     known = before.members if before is not None else {}
     changes = {identity: new for identity, row in told.items() if (new := _changed(known.get(identity), row))}
     members = {
-        identity: {**known.get(identity, NO_ROW), **changes[identity]} if identity in changes else known[identity]
+        identity: known.get(identity, NO_ROW) | changes[identity] if identity in changes else known[identity]
         for identity in told
     }
     server = _server(document, time, last)
@@ -110,19 +119,21 @@ def _changed(old: Row | None, now: Row) -> Row:
     return now if old is None else {key: value for key, value in now.items() if key not in old or old[key] != value}
 
 
-def _standing(session: Document) -> tuple[Any, ...]:
-    return tuple(map(session.get, STANDING))
+def _said(session: Document) -> Said:
+    drops = session.get("drops")
+    dropped = sum(drops.values()) if drops else 0
+    counted = int(session.get("received_bytes") or 0), int(session.get("sent_bytes") or 0), dropped
+    return Said(tuple(map(session.get, STANDING)), float(session.get("age_s") or 0.0), counted)
 
 
-def _online(session: Document, time: float, uptime: float, last: Overview | None) -> Row:
+def _online(identity: str, session: Document, said: Said, time: float, uptime: float, last: Overview | None) -> Row:
     """Return a member's row; without what stands in the last one as well, where only its traffic went on."""
     if last is None:
-        return {**_described(session), **_flowing(session, time, NO_ROW), **dict.fromkeys(RATES)}
-    identity = str(session.get("identity"))
+        return _described(session) | _flowing(session, said, NO_RATES, time, NO_ROW)
     was = last.sessions.get(identity)
-    rates = _rates(session, was, uptime - last.uptime_s)
-    row = {**_flowing(session, time, last.members.get(identity, NO_ROW)), **dict(zip(RATES, rates, strict=True))}
-    return row if was is not None and _standing(was) == _standing(session) else {**_described(session), **row}
+    rates = _rates(said, was, uptime - last.uptime_s)
+    row = _flowing(session, said, rates, time, last.members.get(identity, NO_ROW))
+    return row if was is not None and was.standing == said.standing else _described(session) | row
 
 
 def _described(session: Document) -> Row:
@@ -139,16 +150,20 @@ def _described(session: Document) -> Row:
     }
 
 
-def _flowing(session: Document, time: float, old: Row) -> Row:
+def _flowing(session: Document, said: Said, rates: tuple[float | None, ...], time: float, old: Row) -> Row:
     """Return of a row what changes all the time; `old` is the last one, for points in time."""
+    (in_bytes, out_bytes, drops), (in_rate, out_rate, drop_rate) = said.counted, rates
     return {
         "began": _moment(time, session.get("age_s"), old.get("began")),
         "proved": _moment(time, session.get("proof_age_s"), old.get("proved")),
         "rtt_ms": _rounded(session.get("rtt_ms"), 2),
-        "in_bytes": int(session.get("received_bytes") or 0),
-        "out_bytes": int(session.get("sent_bytes") or 0),
+        "in_bytes": in_bytes,
+        "out_bytes": out_bytes,
         "queued_bytes": session.get("queued_bytes"),
-        "drops": {reason: count for reason, count in (session.get("drops") or {}).items() if count},
+        "drops": {reason: count for reason, count in session["drops"].items() if count} if drops else {},
+        "in_rate": in_rate,
+        "out_rate": out_rate,
+        "drop_rate": drop_rate,
     }
 
 
@@ -170,22 +185,12 @@ def _absent(member: Document, time: float, old: Row) -> Row:
     }
 
 
-def _age(session: Document) -> float:
-    return float(session.get("age_s") or 0.0)
-
-
-def _counted(session: Document) -> Counted:
-    drops = session.get("drops")
-    dropped = sum(drops.values()) if drops else 0
-    return int(session.get("received_bytes") or 0), int(session.get("sent_bytes") or 0), dropped
-
-
-def _rates(session: Document, was: Document | None, elapsed: float) -> tuple[float, float, float]:
+def _rates(said: Said, was: Said | None, elapsed: float) -> tuple[float, float, float]:
     """Return RATES of a session over the seconds since the relay said `was` of that member; None: it had no session."""
     # A session whose age did not grow by what has passed is another one.
-    is_new = was is None or abs(_age(session) - _age(was) - elapsed) >= JITTER_SECONDS
-    in_then, out_then, dropped_then = NOTHING if was is None or is_new else _counted(was)
-    in_now, out_now, dropped_now = _counted(session)
+    is_new = was is None or abs(said.age_s - was.age_s - elapsed) >= JITTER_SECONDS
+    in_then, out_then, dropped_then = NOTHING if was is None or is_new else was.counted
+    in_now, out_now, dropped_now = said.counted
     return (
         round((in_now - in_then if in_now >= in_then else in_now) / elapsed),
         round((out_now - out_then if out_now >= out_then else out_now) / elapsed),
