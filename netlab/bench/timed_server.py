@@ -3,8 +3,9 @@
     python -m netlab.bench.timed_server CONFIG CONTROL
 
 A step is one call of the loop: members' packets wait for its end. SIGUSR1 forgets what was measured so far. At the end
-it prints {"steps": N, "longest_ms": L, "longest_cpu_ms": C}: the longest step by the clock, which goes on while another
-process has the core, and by this process's own processor time.
+it prints {"steps": N, "longest_ms": L, "longest_cpu_ms": C, "idle_ms": I, "idle_cpu_ms": P}: the longest step by the
+clock, which goes on while another process has the core, and by this process's own processor time; of all steps,
+packets' too, and of those that are made when nothing else is ready: answers to who asks over the control socket.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from time import monotonic, thread_time
+from typing import Final
 
 from rustun.backends.base import Callback, Source, Timer
 from rustun.backends.reactor import EpollReactor
@@ -22,12 +24,29 @@ from rustun.cli import running
 from rustun.cli.serve import serve
 
 
-class TimedReactor(EpollReactor):
-    """The loop, with the longest of its steps so far."""
+class Longest:
+    """The longest step so far, seconds: by the clock, and of this process's own time."""
 
-    steps = 0
-    longest_s = 0.0
-    longest_cpu_s = 0.0
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.steps = 0
+        self.elapsed = self.used = 0.0
+
+    def add(self, elapsed: float, used: float) -> None:
+        """Take a step in."""
+        self.steps += 1
+        self.elapsed, self.used = max(self.elapsed, elapsed), max(self.used, used)
+
+
+ALL: Final = Longest()
+IDLE: Final = Longest()
+
+
+class TimedReactor(EpollReactor):
+    """The loop, with a clock at every step."""
 
     def run(self) -> None:
         """Take turns until `stop`."""
@@ -48,21 +67,24 @@ class TimedReactor(EpollReactor):
 
     def call_when_idle(self, callback: Callback) -> None:
         """Call back once when nothing else is ready."""
-        super().call_when_idle(partial(self._step, callback))
+        super().call_when_idle(partial(self._idle_step, callback))
 
     def _timed(self, callback: Callback | None) -> Callback | None:
         return None if callback is None else partial(self._step, callback)
 
-    def _step(self, callback: Callback) -> None:
+    def _idle_step(self, callback: Callback) -> None:
+        self._step(callback, IDLE)
+
+    def _step(self, callback: Callback, kind: Longest = ALL) -> None:
         began, used = monotonic(), thread_time()
         callback()
-        TimedReactor.steps += 1
-        TimedReactor.longest_s = max(TimedReactor.longest_s, monotonic() - began)
-        TimedReactor.longest_cpu_s = max(TimedReactor.longest_cpu_s, thread_time() - used)
+        elapsed, used = monotonic() - began, thread_time() - used
+        for longest in {ALL, kind}:
+            longest.add(elapsed, used)
 
     def _begin_anew(self) -> None:
-        TimedReactor.steps = 0
-        TimedReactor.longest_s = TimedReactor.longest_cpu_s = 0.0
+        ALL.forget()
+        IDLE.forget()
 
 
 def main() -> None:
@@ -70,8 +92,9 @@ def main() -> None:
     config, control = sys.argv[1:]
     vars(running)["EpollReactor"] = TimedReactor  # from here, so that the runtime needs no switch for it
     serve(Path(config), None, Path(control), 0, "text")
-    longest = {"longest_ms": TimedReactor.longest_s * 1e3, "longest_cpu_ms": TimedReactor.longest_cpu_s * 1e3}
-    print(json.dumps({"steps": TimedReactor.steps, **longest}), flush=True)
+    longest = {"longest_ms": ALL.elapsed, "longest_cpu_ms": ALL.used, "idle_ms": IDLE.elapsed, "idle_cpu_ms": IDLE.used}
+    told = {name: seconds * 1e3 for name, seconds in longest.items()}
+    print(json.dumps({"steps": ALL.steps, **told}), flush=True)
 
 
 if __name__ == "__main__":
