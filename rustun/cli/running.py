@@ -12,7 +12,6 @@ Rules of this module
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -28,6 +27,7 @@ from rustun.admin.control_server import ControlServer
 from rustun.audit import AuditFile, AuditLog, counted_together
 from rustun.backends.base import Source
 from rustun.backends.notify_socket import NotifySocket
+from rustun.backends.process import spare_the_collector
 from rustun.backends.reactor import EpollReactor
 from rustun.cli.failures import TRACEBACK_VERBOSITY, print_traceback
 from rustun.cli.supervision import Supervision, Vitals
@@ -38,21 +38,6 @@ from rustun.log_output import log_output
 from rustun.logs import Log, LogFormat, RateLimited, Sink, describe_bug
 
 STOP_SECONDS: Final = 1.5  # the promise is 2 s; goodbyes take one round trip
-
-
-COLLECT_AFTER: Final = (5_000, 200, 50)  # objects, then generations; by default 700, 10, 10
-
-
-def spare_the_collector() -> None:
-    """Keep the cycle collector off the data path: what was made so far stays, the rest is looked at rarely.
-
-    Each packet makes a few short-lived views, which would start the collector after every 100 packets; it would walk
-    all members and sessions every so often, 15 ms or more with 10,000 of them. What it walks then is new: 5,000 objects
-    of sessions that have just come in take it some 2 ms, ten times as many were a step of 30 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
 
 
 class Service(Protocol):

@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 
 from rustun.backends.base import Endpoint
-from rustun.backends.process import die_with_parent, harden
+from rustun.backends.process import die_with_parent, harden, spare_the_collector
 from rustun.backends.rights import leave_root
 from rustun.cli.failures import run_command
 from rustun.config.addresses import parse_listen
@@ -121,6 +121,7 @@ async def serve(config: WebConfig, source: Source, who: str, verbosity: int, log
         for door in doors:
             for endpoint in await door.open():
                 log.event("info", "web-listening", f"listening on http://{endpoint}", endpoint=endpoint)
+        spare_the_collector()
         await stopped.wait()
     finally:
         for task in tasks:
