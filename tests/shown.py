@@ -102,7 +102,7 @@ LONG = "takes long, and ends in tests of its own: "
 NOT_PLAYED = {  # why not
     "api.md": {"sudo install": MACHINES},
     "CONTRIBUTING.md": {"./invoke": f"{LONG}tests/unit/ops/test_checks.py, tests/unit/ops/test_invoke_script.py"},
-    "dashboard.md": {"pip install": NETWORK},
+    "dashboard.md": {"sudo /opt/rustun/bin/pip install": NETWORK},
     "events.md": {"journalctl": "asks systemd's journal; tests/machines/test_units.py does on a real machine"},
     "lab.md": {
         "./invoke demo": DEMO,
@@ -111,7 +111,7 @@ NOT_PLAYED = {  # why not
         "./invoke lab-run failover": SCENARIOS,
         "./invoke lab-run 'reload-*'": SCENARIOS,
     },
-    "metrics.md": {"pip install": NETWORK},
+    "metrics.md": {"sudo /opt/rustun/bin/pip install": NETWORK},
     "operations.md": {"ssh": "on a host of one's own; tests/netlab/test_shown_questions.py asks for the same status"},
     "performance.md": {"./invoke bench": f"{LONG}tests/unit/netlab/bench/test_run.py"},
     "README.md": {"./invoke test": "runs these tests"},
@@ -119,10 +119,14 @@ NOT_PLAYED = {  # why not
     "start.md": {
         "./invoke demo": DEMO,
         "./invoke lab-demo": LAB_DEMO,
-        "python3 -m venv": NETWORK,
-        "ln -s": MACHINES,
+        "sudo python3 -m venv": NETWORK,
+        "sudo /opt/rustun/bin/pip install": NETWORK,
+        "sudo ln -s": MACHINES,
     },
-    "systemd.md": {"python3 -m venv": NETWORK, **dict.fromkeys(("ln", "useradd", "systemctl", "install"), MACHINES)},
+    "systemd.md": {
+        "python3 -m venv": NETWORK,
+        **dict.fromkeys(("ln", "useradd", "systemctl", "install", "chgrp"), MACHINES),
+    },
 }
 
 

@@ -14,7 +14,9 @@ Rules of this module
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from socket import socket
@@ -182,7 +184,9 @@ def require_packages() -> None:
     """See to it that the web process can run at all. Raises: HostError: its packages are not installed."""
     missing = [name.replace("_", "-") for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise HostError(f"the web process needs {' and '.join(missing)}", "run: pip install 'rustun[web]'")
+        # By their own names: under ours no package index has anything, or has somebody else's.
+        remedy = f"run: {shlex.join([sys.executable, '-m', 'pip', 'install', *missing])}"
+        raise HostError(f"the web process needs {' and '.join(missing)}", remedy)
 
 
 def log_options(verbosity: int, log_format: str) -> list[str]:
