@@ -16,6 +16,7 @@ from rustun.config.advice import absences, advise
 from rustun.config.client import load_client_config
 from rustun.config.files import MAX_ROUTES_BYTES, decode, read_bytes
 from rustun.config.findings import config_error
+from rustun.config.kinds import INVENTORY_KEYS, toml_kind
 from rustun.config.known_keys import judge_known_keys
 from rustun.config.routes import RoutesFile, read_routes
 from rustun.config.server import load_server_config, read_first_steps
@@ -24,9 +25,6 @@ from rustun.errors import ConfigError, Problem
 
 AsUser = Callable[[str], AbstractContextManager[None]]
 _JSON: Final = re.compile(r"\s*(\{|\[[ \t]*([{\]\r\n]|$))")  # TOML closes a bracket on its line
-_SERVER_KEYS: Final = frozenset({"server_config", "route_config", "limit_config", "queue_config", "admin_config"})
-_CLIENT_KEYS: Final = frozenset({"identity", "servers", "tunnel_config", "host_config"})
-_INVENTORY_KEYS: Final = frozenset({"fleet", "cluster", "lab"})
 
 
 def check_files(
@@ -96,16 +94,15 @@ def _kind(path: Path) -> str:
     if path.suffix == ".json" or _JSON.match(text):
         return "routes"
     keys = parse_toml(file, text).values.keys()
-    if keys & _INVENTORY_KEYS:
+    if keys & INVENTORY_KEYS:
         raise config_error(file, "is an inventory", "this command reads what is generated from it")
-    clients, servers = len(keys & _CLIENT_KEYS), len(keys & _SERVER_KEYS)
-    if clients == servers:
-        for kind in ("client", "server"):
-            if path.name.startswith(kind):
-                return kind
-        raise config_error(
-            file,
-            "is neither a server.toml nor a client.toml",
-            "a server's file has [server_config] and [route_config], a client's has identity and servers",
-        )
-    return "client" if clients > servers else "server"
+    if kind := toml_kind(keys):
+        return kind
+    for kind in ("client", "server"):
+        if path.name.startswith(kind):
+            return kind
+    raise config_error(
+        file,
+        "is neither a server.toml nor a client.toml",
+        "a server's file has [server_config] and [route_config], a client's has identity and servers",
+    )

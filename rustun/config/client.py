@@ -17,6 +17,7 @@ from rustun.config.credentials import note_credential
 from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_file
 from rustun.config.findings import Complaint, Findings
 from rustun.config.keys import PrivateKey, Secret, encode_key, parse_public_key, read_psk
+from rustun.config.kinds import refuse_server
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, parse_toml, read_toml
@@ -110,6 +111,7 @@ def load_client_config(
     Raises: ConfigError with every problem of both.
     """
     top = read_toml(path)
+    refuse_server(top, str(path))
     top.findings.errors_only = errors_only
     config = read_client_config(top, path.parent, judged)
     if options != NO_OPTIONS:

@@ -26,7 +26,8 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         # O_NONBLOCK: opening a FIFO or a device by mistake must not hang a starting server.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise config_error(file, "there is no such file", f"looked from {os.getcwd()}; check the spelling") from None
+        looked = "" if path.is_absolute() else f"looked from {os.getcwd()}; "
+        raise config_error(file, "there is no such file", f"{looked}check the spelling") from None
     except PermissionError:
         who = f"user {user_name(os.geteuid())}"
         raise config_error(file, f"{who} may not read it", permission_remedy(path)) from None

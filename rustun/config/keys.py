@@ -129,7 +129,9 @@ def read_key_file(path: Path, judged: set[str] | None = None) -> Secret:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise Complaint(f"there is no key file {shown}", f"looked from {os.getcwd()}; check the spelling") from None
+        looked = "" if path.is_absolute() else f"looked from {os.getcwd()}; "
+        remedy = f"{looked}check the spelling, or make one: rustun keygen --help"
+        raise Complaint(f"there is no key file {shown}", remedy) from None
     except PermissionError:
         who = f"user {user_name(os.geteuid())}"
         raise Complaint(f"key file {shown} may not be read by {who}", _key_remedy(path)) from None

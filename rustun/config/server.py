@@ -19,6 +19,7 @@ from rustun.config.credentials import note_credential
 from rustun.config.crypto import Crypto, read_crypto
 from rustun.config.findings import Complaint
 from rustun.config.keys import PrivateKey, Secret, read_private_key
+from rustun.config.kinds import refuse_client
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
 from rustun.config.toml import Table, read_toml
 from rustun.config.web import WebConfig, read_web
@@ -100,7 +101,9 @@ def load_server_config(path: Path, dashboard: tuple[Endpoint, ...] = ()) -> Serv
         dashboard: where the dashboard listens, typed; over what the file says.
     Raises: ConfigError with every problem of the file.
     """
-    return read_server_config(read_toml(path), path, dashboard)
+    top = read_toml(path)
+    refuse_client(top, str(path))
+    return read_server_config(top, path, dashboard)
 
 
 def read_server_config(top: Table, path: Path, dashboard: tuple[Endpoint, ...] = ()) -> ServerConfig:
