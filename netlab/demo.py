@@ -156,5 +156,5 @@ def _say_end(facts: dict[str, Any], failures: list[str], node: str, logs: Path, 
         say(f"not as expected, after {facts['seconds']:.0f} s: " + "; ".join(failures))
         say(f"  what the processes said: {logs}")
     else:
-        say(f"everything as expected in {facts['seconds']:.0f} s.   Play on: ./invoke lab-up with these options, then")
+        say(f"everything as expected in {facts['seconds']:.0f} s.   Play on: ./invoke lab-up, same options, then")
         say(f"  ./invoke lab-exec {node} -- rustun status")
