@@ -143,7 +143,7 @@ def _member_facts(member: Document) -> list[tuple[str, str]]:
         ("keys", _keys(member)),
         ("traffic", _traffic(member)),
         ("device", f"MTU {word(member.get('mtu'))}, {listed(member.get('offloads'))}"),
-        ("queue", f"{word(member.get('queued_packets'))} packets, {size(member.get('queued_bytes') or 0)} wait for it"),
+        ("queue", f"{_packets(member.get('queued_packets'))}, {size(member.get('queued_bytes') or 0)} wait for it"),
     ]
 
 
@@ -205,10 +205,14 @@ def _session(session: Document) -> str:
 
 def _traffic(counted: Document) -> str:
     directions = [
-        f"{key} {size(counted.get(f'{key}_bytes') or 0)} in {word(counted.get(f'{key}_packets') or 0)} packets"
+        f"{key} {size(counted.get(f'{key}_bytes') or 0)} in {_packets(counted.get(f'{key}_packets') or 0)}"
         for key in ("received", "sent")
     ]
     return "   ".join([*directions, f"drops {reasons(counted.get('drops'))}"])
+
+
+def _packets(count: object) -> str:
+    return "1 packet" if count == 1 else f"{word(count)} packets"
 
 
 def _now(counted: Document) -> str:

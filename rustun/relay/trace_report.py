@@ -85,7 +85,7 @@ class Report:
             return _verdict(NOT_CONNECTED, "", f"{self._way.member.identity} is not connected: {state}")
         if isinstance(self._found, str):
             return _verdict(DROPPED, self._found, self._why(self._found))
-        return _verdict(PASSES, "", f"goes to {self._found.identity}")
+        return _verdict(PASSES, "", f"goes to {self._found.identity}{self._instead()}", self._found.identity)
 
     def document(self) -> Document:
         """Return all that is told."""
@@ -151,6 +151,17 @@ class Report:
         others = sorted(one for one in self._core.clusters if self._in_cluster(one, address))
         elsewhere = f"; it is somebody's in {listed(others)}, and clusters never reach each other" if others else ""
         return f"no address and no prefix of cluster {cluster} holds {address}{elsewhere}"
+
+    def _instead(self) -> str:
+        """Say whose the destination would be, were it not for its entry: a wider prefix has it meanwhile."""
+        address = self._way.destination
+        owner = self._owner(address)
+        for member in self._core.members.values():  # as above
+            if member.enabled or member.cluster != self._way.member.cluster or not has(member, address):
+                continue
+            if owner is None or _longest(member, address).prefixlen > _longest(owner, address).prefixlen:
+                return f": {address} is {member.identity}'s, which is disabled ({self._place(member)})"
+        return ""
 
     def _in_cluster(self, name: str, address: Address) -> bool:
         return self._core.clusters[name].owner(int(address), address.version) is not None
@@ -273,8 +284,8 @@ def of_nobody(core: RelayCore, source: Address, destination: Address, size: int,
     }
 
 
-def _verdict(verdict: str, reason: str, text: str) -> Document:
-    return {"verdict": verdict, "reason": reason, "text": text}
+def _verdict(verdict: str, reason: str, text: str, receiver: str = "") -> Document:
+    return {"verdict": verdict, "reason": reason, "text": text, "receiver": receiver}
 
 
 def _step(name: str, text: str, entry: str = "") -> Document:

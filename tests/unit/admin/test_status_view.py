@@ -236,6 +236,14 @@ def member_shown(document: dict[str, Any]) -> str:
     return stream.getvalue()
 
 
+def test_one_packet_is_one() -> None:
+    """A reader stumbles over "1 packets" in the line that he compares with what he has just sent."""
+    [gateway, _] = SERVER["sessions"]
+    shown = member_shown({**SERVER, "sessions": [{**gateway, "sent_packets": 1, "queued_packets": 1}], "offline": []})
+    assert "in 1 packet   drops" in shown
+    assert "queue: 1 packet, 0 B wait for it" in shown
+
+
 def test_a_member_is_told_with_all_that_is_known() -> None:
     """Who asks why one member is not reached is shown a line of a table, and has to know what to look for."""
     [gateway, _] = SERVER["sessions"]

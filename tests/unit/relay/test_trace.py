@@ -73,7 +73,8 @@ def test_trace_says_what_the_switch_does(world: World) -> None:
         found = told(world, source, destination, member=sender, size=size)
         happened = what_happens(world, sender, probe_packet(ip_address(source), ip_address(destination), size))
         if happened[0] == "pass":
-            assert (found["verdict"], found["text"]) == ("pass", f"goes to {happened[1]}")
+            assert (found["verdict"], found["receiver"]) == ("pass", happened[1])
+            assert found["text"].partition(":")[0] == f"goes to {happened[1]}"
             assert found["counter"]["member"] == happened[1]
         else:
             assert (found["verdict"], found["reason"]) == happened
@@ -156,6 +157,17 @@ def test_who_is_not_there_is_told_and_why(world: World) -> None:
     assert told(world, "a", "b")["text"].startswith("b is not connected: goodbye, 1 s ago")
 
 
+def test_what_another_gets_in_the_place_of_who_is_disabled(world: World) -> None:
+    """If this fails, a packet for somebody who is disabled is said to pass, and not that an exit node takes it."""
+    found = told(world, "a", "e")
+    assert (found["verdict"], found["receiver"]) == ("pass", "c")
+    assert found["text"].startswith("goes to c: 10.0.1.6 is e's, which is disabled (")
+    assert (told(world, "a", "b")["text"], told(world, "a", "b")["receiver"]) == ("goes to b", "b")
+    assert told(world, "a", "d")["receiver"] == ""
+    assert told(world, "b", "192.168.8.9")["text"].startswith("goes to a: 192.168.8.9 is e's, which is disabled (")
+    assert told(world, "a", "192.168.7.9")["text"] == "goes to b"
+
+
 def test_counters_that_say_otherwise_are_shown(world: World) -> None:
     """If this fails, an operator believes in a way on which packets are lost."""
     fresh = told(world, "a", "b")["otherwise"]
@@ -172,7 +184,7 @@ def test_counters_that_say_otherwise_are_shown(world: World) -> None:
 
 def test_the_way_back_is_judged_too(world: World) -> None:
     """If this fails, only half of a conversation is asked about."""
-    assert told(world, "a", "b")["back"] == {"verdict": "pass", "reason": "", "text": "goes to a"}
+    assert told(world, "a", "b")["back"] == {"verdict": "pass", "reason": "", "text": "goes to a", "receiver": "a"}
     assert told(world, "a", "d")["back"]["verdict"] == "not-connected"
     assert told(world, "x", "10.0.2.9")["back"] is None
 

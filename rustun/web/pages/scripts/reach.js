@@ -88,10 +88,11 @@ function showPart(part, explain, load) {
 
 function cellOf(cell, sender, receiver, explain) {
   if (cell === null) return el("span", { class: "self", title: say("reach.self") }, "·");
-  const passes = cell.verdict === "pass";
-  const words = passes ? say("verdict.pass") : cell.reason || sayOf("verdict", cell.verdict);
+  const elsewhere = cell.verdict === "pass" && (cell.receiver || receiver) !== receiver; // an exit node takes it
+  const passes = cell.verdict === "pass" && !elsewhere;
+  const words = elsewhere ? say("reach.elsewhere") : passes ? say("verdict.pass") : cell.reason || sayOf("verdict", cell.verdict);
   const ask = () => explain(sender, receiver);
-  return el("button", { type: "button", class: `verdict verdict-${cell.verdict}`, title: cell.text, "data-way": `${sender} → ${receiver}`, "aria-label": `${sender} → ${receiver}: ${words}`, on: { click: ask } }, el("span", { "aria-hidden": "true" }, passes ? "✓ " : "✕ "), words);
+  return el("button", { type: "button", class: `verdict verdict-${elsewhere ? "drop" : cell.verdict}`, title: cell.text, "data-way": `${sender} → ${receiver}`, "aria-label": `${sender} → ${receiver}: ${words}`, on: { click: ask } }, el("span", { "aria-hidden": "true" }, passes ? "✓ " : "✕ "), words);
 }
 
 function pager(key, label, all, load) {
