@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv4Network
 from itertools import islice
 from typing import Final, Literal
@@ -35,6 +35,10 @@ NAMING: Final = ("cluster", "identity")
 NEVER_EMPTY: Final = ("public_key", "tier", "enabled")  # null does not take these out
 MAX_SEARCH: Final = 1 << 16  # addresses that are tried for a free one
 MAX_TOLD_PROBLEMS: Final = 20
+NO_KEY: Final = (
+    "it has no public key, as others here have: where the server's minimum_tier is key it cannot come in;"
+    " rustun keygen --out client.key, on its host, makes one and shows it"
+)
 
 
 class Refused(RustunError):
@@ -99,7 +103,10 @@ def add(before: RoutesText, values: Values) -> Proposal:
         raise Refused("taken", f"there is a member {name} already", "an identity stands once in the file")
     entry = _with_address(before, {**values, "identity": identity})
     ordered = {key: entry[key] for key in SHOWN if key in entry}
-    return propose(before, {}, [ordered], str(identity))
+    proposal = propose(before, {}, [ordered], str(identity))
+    # The server's minimum_tier is not known here; that others have keys tells what is usual.
+    lacks_key = not entry.get("public_key") and not entry.get("tier") and any(one.get("public_key") for one in before)
+    return replace(proposal, notes=(*proposal.notes, NO_KEY)) if lacks_key else proposal
 
 
 def edit(before: RoutesText, cluster: str, identity: str, values: Values) -> Proposal:
@@ -151,7 +158,8 @@ def propose(before: RoutesText, changed: Mapping[int, str | None], added: Sequen
         read = _judge(after)
     except ConfigError as error:
         _refuse_broken(before)
-        raise Refused("unfit", _in_words(error.errors), "", {"problems": _told(error.errors)}) from None
+        remedy = error.errors[0].remedy if len(error.errors) == 1 else ""  # of more each has its own, in `told`
+        raise Refused("unfit", _in_words(error.errors), remedy, {"problems": _told(error.errors)}) from None
     labels = {member_label(identity, entry.get("cluster")) for entry in after if entry.get("identity") == identity}
     notes = tuple(note.reason for note in read.notes if note.key in labels)
     return Proposal(before, after, identity, notes)

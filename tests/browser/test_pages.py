@@ -12,7 +12,7 @@ from rustun.web.history import STEPS
 from tests.browser.conftest import Open
 from tests.browser.documents import HOSTILE, MARKUP, SMALL, status
 from tests.browser.office import hour
-from tests.browser.pretended_relay import PretendedRelay
+from tests.browser.pretended_relay import PretendedRelay, passes
 from tests.browser.serving import TOKEN, Dashboard
 
 ADDRESS = "203.0.113.9"
@@ -156,11 +156,27 @@ def test_the_matrix_is_the_relays_decision(relay: PretendedRelay, dashboard: Das
 
 def test_events_arrive(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:
     """What happens while somebody looks would be seen after a reload."""
-    relay.happen("session-up", identity="bj-dev", tier="key")
+    relay.happen("session-up", identity="bj-dev", tier="key", public_key="", changed={}, unnamed=None)
     page = opened(dashboard, token=TOKEN, place="#/events")
     expect(page.locator("td code", has_text="session-up")).to_be_visible()
+    assert page.locator("td .key").all_inner_texts() == ["identity=", "tier="], "what is empty says nothing"
     relay.happen("takeover-alarm", identity="sh-db")
     expect(page.locator("tbody tr").first).to_contain_text("takeover-alarm")
+
+
+def test_a_member_that_is_not_there_has_no_figures(dashboard: Dashboard, opened: Open) -> None:
+    """Who follows an old link would look at empty charts and wait for them."""
+    page = opened(dashboard, token=TOKEN, place="#/member/nobody")
+    expect(page.get_by_text("There is no such member")).to_be_visible()
+    expect(page.locator(".sides")).to_be_hidden()
+
+
+def test_who_does_not_get_a_packet_is_not_reached(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:
+    """A member that is switched off would be said to be reached where an exit node takes what is sent to it."""
+    relay.trace = lambda source, destination: {**passes(source, destination), "receiver": "bj-dev"}
+    page = opened(dashboard, token=TOKEN, place="#/reach")
+    expect(page.get_by_role("button", name="bj-office-gw → bj-dev: passes")).to_be_visible()
+    expect(page.get_by_role("button", name="bj-dev → bj-office-gw: goes elsewhere")).to_be_visible()
 
 
 def test_ends_are_shown_nearest_first(dashboard: Dashboard, opened: Open) -> None:

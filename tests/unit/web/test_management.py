@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rustun.config.routes import at_once, parse_routes
 from rustun.protocol.tiers import Tier
 from rustun.web.changes import SHOWN, Values
-from rustun.web.management import Proposal, Refused, add, edit, remove, remove_cluster
+from rustun.web.management import NO_KEY, Proposal, Refused, add, edit, remove, remove_cluster
 from rustun.web.routes_text import RoutesText, cut_routes
 
 KEY = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
@@ -201,6 +201,23 @@ def test_notes_are_of_the_member_alone() -> None:
     """If this fails, who adds a member reads about everybody else's."""
     proposal = edit(routes(), "beijing", "dev", {"private_ip": "10.0.1.255"})
     assert len(proposal.notes) == 1 and "broadcast address" in proposal.notes[0]
+
+
+def test_a_new_member_without_a_key_is_told() -> None:
+    """If this fails, somebody adds a member by the dashboard, and it never comes in."""
+    new: Values = {"cluster": "beijing", "identity": "new"}
+    assert NO_KEY in add(routes(), new).notes
+    assert NO_KEY not in add(routes(), {**new, "public_key": OTHER_KEY}).notes
+    assert NO_KEY not in add(routes(), {**new, "tier": "shared"}).notes
+    assert NO_KEY not in add(routes(TEXT.replace(f'"public_key": "{KEY}", ', "")), new).notes
+
+
+def test_what_to_do_about_one_problem_is_told_with_it() -> None:
+    """If this fails, a form says that a prefix is wrong and keeps the right one to itself."""
+    error = refused(lambda: edit(routes(), "beijing", "dev", {"ciders": ["10.9.0.5/24"]}))
+    assert "host bits" in error.message and "10.9.0.0/24" in error.remedy
+    two = {"ciders": ["10.9.0.5/24"], "private_ip": "x"}
+    assert refused(lambda: edit(routes(), "beijing", "dev", two)).remedy == ""
 
 
 def test_marks_and_line_ends_of_a_file_stay() -> None:

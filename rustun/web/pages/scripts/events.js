@@ -56,7 +56,7 @@ export function eventsPage() {
 
 function line(event) {
   const level = String(event.level ?? "info");
-  const fields = Object.entries(event).filter(([key]) => !OWN_KEYS.has(key));
+  const fields = Object.entries(event).filter(([key, value]) => !OWN_KEYS.has(key) && says(value));
   const details = fields.map(([key, value]) => el("span", { class: "field" }, el("span", { class: "key" }, `${key}=`), shown(key, value)));
   const cells = [
     ["time", el("span", { class: "time" }, clock(event.time))],
@@ -65,6 +65,11 @@ function line(event) {
     ["details", [event.message ? el("span", { class: "message" }, String(event.message)) : null, details]],
   ];
   return el("tr", null, cells.map(([key, content]) => el("td", { "data-name": say(`events.${key}`) }, content)));
+}
+
+/** Tell whether a value says something, as on a terminal: what is empty or not known does not. */
+function says(value) {
+  return value !== null && value !== "" && (typeof value !== "object" || Object.keys(value).length > 0);
 }
 
 function shown(key, value) {

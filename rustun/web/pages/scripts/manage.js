@@ -155,7 +155,7 @@ function review(title, wanted, preview) {
     try {
       await askAbout(wanted.method, wanted.path, body, `"${preview.digest}"`);
       close();
-      done(title);
+      done(wanted.method === "POST" ? say("manage.add_of", { identity: body.identity }) : title);
     } catch (error) {
       const isLate = error instanceof ApiError && error.status === 409;
       apply.disabled = isLate;

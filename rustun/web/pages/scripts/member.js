@@ -15,12 +15,13 @@ export function memberPage(identity) {
   const facts = el("dl", { class: "facts card" });
   const problem = el("div");
   const hour = historyOf("member", identity);
+  const sides = el("div", { class: "sides" }, facts, hour.element);
   const update = (identities) => {
     const row = store.members.get(identity);
+    sides.hidden = row === undefined;
     if (row === undefined) {
       refill(head, el("h1", null, identity));
       refill(problem, el("p", { class: "empty" }, say("member.gone")));
-      refill(facts);
       return;
     }
     if (identities === null || head.dataset.state !== row.state) {
@@ -37,7 +38,7 @@ export function memberPage(identity) {
   };
   update(null);
   const back = el("a", { class: "back", href: "#/members" }, say("member.back"));
-  return { element: el("div", null, back, head, problem, el("div", { class: "sides" }, facts, hour.element)), update, end: hour.end };
+  return { element: el("div", null, back, head, problem, sides), update, end: hour.end };
 }
 
 function actions(row) {
