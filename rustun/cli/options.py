@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-FILE: Final = click.Path(path_type=Path)  # whether it is there and readable is judged where a good message is made
+# Whether it is there and may be read is judged where a good message is made: not by click, which has no remedy.
+FILE: Final = click.Path(path_type=Path, readable=False)
 
 control_option = click.option(
     "--control", type=FILE, metavar="PATH", help="Control socket that `rustun status` reads. [default: in /run/rustun]"

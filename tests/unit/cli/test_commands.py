@@ -49,6 +49,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_file_that_may_not_be_read_is_judged_by_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who lacks a right is told that his command line is wrong, and not what to do."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = typed("status", "--control", str(folder / "routes.json"))
+    assert result.exit_code == 1 and "is not a control socket" in result.output
+    assert typed("check", str(folder / "server.toml")).exit_code == 0
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize(
     "command",
