@@ -26,6 +26,8 @@ HINTS: Final = {  # by the beginning of `last_error`
     "wrong key": "its private key does not go with the public_key in routes.json; on its host"
     " `rustun keygen --public FILE` shows the one that does",
     "this member has to use": "its client uses another tier than its entry asks for",
+    "the server has no public key": "its entry in routes.json needs the public_key that, on its host,"
+    " `rustun keygen --public FILE` shows",
     "silent": "nothing was heard of it any more: its host or its network is down",
     "connection-lost": "its network is down, or something on the way cut the connection",
     "stalled": "it took nothing any more: its host hangs, or its line is full",
@@ -48,6 +50,11 @@ CLIENT_DROPS: Final = {
     "kernel-refused": "the kernel did not take them: is the device up?",
     "queue-full": "a server takes less than this host sends",
 }
+CLOSES: Final = {  # before anybody is known by name; what concerns a member stands at it
+    "envelope": "meant for another server, or from strangers: has each client.toml this server's public_key?",
+    "handshake-failed": "with another key string or cipher, by a tier that is not served, or from strangers",
+    "refused": "the key was right, and no entry has the identity: the log's event `refused` has it",
+}
 ALWAYS_WITH_ADDRESSES: Final = frozenset(("no-route", "bad-source"))  # without: what a kernel says to all neighbours
 NORMAL: Final = frozenset(("no-session", "closed"))  # waited when a session began or ended
 
@@ -61,6 +68,15 @@ def explain_member(member: Document) -> list[str]:
     if member.get("state") == "online":
         return list(_of_session(member))
     return list(_of_absent(member))
+
+
+def explain_closes(document: Document) -> list[str]:
+    """Return what a server makes of those whom it let in under no name; nothing where there were none."""
+    counted = dict(document.get("closes") or {})
+    if any(_is_refused(member) for member in document.get("offline") or ()):
+        counted.pop("refused", None)  # it is told there
+    found = ((reason, why, counted.get(reason)) for reason, why in CLOSES.items())
+    return [f"{_connections(count)} closed: {why} ({reason})" for reason, why, count in found if count]
 
 
 def explain_client(document: Document) -> list[str]:
@@ -164,6 +180,16 @@ def _rate(counted: Document, direction: str) -> float:
 
 def _packets(count: int) -> str:
     return "1 packet" if count == 1 else f"{count:,} packets"
+
+
+def _is_refused(member: Document) -> bool:
+    """Tell whether the policy refused a member; a wrong key is counted by a word of its own."""
+    error = str(member.get("last_error") or "")
+    return error.startswith(REFUSED) and error != f"{REFUSED}wrong key"
+
+
+def _connections(count: int) -> str:
+    return "1 connection" if count == 1 else f"{count:,} connections"
 
 
 def _host_prefix(address: str) -> str:

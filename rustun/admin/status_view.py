@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from rustun.admin.explain import explain_client, explain_member, explain_peer
+from rustun.admin.explain import explain_client, explain_closes, explain_member, explain_peer
 from rustun.admin.member_table import PEERS, SERVERS, columns_for, listed, presence, reasons, rows_of, show_rows, word
 from rustun.admin.units import NOTHING, age, duration, rate, round_trip, size
 from rustun.errors import HostError
@@ -102,6 +102,7 @@ def _show_server(document: Document, console: Console, now: bool) -> None:
     _show_explanations(members, console)
     turned_away = {reason: count for reason, count in (document.get("closes") or {}).items() if reason in TURNED_AWAY}
     _show_messages("closes", [reasons(turned_away)] if any(turned_away.values()) else [], "", console)
+    _show_messages("turned away", explain_closes(document), "bold", console)
 
 
 def _members(document: Document) -> list[Document]:

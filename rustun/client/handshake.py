@@ -207,7 +207,7 @@ def refusal_error(refusal: Refusal, identity: str, server: str) -> RefusedError:
         )
     remedies = {
         "method": "choose that method with -c, or cipher in client.toml",
-        "tier": "ask the server's operator for the key that this member has to use",
+        "tier": "the server's operator needs what `rustun keygen --public FILE` shows here, or has the key to be used",
         "disabled": "ask the server's operator to enable this member again",
         "expired": "ask the server's operator to extend this member's access",
     }

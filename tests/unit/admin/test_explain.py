@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rustun.admin.explain import explain_client, explain_member, explain_peer
+from rustun.admin.explain import explain_client, explain_closes, explain_member, explain_peer
 
 ONLINE: dict[str, Any] = {
     "cluster": "beijing",
@@ -100,6 +100,17 @@ def test_who_is_not_there(changes: dict[str, Any], words: str) -> None:
 def test_who_is_there(changes: dict[str, Any], words: list[str]) -> None:
     """An operator reads a number of drops and does not know whose fault it is, or is alarmed by what is normal."""
     assert explain_member({**ONLINE, **changes}) == words
+
+
+def test_who_did_not_come_in() -> None:
+    """A client has another server's key, and the server shows a word that only its documents explain."""
+    assert explain_closes({}) == explain_closes({"closes": {"goodbye": 3, "envelope": 0}}) == []
+    closes = {"closes": {"refused": 1, "envelope": 1200}}
+    envelope, refused = explain_closes(closes)
+    assert envelope.startswith("1,200 connections closed: meant for another server, or from strangers")
+    assert refused.startswith("1 connection closed: the key was right, and no entry has the identity")
+    assert explain_closes({**closes, "offline": [{"last_error": "refused: this member is disabled"}]}) == [envelope]
+    assert explain_closes({**closes, "offline": [{"last_error": "refused: wrong key"}]}) == [envelope, refused]
 
 
 def test_a_client_tells_its_own_part() -> None:

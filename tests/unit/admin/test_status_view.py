@@ -139,6 +139,10 @@ def test_server_table() -> None:
             " routes.json; on its host `rustun keygen --public FILE` shows the one that does"
         ],
         ["closes: 4 envelope, 2 wrong-key"],
+        [
+            "turned away: 4 connections closed: meant for another server, or from strangers: has each client.toml this"
+            " server's public_key? (envelope)"
+        ],
     ]
 
 
@@ -208,7 +212,7 @@ def test_tables_fit_100_columns() -> None:
     """Long names push losses or traffic out of sight."""
     session = {**SERVER["sessions"][0], "identity": "i" * 60, "cluster": "c" * 60, "address6": "fd00:" * 7 + "1"}
     wide = {**SERVER, "sessions": [{**session, "address": "", "drops": {"queue-full": 123_456_789}}]}
-    wide |= {"alarms": [], "offline": []}
+    wide |= {"alarms": [], "offline": [], "closes": {}}
     lines = [line for line in shown(wide).splitlines() if "dropped:" not in line]
     assert max(len(line) for line in lines) <= 100
     text = " ".join(line.rstrip() for line in lines)
