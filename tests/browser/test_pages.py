@@ -68,6 +68,15 @@ def test_all_of_the_hour_is_drawn(dashboard: Dashboard, opened: Open) -> None:
     expect(page.locator(".when").first).to_contain_text(re.compile("(29|30) min ago"))
 
 
+def test_who_is_gone_has_no_figures_of_now(relay: PretendedRelay, dashboard: Dashboard, opened: Open) -> None:
+    """The throughput and the round trip of a member that is offline would stand there as those of this moment."""
+    relay.status = lambda: status([("beijing", "bj-dev", "10.0.1.2", (), "offline")])
+    page = opened(dashboard, token=TOKEN, place="#/member/bj-dev", hour=hour)
+    plots = page.get_by_role("region", name="The last hour").get_by_role("img")
+    expect(plots.first).to_have_attribute("aria-label", "Throughput: In –, Out –")
+    expect(page.get_by_text("–, –")).to_have_count(0)
+
+
 def test_what_is_on_its_way_is_said(dashboard: Dashboard, opened: Open) -> None:
     """Over a slow line a page would be blank, and look as if there were nothing."""
     page = opened(dashboard)
@@ -176,7 +185,8 @@ def test_who_does_not_get_a_packet_is_not_reached(relay: PretendedRelay, dashboa
     relay.trace = lambda source, destination: {**passes(source, destination), "receiver": "bj-dev"}
     page = opened(dashboard, token=TOKEN, place="#/reach")
     expect(page.get_by_role("button", name="bj-office-gw → bj-dev: passes")).to_be_visible()
-    expect(page.get_by_role("button", name="bj-dev → bj-office-gw: goes elsewhere")).to_be_visible()
+    page.get_by_role("button", name="bj-dev → bj-office-gw: goes elsewhere").click()
+    expect(page.locator("p.verdict")).to_have_text(re.compile("^goes elsewhere "))
 
 
 def test_ends_are_shown_nearest_first(dashboard: Dashboard, opened: Open) -> None:

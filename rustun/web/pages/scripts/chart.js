@@ -32,24 +32,30 @@ export function chart(title, lines, unit, per = 1) {
   );
   let shown = null;
   let span = 0;
+  let isRead = false; // by a pointer: one that only rests there, since the page came under it, reads nothing
   const read = (part) => {
     const place = part === null ? null : Math.round(Math.min(1, Math.max(0, part)) * (shown.length - 1));
-    const found = lines.map((line) => (place === null ? latest(shown.values[line.name]) : shown.values[line.name][place]));
+    const found = lines.map((line) => (shown.values[line.name][place ?? shown.length - 1]));
     found.forEach((value, number) => setText(values[number], unit(value)));
     setText(when, place === null ? "" : say("unit.ago", { duration: duration((shown.length - 1 - place) * shown.step) }));
     return lines.map((line, number) => `${lines.length > 1 ? `${line.label} ` : ""}${unit(found[number])}`).join(", ");
   };
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
-    if (shown !== null && box.width > 0) read((event.clientX - box.left) / box.width);
+    if (shown === null || box.width === 0) return;
+    isRead = true;
+    read((event.clientX - box.left) / box.width);
   });
-  plot.addEventListener("pointerleave", () => (shown === null ? undefined : read(null)));
+  plot.addEventListener("pointerleave", () => {
+    isRead = false;
+    if (shown !== null) read(null);
+  });
   const show = (told, step) => {
     shown = newest(told, lines, step);
     if (shown.span !== span) refill(axis, marks(shown.span));
     span = shown.span;
     draw(plot, top, shown, lines, unit, per);
-    if (!plot.matches(":hover")) plot.setAttribute("aria-label", `${title}: ${shown.isEmpty ? say("chart.empty") : read(null)}`);
+    if (!isRead) plot.setAttribute("aria-label", `${title}: ${shown.isEmpty ? say("chart.empty") : read(null)}`);
   };
   return { element, show };
 }
@@ -108,8 +114,4 @@ function path(run) {
 
 function area(run) {
   return run.length > 1 ? `${path(run)}L${run[run.length - 1][0]} ${HEIGHT}L${run[0][0]} ${HEIGHT}Z` : "";
-}
-
-function latest(values) {
-  return values.findLast((value) => value !== null) ?? null;
 }

@@ -62,8 +62,8 @@ function showFacts(facts, row) {
     ["column.proved", ago(row.proved, now)],
     ["column.rtt_ms", trip(row.rtt_ms)],
     ["column.tier", [row.tier, row.cipher].filter((word) => word).join(", ")],
-    ["flow.in", `${rate(row.in_rate)}, ${size(row.in_bytes)}`],
-    ["flow.out", `${rate(row.out_rate)}, ${size(row.out_bytes)}`],
+    ["flow.in", known(rate(row.in_rate), size(row.in_bytes))],
+    ["flow.out", known(rate(row.out_rate), size(row.out_bytes))],
     ["column.drops", reasons(row.drops)],
     ["fact.refused", Object.entries(row.refused ?? {}).map(([reason, pair]) => `${reason}: ${pair.join(" → ")}`).join(", ")],
     ["fact.lost_to", row.lost_to],
@@ -75,4 +75,8 @@ function showFacts(facts, row) {
     refill(facts, values.map(([key]) => [el("dt", null, say(key)), el("dd")]));
   }
   values.forEach(([, value], place) => setText(facts.children[2 * place + 1], value || UNKNOWN));
+}
+
+function known(...texts) {
+  return texts.filter((text) => text !== UNKNOWN).join(", ");
 }

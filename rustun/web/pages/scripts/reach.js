@@ -88,11 +88,16 @@ function showPart(part, explain, load) {
 
 function cellOf(cell, sender, receiver, explain) {
   if (cell === null) return el("span", { class: "self", title: say("reach.self") }, "·");
-  const elsewhere = cell.verdict === "pass" && (cell.receiver || receiver) !== receiver; // an exit node takes it
+  const elsewhere = goesElsewhere(cell, receiver);
   const passes = cell.verdict === "pass" && !elsewhere;
   const words = elsewhere ? say("reach.elsewhere") : passes ? say("verdict.pass") : cell.reason || sayOf("verdict", cell.verdict);
   const ask = () => explain(sender, receiver);
   return el("button", { type: "button", class: `verdict verdict-${elsewhere ? "drop" : cell.verdict}`, title: cell.text, "data-way": `${sender} → ${receiver}`, "aria-label": `${sender} → ${receiver}: ${words}`, on: { click: ask } }, el("span", { "aria-hidden": "true" }, passes ? "✓ " : "✕ "), words);
+}
+
+/** Tell whether a packet that was meant for a member goes to another one, such as an exit node. */
+function goesElsewhere(trace, meant) {
+  return trace.verdict === "pass" && store.members.has(meant) && (trace.receiver || meant) !== meant;
 }
 
 function pager(key, label, all, load) {
@@ -117,9 +122,11 @@ function showTrace(trace, source, destination) {
     [say("trace.otherwise"), (trace.otherwise ?? []).join("; ")],
     [say("trace.back"), trace.back ? `${[sayOf("verdict", trace.back.verdict), trace.back.reason].filter((word) => word).join(" ")}: ${trace.back.text}` : ""],
   ];
+  const elsewhere = goesElsewhere(trace, destination);
+  const verdict = elsewhere ? say("reach.elsewhere") : sayOf("verdict", trace.verdict);
   return el(
     "section", { class: "card", "aria-label": say("reach.ask") },
-    el("h2", null, `${source} → ${destination}`), el("p", { class: `verdict verdict-${trace.verdict}` }, el("strong", null, sayOf("verdict", trace.verdict)), " ", trace.reason, " ", trace.text),
+    el("h2", null, `${source} → ${destination}`), el("p", { class: `verdict verdict-${elsewhere ? "drop" : trace.verdict}` }, el("strong", null, verdict), " ", trace.reason, " ", trace.text),
     el("ol", { class: "steps" }, steps), el("dl", { class: "facts" }, facts.filter(([, text]) => text).map(([name, text]) => [el("dt", null, name), el("dd", null, text)])),
   );
 }
