@@ -187,7 +187,7 @@ def _page(docs: Path, file: str) -> Page:
             f"# {file}",
             f"## Description\n\n{OPENINGS[file]}",
             "`rustun check` finds what is wrong with it. *File* is a path relative to the folder of this file.",
-            *(_section(name, keys) for name, keys in of_table.items()),
+            *(_section(_title(file, name), keys) for name, keys in of_table.items()),
             f"## Example\n\n{block(example[2], example[1])}" if example else "",
             see_also(_related(file)),
         ),
@@ -215,8 +215,13 @@ def _table(key: str) -> str:
     return key.rpartition(".")[0]
 
 
-def _section(table: str, keys: dict[str, tuple[Ask, Words]]) -> str:
-    title = "Before all tables" if not table else f"Each of {table}" if table == "servers" else f"The table {table}"
+def _title(file: str, table: str) -> str:
+    if not table:
+        return "Before all tables" if file.endswith(".toml") else "Each entry"
+    return f"Each of {table}" if table == "servers" else f"The table {table}"
+
+
+def _section(title: str, keys: dict[str, tuple[Ask, Words]]) -> str:
     pairs = ((key.rpartition(".")[2], _about(ask, words)) for key, (ask, words) in keys.items())
     return f"## {title}\n\n{definitions(pairs)}"
 

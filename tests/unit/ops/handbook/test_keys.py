@@ -57,6 +57,7 @@ def test_a_page_joins_both() -> None:
     assert "## Example\n\n```toml\nidentity = " in text
     assert "`chacha20poly1305_file`" in text, "keys that stand in another file's section belong to this one too"
     assert "## The table conf_agent\n" in PAGES["server.toml"].text
+    assert "## Each entry\n" in PAGES["routes.json"].text and "tables" not in PAGES["routes.json"].text
     assert "`handshake_seconds`\n: From the beginning of a connection" in PAGES["server.toml"].text
     assert "`public_key`" in PAGES["routes.json"].text
 
