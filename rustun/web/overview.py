@@ -1,12 +1,14 @@
 """What the dashboard shows, made from one status document after the other: members as rows, rates, and what changed.
 
 Rules of this module
-  1. Pure: documents and times in, records out. The relay's counters and its `uptime_s` give the rates, so that neither
-     a late answer nor a clock that was set makes a peak.
+  1. Documents and times in, records out. The relay's counters and its `uptime_s` give the rates, so that neither a late
+     answer nor a clock that was set makes a peak.
   2. A counter that went back began again with a new session: what it shows is what came since then.
   3. An age becomes a point in time, and one that moved by less than its jitter stays as it was: a member that does
      nothing makes no difference that anybody has to be sent.
-  4. A key that the relay does not tell is None, "" or empty, never a guess.
+  4. Rows go over from a moment to the next one, which changes in them what changed: to copy a thousand takes longer.
+     A document that cannot be read has changed nothing.
+  5. A key that the relay does not tell is None, "" or empty, never a guess.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ ONLINE: Final = "online"
 NOTHING: Final[Counted] = (0, 0, 0)
 NO_ROW: Final[Row] = {}
 NO_RATES: Final = (None, None, None)
+# What changes all the time while a session lasts, in the order of _flowing.
+FLOWING: Final = ("began", "proved", "rtt_ms", "in_bytes", "out_bytes", "queued_bytes", "drops", *RATES)
 
 
 class Said(NamedTuple):
@@ -67,33 +71,31 @@ def overview(document: Document, time: float, before: Overview | None) -> Overvi
     Args:
         document: schema 1, role "server".
         time: when it was read, in seconds since 1970.
-        before: the moment before, for rates; None for the first, which has none.
+        before: the moment before, for rates; None for the first, which has none. Its rows are the new one's, so that
+            it is not to be used any more; where this raises, it is as it was.
     """
     uptime = float(document.get("uptime_s") or 0.0)
     last = before if before is not None and uptime > before.uptime_s else None  # else its counters began anew
+    known = before.members if before is not None else {}
+    absent = {str(one.get("identity")): one for one in document.get("offline") or ()}
     sessions: dict[str, Said] = {}
-    told: dict[str, Row] = {}
+    changes: dict[str, Row] = {}
     for session in document.get("sessions") or ():
         identity = str(session.get("identity"))
-        sessions[identity] = said = _said(session)
-        told[identity] = _online(identity, session, said, time, uptime, last)
-    for absent in document.get("offline") or ():
-        identity = str(absent.get("identity"))
-        sessions.pop(identity, None)  # it went while the document was made
-        told[identity] = _absent(absent, time, last.members.get(identity, NO_ROW) if last is not None else NO_ROW)
-    known = before.members if before is not None else {}
-    changes = {identity: new for identity, row in told.items() if (new := _changed(known.get(identity), row))}
-    members = {
-        identity: known.get(identity, NO_ROW) | changes[identity] if identity in changes else known[identity]
-        for identity in told
-    }
+        if identity not in absent:  # else it went while the document was made
+            sessions[identity] = said = _said(session)
+            changes[identity] = _online(identity, session, said, time, uptime, last, known.get(identity))
+    for identity, one in absent.items():
+        old = known.get(identity)
+        changes[identity] = _changed(old, _absent(one, time, old if old is not None and last is not None else NO_ROW))
     server = _server(document, time, last)
+    members = {identity: _gone_on(known.get(identity), new) for identity, new in changes.items()}
     if before is None:
         return Overview(time, uptime, server, members, None, sessions)
     change = {
         "time": round(time, 1),
         "server": _changed(before.server, server),
-        "members": changes,
+        "members": {identity: new for identity, new in changes.items() if new},
         "gone": [identity for identity in known if identity not in members],
     }
     return Overview(time, uptime, server, members, change, sessions)
@@ -106,10 +108,10 @@ def whole(now: Overview) -> Row:
 
 def _server(document: Document, time: float, before: Overview | None) -> Row:
     routes = document.get("routes") or {}
-    began = time - float(document.get("uptime_s") or 0.0)
+    began_ago = float(document.get("uptime_s") or 0.0)
     return {
         **{key: document.get(key) for key in SERVER_KEYS},
-        "began": _steady(began, before.server.get("began") if before is not None else None),
+        "began": _moment(time, began_ago, before.server.get("began") if before is not None else None),
         "routes": {key: routes.get(key) for key in ROUTES_KEYS},
     }
 
@@ -126,14 +128,26 @@ def _said(session: Document) -> Said:
     return Said(tuple(map(session.get, STANDING)), float(session.get("age_s") or 0.0), counted)
 
 
-def _online(identity: str, session: Document, said: Said, time: float, uptime: float, last: Overview | None) -> Row:
-    """Return a member's row; without what stands in the last one as well, where only its traffic went on."""
-    if last is None:
-        return _described(session) | _flowing(session, said, NO_RATES, time, NO_ROW)
-    was = last.sessions.get(identity)
-    rates = _rates(said, was, uptime - last.uptime_s)
-    row = _flowing(session, said, rates, time, last.members.get(identity, NO_ROW))
-    return row if was is not None and was.standing == said.standing else _described(session) | row
+def _gone_on(row: Row | None, change: Row) -> Row:
+    """Return a member's row with what changed in it."""
+    if row is None:
+        return dict(change)
+    row.update(change)
+    return row
+
+
+def _online(
+    identity: str, session: Document, said: Said, time: float, uptime: float, last: Overview | None, old: Row | None
+) -> Row:
+    """Return what changed in a member's row; all of it where there is no `old` one."""
+    was = last.sessions.get(identity) if last is not None else None
+    rates = _rates(said, was, uptime - last.uptime_s) if last is not None else NO_RATES
+    flowing = zip(
+        FLOWING, _flowing(session, said, rates, time, old if old and last is not None else NO_ROW), strict=True
+    )
+    if old is not None and was is not None and was.standing == said.standing:
+        return {key: value for key, value in flowing if old[key] != value}
+    return _changed(old, {**_described(session), **dict(flowing)})
 
 
 def _described(session: Document) -> Row:
@@ -150,21 +164,20 @@ def _described(session: Document) -> Row:
     }
 
 
-def _flowing(session: Document, said: Said, rates: tuple[float | None, ...], time: float, old: Row) -> Row:
-    """Return of a row what changes all the time; `old` is the last one, for points in time."""
-    (in_bytes, out_bytes, drops), (in_rate, out_rate, drop_rate) = said.counted, rates
-    return {
-        "began": _moment(time, session.get("age_s"), old.get("began")),
-        "proved": _moment(time, session.get("proof_age_s"), old.get("proved")),
-        "rtt_ms": _rounded(session.get("rtt_ms"), 2),
-        "in_bytes": in_bytes,
-        "out_bytes": out_bytes,
-        "queued_bytes": session.get("queued_bytes"),
-        "drops": {reason: count for reason, count in session["drops"].items() if count} if drops else {},
-        "in_rate": in_rate,
-        "out_rate": out_rate,
-        "drop_rate": drop_rate,
-    }
+def _flowing(session: Document, said: Said, rates: tuple[float | None, ...], time: float, old: Row) -> tuple[Any, ...]:
+    """Return FLOWING of a session; `old` is the last row, for points in time."""
+    in_bytes, out_bytes, drops = said.counted
+    rtt = session.get("rtt_ms")
+    return (
+        _moment(time, session.get("age_s"), old.get("began")),
+        _moment(time, session.get("proof_age_s"), old.get("proved")),
+        None if rtt is None else round(rtt, 2),
+        in_bytes,
+        out_bytes,
+        session.get("queued_bytes"),
+        {reason: count for reason, count in session["drops"].items() if count} if drops else {},
+        *rates,
+    )
 
 
 def _absent(member: Document, time: float, old: Row) -> Row:
@@ -199,13 +212,8 @@ def _rates(said: Said, was: Said | None, elapsed: float) -> tuple[float, float, 
 
 
 def _moment(time: float, age: float | None, old: float | None) -> float | None:
-    return None if age is None else _steady(time - age, old)
-
-
-def _steady(moment: float, old: float | None) -> float:
     """Return a point in time, or the one that was told before where only jitter is between them."""
-    return old if old is not None and abs(moment - old) < JITTER_SECONDS else round(moment, 1)
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+    if age is None:
+        return None
+    moment = time - age
+    return old if old is not None and -JITTER_SECONDS < moment - old < JITTER_SECONDS else round(moment, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -66,17 +67,33 @@ def test_a_quiet_fleet_makes_no_difference() -> None:
 def test_a_difference_leads_to_the_next_moment() -> None:
     """A page that is open for long would show something else than one that was opened now."""
     before = overview(status(uptime_s=100.0), 1000.0, None)
+    page = deepcopy(before.members)
     entries = [entry for entry in SMALL if entry[1] != "bj-old"] + [("beijing", "bj-new", "10.0.1.5", (), "online")]
     second = status([(*entry[:4], "online") for entry in entries], 101.0, flow=5_000_000, alarms=["a stolen key?"])
     now = overview(second, 1001.0, before)
     told = now.change
     assert told is not None
     assert told["gone"] == ["bj-old"]
-    page = {identity: dict(row) for identity, row in before.members.items() if identity != "bj-old"}
+    del page["bj-old"]
     for identity, fields in told["members"].items():
         page[identity] = {**page.get(identity, {}), **fields}
     assert page == whole(now)["members"]
     assert {**before.server, **told["server"]} == now.server
+
+
+def test_a_document_that_cannot_be_read_changes_nothing() -> None:
+    """What it changed would never be told to the pages that are open, since the next moment has it already."""
+    before = overview(status(uptime_s=100.0), 1000.0, None)
+    kept = deepcopy(before.members)
+    broken = status(uptime_s=101.0, flow=10**6)
+    broken["sessions"].append(5)
+    with pytest.raises(AttributeError):
+        overview(broken, 1001.0, before)
+    broken["routes"] = 5
+    del broken["sessions"][-1]
+    with pytest.raises(AttributeError):
+        overview(broken, 1001.0, before)
+    assert before.members == kept
 
 
 def test_who_went_while_the_relay_told_of_it_comes_back_whole() -> None:
