@@ -12,8 +12,8 @@ from tests.shown import DOCUMENTS, FIGURES, NOT_PLAYED, PLAYED, ROOT, blocks, co
 GOLDEN = ROOT / "tests" / "golden"
 TEST_FILE = re.compile(r"tests/[\w/]+\.py")
 PROGRAMS = {
-    "./invoke", "/opt/rustun/bin/pip", "chgrp", "chmod", "chown", "curl", "export", "git", "install", "journalctl", "ln",
-    "mkdir", "nft", "ping", "python3", "rustun", "ssh", "systemctl", "useradd",
+    "./invoke", "/opt/rustun/bin/pip", "chgrp", "chmod", "chown", "curl", "export", "git", "install", "journalctl",
+    "ln", "mkdir", "nft", "ping", "python3", "rustun", "ssh", "systemctl", "useradd",
 }  # fmt: skip
 MADE = {  # pictures that other tests make
     "a1 -> printer": "why/prefix-leak.txt",
