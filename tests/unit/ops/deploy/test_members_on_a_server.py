@@ -17,15 +17,6 @@ YES = Manner(yes=True)
 OWN = "/var/lib/rustun/server/routes.json"  # where a server may write by itself
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fleet:
-    """A server and two members, deployed."""
-    made = Fleet(tmp_path, "bj-a", "bj-b")
-    assert deploying.deploy(target(made), YES) == 0
-    capsys.readouterr()
-    return made
-
-
 def planned(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what a plan shows."""
     assert plan.run(target(fleet), as_json=False, diff=False, offline=False, check=False) == 0

@@ -14,15 +14,6 @@ from tests.unit.ops.deploy.fleet import Fleet, TwinTarget, target
 YES = Manner(yes=True)
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fleet:
-    """A server and two members, deployed."""
-    made = Fleet(tmp_path, "bj-a", "bj-b")
-    assert deploying.deploy(target(made), YES) == 0
-    capsys.readouterr()
-    return made
-
-
 def test_status(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody would see at a glance which host is down, behind, or cut off."""
     fleet.members["bj-a"] = "mtu = 1400"

@@ -21,15 +21,6 @@ YES = Manner(yes=True)
 AS_JSON = Manner(yes=True, as_json=True)
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fleet:
-    """A server and two members, deployed."""
-    made = Fleet(tmp_path, "bj-a", "bj-b")
-    assert deploying.deploy(target(made), YES) == 0
-    capsys.readouterr()
-    return made
-
-
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Return the JSON that a task printed."""
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
