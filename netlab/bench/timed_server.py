@@ -67,13 +67,10 @@ class TimedReactor(EpollReactor):
 
     def call_when_idle(self, callback: Callback) -> None:
         """Call back once when nothing else is ready."""
-        super().call_when_idle(partial(self._idle_step, callback))
+        super().call_when_idle(partial(self._step, callback, IDLE))
 
     def _timed(self, callback: Callback | None) -> Callback | None:
         return None if callback is None else partial(self._step, callback)
-
-    def _idle_step(self, callback: Callback) -> None:
-        self._step(callback, IDLE)
 
     def _step(self, callback: Callback, kind: Longest = ALL) -> None:
         began, used = monotonic(), thread_time()
