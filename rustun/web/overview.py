@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 Document = Mapping[str, Any]
 Row = dict[str, Any]
 Counted = tuple[int, int, int]  # bytes in, bytes out, drops
+Rates = tuple[float, float, float] | tuple[None, None, None]  # as RATES; None: not known
 
 JITTER_SECONDS: Final = 1.5  # between two documents, of a point in time that was told as an age
 TOLD_ONCE: Final = ("cluster", "identity", "name", "address", "address6", "remote", "tier", "cipher", "mtu", "version")
@@ -30,7 +31,7 @@ RATES: Final = ("in_rate", "out_rate", "drop_rate")  # bytes/s, bytes/s, packets
 ONLINE: Final = "online"
 NOTHING: Final[Counted] = (0, 0, 0)
 NO_ROW: Final[Row] = {}
-NO_RATES: Final = (None, None, None)
+NO_RATES: Final[Rates] = (None, None, None)
 # What changes all the time while a session lasts, in the order of _flowing.
 FLOWING: Final = ("began", "proved", "rtt_ms", "in_bytes", "out_bytes", "queued_bytes", "drops", *RATES)
 
@@ -82,12 +83,15 @@ def overview(document: Document, time: float, before: Overview | None) -> Overvi
     changes: dict[str, Row] = {}
     for session in document.get("sessions") or ():
         identity = str(session.get("identity"))
-        if identity not in absent:  # else it went while the document was made
-            sessions[identity] = said = _said(session)
-            changes[identity] = _online(identity, session, said, time, uptime, last, known.get(identity))
+        if identity in absent:  # it went while the document was made
+            continue
+        sessions[identity] = said = _said(session)
+        was = last.sessions.get(identity) if last is not None else None
+        rates = _rates(said, was, uptime - last.uptime_s) if last is not None else NO_RATES
+        changes[identity] = _online(session, said, was, rates, time, known.get(identity, NO_ROW))
     for identity, one in absent.items():
-        old = known.get(identity)
-        changes[identity] = _changed(old, _absent(one, time, old if old is not None and last is not None else NO_ROW))
+        old = known.get(identity, NO_ROW)
+        changes[identity] = _changed(old, _absent(one, time, old))
     server = _server(document, time, last)
     members = {identity: _gone_on(known.get(identity), new) for identity, new in changes.items()}
     if before is None:
@@ -116,9 +120,9 @@ def _server(document: Document, time: float, before: Overview | None) -> Row:
     }
 
 
-def _changed(old: Row | None, now: Row) -> Row:
-    """Return what of `now` is new to who knows `old`; all of it where that is None."""
-    return now if old is None else {key: value for key, value in now.items() if key not in old or old[key] != value}
+def _changed(old: Row, now: Row) -> Row:
+    """Return what of `now` is new to who knows `old`."""
+    return {key: value for key, value in now.items() if key not in old or old[key] != value}
 
 
 def _said(session: Document) -> Said:
@@ -136,16 +140,10 @@ def _gone_on(row: Row | None, change: Row) -> Row:
     return row
 
 
-def _online(
-    identity: str, session: Document, said: Said, time: float, uptime: float, last: Overview | None, old: Row | None
-) -> Row:
-    """Return what changed in a member's row; all of it where there is no `old` one."""
-    was = last.sessions.get(identity) if last is not None else None
-    rates = _rates(said, was, uptime - last.uptime_s) if last is not None else NO_RATES
-    flowing = zip(
-        FLOWING, _flowing(session, said, rates, time, old if old and last is not None else NO_ROW), strict=True
-    )
-    if old is not None and was is not None and was.standing == said.standing:
+def _online(session: Document, said: Said, was: Said | None, rates: Rates, time: float, old: Row) -> Row:
+    """Return what changed in a member's row; all of it where the `old` one is empty."""
+    flowing = zip(FLOWING, _flowing(session, said, rates, time, old), strict=True)
+    if was is not None and was.standing == said.standing:
         return {key: value for key, value in flowing if old[key] != value}
     return _changed(old, {**_described(session), **dict(flowing)})
 
@@ -164,7 +162,7 @@ def _described(session: Document) -> Row:
     }
 
 
-def _flowing(session: Document, said: Said, rates: tuple[float | None, ...], time: float, old: Row) -> tuple[Any, ...]:
+def _flowing(session: Document, said: Said, rates: Rates, time: float, old: Row) -> tuple[Any, ...]:
     """Return FLOWING of a session; `old` is the last row, for points in time."""
     in_bytes, out_bytes, drops = said.counted
     rtt = session.get("rtt_ms")
