@@ -76,7 +76,7 @@ def explain_closes(document: Document) -> list[str]:
     if any(_is_refused(member) for member in document.get("offline") or ()):
         counted.pop("refused", None)  # it is told there
     found = ((reason, why, counted.get(reason)) for reason, why in CLOSES.items())
-    return [f"{_connections(count)} closed: {why} ({reason})" for reason, why, count in found if count]
+    return [f"{_counted(count, 'connection')} closed: {why} ({reason})" for reason, why, count in found if count]
 
 
 def explain_client(document: Document) -> list[str]:
@@ -111,7 +111,9 @@ def explain_peer(document: Document, peer: Document) -> list[str]:
     for reason, (source, destination) in _latest(document).items():
         lost = (document.get("drops") or {}).get(reason)
         if lost and reason == "bad-source" and _holds(peer.get("ciders") or [], source):
-            lines.append(f"{_packets(lost)} from it dropped here, the last from {source} to {destination} ({reason})")
+            lines.append(
+                f"{_counted(lost, 'packet')} from it dropped here, the last from {source} to {destination} ({reason})"
+            )
     return lines
 
 
@@ -141,7 +143,7 @@ def _of_session(session: Document) -> Iterator[str]:
     lost = session.get("lost_packets") or 0
     if lost:
         waiting = session.get("queued_packets") or 0
-        yield f"{_packets(lost)} for it lost: it takes less than it is sent; {waiting} wait now"
+        yield f"{_counted(lost, 'packet')} for it lost: it takes less than it is sent; {waiting} wait now"
     if _rate(session, "sent") > BUSY_BYTES_PER_S and not _rate(session, "received"):
         yield (
             "packets go to it and none come back: its host gets them;"
@@ -162,7 +164,7 @@ def _drops(counted: Document, sentences: Mapping[str, str]) -> Iterator[str]:
         source, destination = addresses or ("it", "its destination")
         sentence = sentences.get(reason)
         why = sentence.format(source=source, destination=destination, **words) if sentence else "see docs/status.md"
-        yield f"{_packets(count)} dropped: {why} ({reason})"
+        yield f"{_counted(count, 'packet')} dropped: {why} ({reason})"
 
 
 def _latest(counted: Document) -> dict[str, tuple[str, str]]:
@@ -178,18 +180,14 @@ def _rate(counted: Document, direction: str) -> float:
     return float(counted.get(f"{direction}_bytes_per_s") or 0)
 
 
-def _packets(count: int) -> str:
-    return "1 packet" if count == 1 else f"{count:,} packets"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _is_refused(member: Document) -> bool:
     """Tell whether the policy refused a member; a wrong key is counted by a word of its own."""
     error = str(member.get("last_error") or "")
     return error.startswith(REFUSED) and error != f"{REFUSED}wrong key"
-
-
-def _connections(count: int) -> str:
-    return "1 connection" if count == 1 else f"{count:,} connections"
 
 
 def _host_prefix(address: str) -> str:

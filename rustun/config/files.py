@@ -26,8 +26,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         # O_NONBLOCK: opening a FIFO or a device by mistake must not hang a starting server.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        looked = "" if path.is_absolute() else f"looked from {os.getcwd()}; "
-        raise config_error(file, "there is no such file", f"{looked}check the spelling") from None
+        raise config_error(file, "there is no such file", missing_remedy(path)) from None
     except PermissionError:
         who = f"user {user_name(os.geteuid())}"
         raise config_error(file, f"{who} may not read it", permission_remedy(path)) from None
@@ -39,6 +38,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise config_error(file, f"cannot be read: {_words(error)}", "check the disk and the path") from error
     finally:
         os.close(descriptor)
+
+
+def missing_remedy(path: Path) -> str:
+    """Return what to do about a file that is not there, and from where it was looked for."""
+    looked = "" if path.is_absolute() else f"looked from {os.getcwd()}; "
+    return f"{looked}check the spelling"
 
 
 def permission_remedy(path: Path) -> str:

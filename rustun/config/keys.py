@@ -27,7 +27,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from rustun.config.credentials import credential_for
-from rustun.config.files import permission_remedy, user_name
+from rustun.config.files import missing_remedy, permission_remedy, user_name
 from rustun.config.findings import Complaint
 from rustun.printable import printable
 
@@ -129,8 +129,7 @@ def read_key_file(path: Path, judged: set[str] | None = None) -> Secret:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        looked = "" if path.is_absolute() else f"looked from {os.getcwd()}; "
-        remedy = f"{looked}check the spelling, or make one: rustun keygen --help"
+        remedy = f"{missing_remedy(path)}, or make one: rustun keygen --help"
         raise Complaint(f"there is no key file {shown}", remedy) from None
     except PermissionError:
         who = f"user {user_name(os.geteuid())}"
