@@ -33,7 +33,7 @@ WATCH_SECONDS: Final = 1.0  # where the question does not say
 LEAST_WATCH_SECONDS: Final = 0.1
 MOST_WATCH_SECONDS: Final = 3600.0
 
-Status = Callable[[str, str], Document | Steps]  # of a cluster, of a member; empty for all
+Status = Callable[[str, str, str], Document | Steps]  # of a cluster, of a member, since `as_of`; empty for all
 
 
 class ControlServer:
@@ -43,8 +43,9 @@ class ControlServer:
         reactor: whose loop calls back.
         path: of the socket file; its folder is made (0755) where only that is missing.
         role: "server" or "client".
-        status: returns the role's part of the document for a cluster and a member; empty: of all. Called once per
-            request, on the loop. A long list may be an iterator (see encode_in_pieces).
+        status: returns the role's part of the document for a cluster and a member, and what the reader has already
+            (`as_of` of another document); empty: of all. Called once per request, on the loop. A long list may be an
+            iterator (see encode_in_pieces).
         handlers: who answers what beside `status` and `watch`, by the word that is asked.
         group: whose users may ask too (access.py).
     """
@@ -102,9 +103,13 @@ class ControlServer:
             if (status.st_dev, status.st_ino) == self._file_id:
                 self._path.unlink()
 
-    def document(self, cluster: str = "", member: str = "") -> Steps:
-        """Make the status document as it is now, in short steps; of one cluster or member where one is named."""
-        part = self._status(cluster, member)
+    def document(self, cluster: str = "", member: str = "", since: str = "") -> Steps:
+        """Make the status document as it is now, in short steps; of one cluster or member where one is named.
+
+        Args:
+            since: `as_of` of a document that the reader has; of what it knows there is told what changed.
+        """
+        part = self._status(cluster, member, since)
         found = (yield from part) if isinstance(part, Generator) else part
         return {**process_report(self._role, self._reactor, self._started), **found}
 
@@ -112,9 +117,9 @@ class ControlServer:
         return find(self._handlers, ask)(ask)
 
     def _answer_status(self, ask: Ask) -> Steps:
-        cluster, member = ask.text("cluster"), ask.text("member")
+        cluster, member, since = ask.text("cluster"), ask.text("member"), ask.text("since")
         ask.close()
-        return self.document(cluster, member)
+        return self.document(cluster, member, since)
 
     def _answer_watch(self, ask: Ask) -> Answers:
         seconds = ask.number("seconds", WATCH_SECONDS, LEAST_WATCH_SECONDS, MOST_WATCH_SECONDS)

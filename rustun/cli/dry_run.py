@@ -53,9 +53,9 @@ class DryRun:
     def reload(self) -> None:
         """Do nothing: what is read once is enough."""
 
-    def status(self, cluster: str = "", member: str = "") -> Steps:
+    def status(self, cluster: str = "", member: str = "", since: str = "") -> Steps:
         """Make the client's part of the status document."""
-        return self._client.status(cluster, member)
+        return self._client.status(cluster, member, since)
 
     def print(self, as_json: bool) -> None:
         """Print the commands, a line or a here-document each, then what is not to be had, or all that as JSON.

@@ -52,8 +52,8 @@ class Service(Protocol):
     def reload(self) -> None:
         """Read the configuration again and apply what changed."""
 
-    def status(self, cluster: str, member: str) -> Document | Steps:
-        """Return the role's part of the status document; of one cluster or member where one is named, else ""."""
+    def status(self, cluster: str, member: str, since: str) -> Document | Steps:
+        """Return the role's part of the status document; of a cluster or member, and since `as_of`, if not ""."""
 
 
 @dataclass(frozen=True, slots=True)

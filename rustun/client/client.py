@@ -212,7 +212,7 @@ class TunnelClient:
             for link in self.links:
                 link.network_changed()
 
-    def status(self, cluster: str = "", member: str = "") -> Steps:
+    def status(self, cluster: str = "", member: str = "", since: str = "") -> Steps:
         """Make the client's part of the status document; who asks twice learns who is online in a large cluster."""
         now = self._reactor.now()
         for link in self.links if now >= self._presence_at else ():

@@ -4,14 +4,18 @@ Rules of this module
   1. What stays for a session's life, and of an absent member's entry, is encoded once: of 20 us for a session that
      leaves 4. It is made anew when the entry was replaced.
   2. What changes is numbers but for three values that are empty as a rule; only those are handed to the encoder.
+  3. Each text that is made anew gets the next number of one count. Who tells up to which number he knows them is told
+     of those texts only what changes since: of a session a list, of an absent member its number. What is numbered while
+     a document is made is told once more in the next one; nothing is ever left out.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rustun.config.member import Member
 from rustun.protocol.packet import flow_addresses
@@ -23,6 +27,15 @@ if TYPE_CHECKING:
     from rustun.relay.core import RelayCore
 
 
+class Listed(NamedTuple):
+    """What stays of a text, and of what it was made."""
+
+    of: object
+    beginning: str
+    number: int  # of the text
+    first: int  # number of the first text of this session
+
+
 class Listing:
     """Writes what is listed, times as ages in seconds.
 
@@ -32,23 +45,46 @@ class Listing:
 
     def __init__(self, core: RelayCore) -> None:
         self._core = core
-        self._entries: dict[str, tuple[Member, str]] = {}  # beginnings of the texts of absent members, by identity
+        self._entries: dict[str, Listed] = {}  # of absent members, by identity
+        self._count = 0
+        self._run = secrets.token_hex(4)  # numbers of another process say nothing
 
-    def session(self, session: RelaySession, now: float) -> str:
+    @property
+    def as_of(self) -> str:
+        """Return what who is told everything now may say later, to be told what changed."""
+        return f"{self._run}-{self._count}"
+
+    def known(self, since: str) -> int:
+        """Return up to which number somebody knows the texts who was told `since`; 0 where that was not here."""
+        run, _, number = since.partition("-")
+        return int(number) if run == self._run and number.isascii() and number.isdecimal() else 0
+
+    def session(self, session: RelaySession, now: float, known: int = 0) -> str:
         """Return what there is to say of a session.
 
         Args:
             now: when the document was begun, seconds of the reactor's clock.
+            known: up to which number the reader knows the texts.
         """
         listed = session.listed
-        if listed is None or listed[0] is not session.member:
-            listed = session.listed = session.member, _beginning({**_entry(session.member), **_what_stays(session)})
+        if listed is None or listed.of is not session.member:
+            number = self._next()
+            first = number if listed is None else listed.first
+            stays = {"number": first, **_entry(session.member), **_what_stays(session)}
+            listed = session.listed = Listed(session.member, _beginning(stays), number, first)
         traffic = session.traffic
-        received, sent = traffic.rates(now)
         proof_age = max(now - session.heard_at, 0.0)  # it may have spoken since the document was begun
         rtt = session.rtt_ms
+        if listed.number <= known:
+            return (
+                f"[{listed.first}, {proof_age:.3f}, {'null' if rtt is None else rtt}, "
+                f"{traffic.received_bytes}, {traffic.sent_bytes}, {session.queued_bytes}, "
+                f"{json.dumps(traffic.drops) if traffic.drops else '{}'}, "
+                f"{_refused(traffic.refused) if traffic.refused else '{}'}, {json.dumps(traffic.lost_to)}]"
+            )
+        received, sent = traffic.rates(now)
         return (
-            f'{listed[1]}"age_s": {now - session.began_at:.3f}, "proof_age_s": {proof_age:.3f}, '
+            f'{listed.beginning}"age_s": {now - session.began_at:.3f}, "proof_age_s": {proof_age:.3f}, '
             f'"rtt_ms": {"null" if rtt is None else rtt}, '
             f'"received_bytes": {traffic.received_bytes}, "received_packets": {traffic.received_packets}, '
             f'"sent_bytes": {traffic.sent_bytes}, "sent_packets": {traffic.sent_packets}, '
@@ -59,25 +95,32 @@ class Listing:
             f'"queued_bytes": {session.queued_bytes}, "queued_packets": {session.queue.packets}}}'
         )
 
-    def absent(self, member: Member, now: float) -> str:
-        """Return what there is to say of a member without a session; `now` as of `session`."""
+    def absent(self, member: Member, now: float, known: int = 0) -> str:
+        """Return what there is to say of a member without a session; arguments as of `session`."""
         core, identity = self._core, member.identity
-        known = self._entries.get(identity)
-        if known is None or known[0] is not member:
-            if known is None and len(self._entries) >= len(core.members):  # some are of members that are gone
-                self._entries.clear()
-            known = self._entries[identity] = member, _beginning(_entry(member))
-        last_seen = core.last_seen.get(identity)
-        times = [one for one in (last_seen, core.last_failed.get(identity)) if one is not None]
-        latest = max(times, default=None)
+        last_seen, last_failed = core.last_seen.get(identity), core.last_failed.get(identity)
         state = _state(member, core.reactor.wall_clock())
+        of = member, state, last_seen, last_failed
+        listed = self._entries.get(identity)
+        if listed is None or listed.of != of:
+            if listed is None and len(self._entries) >= len(core.members):  # some are of members that are gone
+                self._entries.clear()
+            number = self._next()
+            beginning = _beginning({"number": number, **_entry(member), "state": state})
+            listed = self._entries[identity] = Listed(of, beginning, number, number)
+        if listed.number <= known:
+            return str(listed.number)
+        latest = max((one for one in (last_seen, last_failed) if one is not None), default=None)
         error = latest[1] if latest else (state if state != "offline" else "")
         return (
-            f'{known[1]}"state": "{state}", '
-            f'"last_seen_age_s": {f"{now - last_seen[0]:.3f}" if last_seen else "null"}, '
+            f'{listed.beginning}"last_seen_age_s": {f"{now - last_seen[0]:.3f}" if last_seen else "null"}, '
             f'"last_error": {json.dumps(error)}, '
             f'"last_error_age_s": {f"{now - latest[0]:.3f}" if latest else "null"}}}'
         )
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
 
 
 def _beginning(values: dict[str, object]) -> str:

@@ -28,17 +28,20 @@ LOOKED_AT_A_STEP: Final = 2048  # members, whether they are there: about 0.2 ms
 Steps = Generator[None, None, dict[str, object]]
 
 
-def server_status(server: RelayServer, cluster: str = "", member: str = "") -> Steps:
+def server_status(server: RelayServer, cluster: str = "", member: str = "", since: str = "") -> Steps:
     """Make the document, times as ages in seconds.
 
     Args:
         cluster, member: whose sessions and members are listed; empty: everybody's. Sums are those of all.
+        since: `as_of` of a document that the reader has; of those listed there is told what changed (listing.py).
     """
     core, listing = server.core, server.listing
+    as_of, known = listing.as_of, listing.known(since)
     totals, received_rate, sent_rate = yield from _sums(core)
     sessions, absent = yield from _chosen(core, cluster, member)
     now = core.reactor.now()
     return {
+        "as_of": as_of,
         "state": "serving" if server.acceptor.listeners else "stopping",
         "listen": [str(listener.endpoint) for listener in server.acceptor.listeners],
         "members": len(core.members),
@@ -69,8 +72,8 @@ def server_status(server: RelayServer, cluster: str = "", member: str = "") -> S
             for one in list(core.clusters.values())
             if cluster in ("", one.name)
         ),
-        "sessions": EncodedItems(listing.session(session, now) for session in sessions),
-        "offline": EncodedItems(listing.absent(one, now) for one in absent),
+        "sessions": EncodedItems(listing.session(session, now, known) for session in sessions),
+        "offline": EncodedItems(listing.absent(one, now, known) for one in absent),
     }
 
 

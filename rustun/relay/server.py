@@ -113,9 +113,11 @@ class RelayServer:
             level = "info" if problem.level == "note" else "warning"
             self._log.event(level, "advice", str(replace(problem, level="error")))  # the log shows the level itself
 
-    def status(self, cluster: str = "", member: str = "") -> Generator[None, None, dict[str, object]]:
-        """Make the server's part of the status document in short steps; of one cluster or member if one is named."""
-        return server_status(self, cluster, member)
+    def status(
+        self, cluster: str = "", member: str = "", since: str = ""
+    ) -> Generator[None, None, dict[str, object]]:
+        """Make the server's part of the status document in short steps; arguments as of `server_status`."""
+        return server_status(self, cluster, member, since)
 
     @property
     def loaded_at(self) -> str:

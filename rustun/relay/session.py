@@ -37,6 +37,7 @@ from rustun.relay.fair_queue import FairQueue
 if TYPE_CHECKING:
     from rustun.relay.cluster import Cluster
     from rustun.relay.core import RelayCore
+    from rustun.relay.listing import Listed
 
 MAX_WAITING_CONTROLS: Final = 64  # a receiver that lets more pile up reads nothing and is about to be closed anyway
 REFILL_BYTES: Final = 131_072  # sealed at a time from the queue: a stream that is nearly full takes about that much
@@ -105,7 +106,7 @@ class RelaySession(ABC):
         self.confirmed = False
         self.closed = False
         self.rtt_ms: float | None = None
-        self.listed: tuple[Member, str] | None = None  # what listing.py says of it that stays, and of which entry
+        self.listed: Listed | None = None  # what listing.py says of it that stays
         self.silence_seconds = wire.silence_seconds
         self.queue: FairQueue[RelaySession] = FairQueue(core.queues.receiver_bytes, core.queues.receiver_packets)
         self.flows: dict[bytes, RelaySession | str] = {}  # the switch's cache of who gets what from here

@@ -25,7 +25,7 @@ from rustun.errors import RustunError
 from rustun.web.envelope import Refusal
 from rustun.web.happenings import Happenings
 from rustun.web.history import STEP_SECONDS, History
-from rustun.web.overview import Overview, Row, overview, whole
+from rustun.web.overview import Overview, Row, UnknownNumber, overview, whole
 from rustun.web.source import Snapshot, Source
 
 PERIOD_SECONDS: Final = 1.0
@@ -67,6 +67,7 @@ class Feed:
         self._source = source
         self._monotonic = monotonic
         self._snapshot_number = 0
+        self._since = ""  # what the relay called the moment, when it told it
         self._beginnings = 0
         self._told_events = 0
         self._trouble: Row | None = None
@@ -84,7 +85,7 @@ class Feed:
     async def look(self) -> None:
         """Ask the relay, and publish what it says, or why it says nothing."""
         try:
-            snapshot = await self._source.snapshot()
+            snapshot = await self._source.changes(self._since)
         except RustunError as error:
             self._publish_trouble(error.message, error.remedy)
             return
@@ -92,9 +93,13 @@ class Feed:
             self._publish({}, None)
             return
         self._snapshot_number = snapshot.number
+        since, self._since = self._since, ""
         try:
             self._take(snapshot)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # of another version: no reason to end
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # of another version: no reason to end
+            if since and isinstance(error, UnknownNumber):  # the next answer tells everything
+                self._publish({}, None)
+                return
             what = f"the relay's status is not what this version knows: {type(error).__name__}"
             self._publish_trouble(what, SAME_VERSION)
 
@@ -130,6 +135,7 @@ class Feed:
 
     def _take(self, snapshot: Snapshot) -> None:
         self.moment = overview(snapshot.document, snapshot.taken_unix, self.moment)
+        self._since = str(snapshot.document.get("as_of") or "")
         self.history.add(self.moment, self._monotonic())
         self._publish(self.moment.change, None)
 

@@ -13,6 +13,9 @@ from rustun.admin.control import SCHEMA
 from tests.browser.documents import status
 
 Document = dict[str, Any]
+AGES = {"age_s", "proof_age_s", "last_seen_age_s", "last_error_age_s"}
+FLOWS = ("proof_age_s", "rtt_ms", "received_bytes", "sent_bytes", "queued_bytes", "drops", "refused", "lost_to")
+COUNTED = {*FLOWS, "received_packets", "sent_packets", "queued_packets"}
 PATIENCE_SECONDS = 30.0  # only reached where something hangs
 
 
@@ -32,6 +35,7 @@ class PretendedRelay:
         self.status: Callable[[], Document] = status
         self.trace: Callable[[str, str], Document] = passes
         self.asked: list[str] = []
+        self._told = Told()
         self._events: list[Document] = []
         self._news = threading.Condition()
         self._closed = False
@@ -80,7 +84,8 @@ class PretendedRelay:
             self.asked.append(word)
             self._news.notify_all()
         if word == "status":
-            tell(self.status())
+            document = self.status()
+            tell(self._told.changes(document, question["since"]) if "since" in question else document)
         elif word == "trace":
             tell({"schema": SCHEMA, **self.trace(question["source"], question["destination"])})
         elif word == "events":
@@ -98,6 +103,35 @@ class PretendedRelay:
                 news, since = self._events[since:], len(self._events)
             for event in news:
                 tell(event)
+
+
+class Told:
+    """Tells of what was told before as the relay does where a question says `since` (docs/status.md)."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[str, int]] = {}
+        self._count = 0
+
+    def changes(self, document: Document, since: str) -> Document:
+        """Return a document for a reader who has another one."""
+        known, as_of = int(since or 0), str(self._count)
+        lists = {key: [self._short(one, known) for one in document.get(key, ())] for key in ("sessions", "offline")}
+        return {**document, "as_of": as_of, **lists}
+
+    def _short(self, one: Any, known: int) -> Any:
+        if not isinstance(one, dict) or "number" not in one:
+            return one
+        number: int = one["number"]
+        stays = json.dumps([(key, value) for key, value in one.items() if key not in COUNTED | AGES])
+        text, made = self._texts.get(number, ("", 0))
+        if text != stays:
+            self._count = made = self._count + 1
+            self._texts[number] = stays, made
+        if made > known:
+            return one
+        if "proof_age_s" not in one:
+            return number
+        return [number, *(one.get(key, {} if key == "refused" else "") for key in FLOWS)]
 
 
 def passes(source: str, destination: str) -> Document:

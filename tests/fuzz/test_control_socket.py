@@ -87,7 +87,7 @@ class Served:
         self.server = ControlServer(self.reactor, self.path, "server", self.document)
         self.server.start()
 
-    def document(self, cluster: str, member: str) -> dict[str, object]:
+    def document(self, cluster: str, member: str, since: str) -> dict[str, object]:
         return {"members": 2, "sessions": iter([1])}
 
     def exchange(self, pieces: list[bytes]) -> bytes:

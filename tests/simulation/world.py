@@ -254,9 +254,9 @@ class World:
         aside.write_bytes(entries if isinstance(entries, bytes) else json.dumps(entries).encode())
         os.rename(aside, self.routes_file)
 
-    def status(self, cluster: str = "", member: str = "") -> dict[str, Any]:
+    def status(self, cluster: str = "", member: str = "", since: str = "") -> dict[str, Any]:
         """Return the server's part of the status document, whole."""
-        return whole(self.server.status(cluster, member))
+        return whole(self.server.status(cluster, member, since))
 
     def session(self, identity: str) -> RelaySession:
         """Return the confirmed session of a member."""

@@ -32,7 +32,7 @@ class Running:
     def __init__(self, path: Path, status: Callable[[], dict[str, object]]) -> None:
         self.path = path
         self.reactor = EpollReactor()
-        self.server = ControlServer(self.reactor, path, "server", lambda cluster, member: status())
+        self.server = ControlServer(self.reactor, path, "server", lambda *chosen: status())
         self.server.start()
         self._thread = threading.Thread(target=self.reactor.run)
         self._thread.start()
@@ -217,7 +217,7 @@ def test_a_dead_process_socket_is_replaced(tmp_path: Path) -> None:
 def failure(path: Path) -> RustunError:
     """Return why no control server can be started on `path`."""
     with EpollReactor() as reactor:
-        server = ControlServer(reactor, path, "server", lambda cluster, member: {})
+        server = ControlServer(reactor, path, "server", lambda *chosen: {})
         with pytest.raises(RustunError) as caught:
             server.start()
         server.close()
@@ -303,9 +303,10 @@ def test_one_cluster_or_member_is_asked_for(tmp_path: Path) -> None:
     """Who asks for one member is told of all, or of nobody; a misspelt filter passes unseen."""
     with EpollReactor() as reactor:
         path = tmp_path / "s.sock"
-        server = ControlServer(reactor, path, "server", lambda cluster, member: {"of": [cluster, member]})
-        assert told(server.document("beijing", "bj-dev"))["of"] == ["beijing", "bj-dev"]
-        assert told(server.document())["of"] == ["", ""]
+        server = ControlServer(reactor, path, "server", lambda *chosen: {"of": list(chosen)})
+        assert told(server.document("beijing", "bj-dev"))["of"] == ["beijing", "bj-dev", ""]
+        assert told(server.document(since="1f-7"))["of"] == ["", "", "1f-7"]
+        assert told(server.document())["of"] == ["", "", ""]
 
 
 def told(steps: Steps) -> Document:

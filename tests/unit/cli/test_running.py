@@ -40,7 +40,7 @@ class Recorded:
     def reload(self) -> None:
         self.calls.append("reload")
 
-    def status(self, cluster: str, member: str) -> dict[str, object]:
+    def status(self, cluster: str, member: str, since: str) -> dict[str, object]:
         return {"state": "online"}
 
 

@@ -27,7 +27,7 @@ def typed(*arguments: str) -> Result:
 class Answering:
     """A process's control socket, answered on a thread of this one."""
 
-    def __init__(self, path: Path, role: str, status: Callable[[str, str], dict[str, Any]]) -> None:
+    def __init__(self, path: Path, role: str, status: Callable[[str, str, str], dict[str, Any]]) -> None:
         self.path = path
         self._reactor = EpollReactor()
         self._server = ControlServer(self._reactor, path, role, status)
@@ -45,7 +45,7 @@ class Answering:
         self._reactor.close()
 
 
-def server_status(cluster: str, member: str) -> dict[str, Any]:
+def server_status(cluster: str, member: str, since: str) -> dict[str, Any]:
     """Return what a relay with three members tells."""
     everybody: list[dict[str, Any]] = [
         {"cluster": "beijing", "identity": "bj-dev", "state": "online", "address": "10.0.1.2", "drops": {}},
@@ -64,7 +64,7 @@ def server_status(cluster: str, member: str) -> dict[str, Any]:
     }
 
 
-def client_status(cluster: str, member: str) -> dict[str, Any]:
+def client_status(cluster: str, member: str, since: str) -> dict[str, Any]:
     """Return what a client that is refused tells."""
     peers = [{"identity": "bj-dev", "address": "10.0.1.2", "online": True, "ciders": []}]
     return {
@@ -215,7 +215,7 @@ def test_what_is_watched_is_told_again(server: Answering, monkeypatch: pytest.Mo
         assert (path, question) == (server.path, {"member": "bj-dev", "ask": "watch", "seconds": 1.0})
         for uptime in (1.0, 2.0):
             seen.append(uptime)
-            yield {"role": "server", "schema": 1, "pid": 1, "uptime_s": uptime, **server_status("", "bj-dev")}
+            yield {"role": "server", "schema": 1, "pid": 1, "uptime_s": uptime, **server_status("", "bj-dev", "")}
 
     monkeypatch.setattr("rustun.cli.status.follow", two)
     result = typed("--watch", "bj-dev")

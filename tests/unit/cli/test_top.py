@@ -31,7 +31,7 @@ CURSOR = "\x1b[?25h"
 LOGIN = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 
 
-def status(cluster: str, member: str) -> dict[str, Any]:
+def status(cluster: str, member: str, since: str) -> dict[str, Any]:
     """Return what a relay with two members tells."""
     one = {"cluster": "beijing", "address": "10.0.1.2", "state": "online", "rtt_ms": 1.0, "drops": {}, "age_s": 5.0}
     rates = {"bj-busy": 1_000_000, "bj-quiet": 0}

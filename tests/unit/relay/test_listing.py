@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from netlab.worlds.ip_packets import udp_packet
-from tests.simulation.world import World, entry
+from tests.browser.pretended_relay import FLOWS
+from tests.simulation.world import World, entry, whole
 
 NAME = 'Zo\u00eb "the \\ gate" \u5317\u4eac'
 
@@ -56,3 +57,59 @@ def test_members_that_are_gone_are_forgotten(world: World) -> None:
         world.run(2.0)
         assert [one["identity"] for one in world.status()["offline"]] == [f"guest-{number}"]
     assert len(world.server.listing._entries) <= len(world.core.members)
+
+
+def test_who_knows_a_session_is_told_what_flows(world: World) -> None:
+    """A page shows bytes as a round trip, or a queue as drops: a list has no names."""
+    listing, session = world.server.listing, world.session("a")
+    stray = udp_packet("10.9.9.9", "10.0.1.3", (1, 2), b"")
+    world.hosts[0].send(udp_packet("10.0.1.2", "10.0.1.3", (1, 2), bytes(100)), stray)
+    world.run(2.0)
+    now = world.reactor.now()
+    everything = json.loads(listing.session(session, now))
+    assert everything["refused"]
+    told = json.loads(listing.session(session, now, listing.known(listing.as_of)))
+    assert told == [everything[key] for key in ("number", *FLOWS)]
+
+
+def test_a_session_keeps_its_number_and_is_told_anew_with_its_entry(world: World) -> None:
+    """A new name never reaches a page that is open, or begins the member's rates anew."""
+    listing = world.server.listing
+    before = json.loads(listing.session(world.session("a"), 100.0))
+    known = listing.known(listing.as_of)
+    world.write_routes([entry("a", "10.0.1.2", name="Anna"), entry("b", "10.0.1.3")])
+    world.run(2.0)
+    after = json.loads(listing.session(world.session("a"), 100.0, known))
+    assert (after["number"], after["name"]) == (before["number"], "Anna")
+
+
+def test_an_absent_member_is_told_anew_when_its_state_changes(world: World) -> None:
+    """A member that was disabled stays offline on every page."""
+    listing = world.server.listing
+    listing.absent(world.core.members["b"], 100.0)
+    known = listing.known(listing.as_of)
+    assert listing.absent(world.core.members["b"], 101.0, known) == str(known)
+    world.write_routes([entry("a", "10.0.1.2", name=NAME), entry("b", "10.0.1.3", enabled=False)])
+    world.run(2.0)
+    assert json.loads(listing.absent(world.core.members["b"], 103.0, known))["state"] == "disabled"
+
+
+@pytest.mark.parametrize(
+    "since", ["", "0", "7", "-7", "ffffffff-7", "-", "RUN-", "RUN-x", "RUN--1", "RUN-\u0667", "RUN-1.0"]
+)
+def test_what_was_never_told_is_not_known(world: World, since: str) -> None:
+    """After a restart a page goes on with the members of the relay that was there before, under other names."""
+    run, _, _ = world.server.listing.as_of.partition("-")
+    assert world.server.listing.known(since.replace("RUN", run)) == 0
+
+
+def test_who_comes_while_a_document_is_made_is_told_of_next(world: World) -> None:
+    """A page never learns who a member is that came while somebody else was told of it first."""
+    steps = world.server.status()
+    next(steps)
+    world.online("b")
+    world.status()
+    first = whole(steps)
+    again = world.status(since=first["as_of"])
+    assert [one["identity"] for one in again["sessions"] if isinstance(one, dict)] == ["a", "b"]
+

@@ -13,11 +13,11 @@ from rustun.relay.report import server_headline, server_status
 from tests.simulation.world import World, entry, office
 
 SERVER_KEYS = {
-    "state", "listen", "members", "online", "pending", "alarms", "routes", "received_bytes", "received_packets",
-    "sent_bytes", "sent_packets", "received_bytes_per_s", "sent_bytes_per_s", "drops", "closes", "handshakes",
-    "handshakes_waiting", "queued_bytes", "clusters", "sessions", "offline",
+    "as_of", "state", "listen", "members", "online", "pending", "alarms", "routes", "received_bytes",
+    "received_packets", "sent_bytes", "sent_packets", "received_bytes_per_s", "sent_bytes_per_s", "drops", "closes",
+    "handshakes", "handshakes_waiting", "queued_bytes", "clusters", "sessions", "offline",
 }  # fmt: skip
-ENTRY_KEYS = {"cluster", "identity", "name", "address", "address6", "ciders", "expires_at", "state"}
+ENTRY_KEYS = {"number", "cluster", "identity", "name", "address", "address6", "ciders", "expires_at", "state"}
 SESSION_KEYS = ENTRY_KEYS | {
     "remote", "version", "tier", "cipher", "age_s", "proof_age_s", "rtt_ms", "received_bytes", "received_packets",
     "sent_bytes", "sent_packets", "received_bytes_per_s", "sent_bytes_per_s", "drops", "refused", "lost_to",

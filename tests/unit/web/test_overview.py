@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rustun.web.overview import Overview, overview, whole
+from rustun.web.overview import Overview, UnknownNumber, overview, whole
 from tests.browser.documents import SMALL, status
 
 
@@ -35,7 +35,7 @@ def test_a_new_session_counts_from_its_beginning(left: int) -> None:
     """A member that came back would show a rate below zero, or one of what another session had carried."""
     before, now = status(uptime_s=100.0, flow=2_000_000), status(uptime_s=110.0, flow=2_000_000)
     for session in now["sessions"]:
-        session.update(age_s=4.0, received_bytes=left)
+        session.update(number=session["number"] + 1, age_s=4.0, received_bytes=left)
     assert after(before, now, 10.0).members["bj-dev"]["in_rate"] == left / 10
 
 
@@ -87,7 +87,7 @@ def test_a_document_that_cannot_be_read_changes_nothing() -> None:
     kept = deepcopy(before.members)
     broken = status(uptime_s=101.0, flow=10**6)
     broken["sessions"].append(5)
-    with pytest.raises(AttributeError):
+    with pytest.raises(UnknownNumber):
         overview(broken, 1001.0, before)
     broken["routes"] = 5
     del broken["sessions"][-1]
