@@ -97,7 +97,7 @@ def _prepare_machines(fleet: Inventory) -> None:
 
     network.plan(rehearsal.machines_of(fleet))
     tools.require()
-    wheels.fetch(image.prepare())
+    wheels.fetch(image.prepare(), web=fleet.has_web)
 
 
 def _start_keeper(

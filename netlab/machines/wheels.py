@@ -20,10 +20,15 @@ PYTHON: Final = "/usr/bin/python3"
 _ASK: Final = "import os, sys; print(os.uname().machine, os.confstr('CS_GNU_LIBC_VERSION'), sys.version.split()[0])"
 
 
-def fetch(tree: Path) -> None:
-    """See that the checkout has the wheels that fit a tree, as far as they can be had."""
-    missing = Wheelhouse(CHECKOUT).release(platform_in(tree)).missing
-    if missing:
+def fetch(tree: Path, *, web: bool) -> None:
+    """See that the checkout has the wheels that fit a tree, as far as they can be had.
+
+    Args:
+        web: whether servers will have a web process, whose packages are more.
+    """
+    house, platform = Wheelhouse(CHECKOUT), platform_in(tree)
+    releases = [house.release(platform), *([house.release(platform, web=True)] if web else ())]
+    if missing := next((one.missing for one in releases if one.missing), ""):
         print(
             f"machines: {missing}\n  until then ./invoke deploy installs nothing on them", file=sys.stderr, flush=True
         )

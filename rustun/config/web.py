@@ -85,7 +85,7 @@ def read_web(
     config = WebConfig(
         metrics_listen=admin.texts("metrics_listen", parse_listen),
         token=_read_token(table, "token_file", folder),
-        hosts=table.texts("hosts", _parse_host),
+        hosts=table.texts("hosts", parse_web_host),
         member_labels=table.flag("member_labels", True),
     )
     if client:
@@ -130,7 +130,7 @@ def _read_token(table: Table, key: str, folder: Path) -> Secret | None:
     return table.text(key, read, None)
 
 
-def _parse_host(text: str) -> str:
+def parse_web_host(text: str) -> str:
     """Return a name or an address under which people ask for the dashboard. Raises: Complaint."""
     try:
         return parse_endpoint(f"[{text}]:1" if text.count(":") > 1 else f"{text}:1").host.lower().removesuffix(".")

@@ -66,7 +66,8 @@ def _artefacts(keyring: Keyring) -> Iterator[Artefact]:
 
 
 def _server(keyring: Keyring, server: Server) -> bytes:
-    keys = {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
+    keys: dict[str, object] = {"token_file": keyring.token_file}
+    keys |= {"shared": keyring.shared, "private_keys": keyring.server_files.get(server.name, ())}
     return render("server.toml", server=server, **_shared(keyring.inventory), **keys).encode()
 
 

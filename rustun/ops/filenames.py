@@ -24,6 +24,7 @@ PSKS: Final = f"{SECRETS}/psks"
 STAGING: Final = ".staging"
 UNITS: Final = "units"  # for systemd
 SHARED_KEY: Final = f"{SECRETS}/shared.key"  # below the folder of the files that name it
+DASHBOARD_TOKEN: Final = f"{SECRETS}/dashboard.token"
 MAX_SAFE_BYTES: Final = 200  # leaves room for "client-", a key's number and an ending in NAME_MAX, 255
 FIRST_SERVER: Final = "server"  # the name of the first server where it is not written
 DIGEST_CHARACTERS: Final = 32  # 128 bits: nobody finds two identities with the same name

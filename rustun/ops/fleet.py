@@ -154,6 +154,8 @@ class Inventory:
         psk: what [fleet] says of pre-shared keys; who has one, `has_psk` tells.
         server_key: number of each relay's key pair; in a rotation two, the old one and the new one.
         clusters: in the order of writing.
+        dashboard, metrics: where every relay shows the dashboard and has /metrics; empty: nowhere.
+        dashboard_hosts: names that the dashboard goes by, besides its addresses.
         recorded: the addresses that its lock file records.
         to_record: those that it has to record now; the same where nothing is to be done.
         lab: what only the laboratory reads.
@@ -168,6 +170,9 @@ class Inventory:
     psk: bool
     server_key: tuple[int, ...]
     clusters: tuple[Cluster, ...]
+    dashboard: tuple[Endpoint, ...] = ()
+    dashboard_hosts: tuple[str, ...] = ()
+    metrics: tuple[Endpoint, ...] = ()
     recorded: Recorded = field(default=Recorded(), compare=False)
     to_record: Recorded = field(default=Recorded(), compare=False)
     lab: Lab = Lab()
@@ -177,6 +182,11 @@ class Inventory:
     def members(self) -> tuple[Member, ...]:
         """All members of all clusters."""
         return tuple(member for cluster in self.clusters for member in cluster.members)
+
+    @property
+    def has_web(self) -> bool:
+        """Whether its relays have a web process."""
+        return bool(self.dashboard or self.metrics)
 
     def listen_of(self, server: Server) -> tuple[Endpoint, ...]:
         """Return what one of its relays binds."""

@@ -26,6 +26,7 @@ from rustun.ops.filenames import SECRETS, STAGING, member_key_file, psk_file
 from rustun.ops.uninterrupted import uninterrupted
 
 BUILD: Final = "build"  # what is generated: it can be deleted
+TOKEN_RANDOM_BYTES: Final = 32
 KEY_RANDOM_BYTES: Final = 24  # 32 characters of URL-safe Base64: all that the seed's ciphers take of a key
 
 
@@ -37,6 +38,11 @@ def sealed_keys(inventory: Path) -> Path:
 def new_shared_key() -> Secret:
     """Return a new shared key: 192 random bits, 32 characters."""
     return Secret(secrets.token_urlsafe(KEY_RANDOM_BYTES))
+
+
+def new_token() -> Secret:
+    """Return a new token of the web process: 256 random bits, 43 characters that a header can carry."""
+    return Secret(secrets.token_urlsafe(TOKEN_RANDOM_BYTES))
 
 
 def find_keys(folder: Path) -> None:

@@ -11,6 +11,7 @@ Rules of this module
   4. There is a shared key where a member or `minimum_tier` lies below the key tier.
   5. A pre-shared key is made for each member that shall have one, also for those that brought a public key: two have
      to know it anyway.
+  6. Where the servers have a dashboard or /metrics there is one token that lets read, the same for all.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rustun.config.findings import Complaint
 from rustun.config.keys import Secret, new_key_pair, new_psk, read_private_key, read_psk
 from rustun.errors import ConfigError, Problem
 from rustun.ops.filenames import (
+    DASHBOARD_TOKEN,
     PSKS,
     SECRETS,
     SHARED_KEY,
@@ -36,7 +38,7 @@ from rustun.ops.filenames import (
 )
 from rustun.ops.fleet import Inventory, Member, Server
 from rustun.ops.halves import in_halves
-from rustun.ops.keyfiles import new_shared_key
+from rustun.ops.keyfiles import new_shared_key, new_token
 from rustun.ops.lost_keys import Traces
 from rustun.protocol.tiers import Tier
 
@@ -53,6 +55,7 @@ class Keyring:
         server_files: names of each server's private keys, by its name; none without a key tier.
         member_files: the same for each member of the key tier, by identity.
         psk_files: name of the pre-shared key of each member that has one, by identity.
+        token_file: name of the token with which the dashboard and /metrics are read; empty where there are none.
         missing: key files to be made, and what they will hold.
     """
 
@@ -61,6 +64,7 @@ class Keyring:
     server_files: Mapping[str, tuple[str, ...]]
     member_files: Mapping[str, tuple[str, ...]]
     psk_files: Mapping[str, str]
+    token_file: str
     missing: Mapping[str, Secret]
 
     @property
@@ -81,6 +85,9 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     tiers = {inventory.minimum_tier, *(inventory.tier_of(member) for member in inventory.members)}
     if shared := min(tiers) < Tier.KEY:
         keys.need_shared_key()
+    token_file = DASHBOARD_TOKEN if inventory.has_web else ""
+    if token_file:
+        keys.need_token(token_file)
     keyed_servers = inventory.servers if Tier.KEY in tiers else ()
     server_files = {server.name: _server_files(server, inventory.server_key) for server in keyed_servers}
     keyed = (member for member in inventory.members if inventory.tier_of(member) is Tier.KEY)
@@ -102,7 +109,7 @@ def gather(inventory: Inventory, folder: Path) -> Keyring:
     servers = tuple(map(with_keys, inventory.servers))
     clusters = tuple(replace(one, members=tuple(map(with_own_keys, one.members))) for one in inventory.clusters)
     complete = replace(inventory, servers=servers, clusters=clusters)
-    keyring = Keyring(complete, shared, server_files, member_files, psk_files, keys.missing)
+    keyring = Keyring(complete, shared, server_files, member_files, psk_files, token_file, keys.missing)
     if problems := [*keys.problems, *_lost(keyring, Traces(folder, inventory, keys.there))]:
         raise ConfigError(tuple(problems))
     return keyring
@@ -118,6 +125,8 @@ def _lost(keyring: Keyring, traces: Traces) -> Iterator[Problem]:
             problem = traces.of_member(name, members[name])
         elif name in psks:
             problem = traces.of_psk(name, psks[name])
+        elif name == keyring.token_file:
+            continue
         elif name in servers:
             problem = traces.of_server(name, servers[name])
         else:
@@ -156,6 +165,10 @@ class _Keys:
     def need_shared_key(self) -> None:
         if SHARED_KEY not in self.there:
             self.missing[SHARED_KEY] = new_shared_key()
+
+    def need_token(self, name: str) -> None:
+        if name not in self.there:  # who has lost it makes another one: nothing but people and scrapers know it
+            self.missing[name] = new_token()
 
     def need_psks(self, files: Iterable[str]) -> None:
         for name in files:

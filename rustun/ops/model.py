@@ -27,6 +27,7 @@ from rustun.config.keys import parse_public_key
 from rustun.config.member import MAX_PUBLIC_KEYS
 from rustun.config.names import parse_label, parse_name
 from rustun.config.server import CIPHERS
+from rustun.config.web import parse_web_host
 from rustun.ops.destination import parse_destination
 from rustun.ops.filenames import parse_server_name
 from rustun.printable import quoted
@@ -155,6 +156,8 @@ Names = Annotated[tuple[Name, ...], BeforeValidator(_listed, json_schema_input_t
 Address = Annotated[Endpoint, _text(parse_endpoint)]
 Listen = Annotated[Endpoint, _text(parse_listen)]
 Listens = Annotated[tuple[Listen, ...], BeforeValidator(_listed, json_schema_input_type=Listen | list[Listen])]
+WebHost = Annotated[str, _text(parse_web_host)]
+WebHosts = Annotated[tuple[WebHost, ...], BeforeValidator(_listed, json_schema_input_type=WebHost | list[WebHost])]
 PublicKey = Annotated[str, _text(_public_key)]
 PublicKeys = Annotated[
     tuple[PublicKey, ...],
@@ -262,6 +265,11 @@ class FleetTable(SettingsTable):
     cipher: Cipher = may("Of records; auto: AES-256-GCM where both ends have AES in hardware.", "auto", default="auto")
     minimum_tier: LowestTier = may("What the servers serve at least.", "key", default=Tier.KEY)
     server_key: KeyNumbers = may("Number of the servers' key pairs; two during a rotation.", 2, [1, 2], default=(1,))
+    dashboard: Listens = may("Where servers show the dashboard; left out: nowhere.", "127.0.0.1:8081", default=())
+    dashboard_hosts: WebHosts = may(
+        "Names that a proxy shows the dashboard under, besides its own addresses.", ["vpn.example.org"], default=()
+    )
+    metrics: Listens = may("Where servers have /metrics; left out: nowhere.", "127.0.0.1:9101", default=())
     address_hold_days: int = may(
         "Days for which the address of a member that is gone is given to nobody else.",
         30,

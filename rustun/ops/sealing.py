@@ -70,7 +70,7 @@ def read_keys(folder: Path) -> dict[str, Secret]:
     """Return every key file below a folder's secrets/, by name. Raises: ConfigError: one cannot be read."""
     find_keys(folder)
     secrets = folder / SECRETS
-    files = sorted(file for pattern in ("*.key", "*.psk") for file in secrets.rglob(pattern))
+    files = sorted(file for pattern in ("*.key", "*.psk", "*.token") for file in secrets.rglob(pattern))
     names = {f"{SECRETS}/{file.relative_to(secrets)}": file for file in files}
     return {name: Secret(decode(str(file), read_bytes(file, MAX_TEXT_BYTES)).strip()) for name, file in names.items()}
 

@@ -23,4 +23,5 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def wheels() -> None:
     """Fetch what is installed on machines before a test leaves for where no network is."""
-    assert not Wheelhouse(ROOT).release(BOOKWORM).missing
+    for web in (False, True):
+        assert not Wheelhouse(ROOT).release(BOOKWORM, web=web).missing

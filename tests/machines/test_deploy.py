@@ -37,6 +37,14 @@ GAP_S = 2.0  # the promise: so soon is a member back whose service restarts
 CHANGE_S = 10.0  # the promise: so long takes one changed member
 SESSIONS = "/opt/rustun/current/bin/rustun status --json"
 KEYS = ("public_key", "server_public_key")  # with which a session was made
+PATIENCE_S = 20  # only reached where something does not come
+ASK = "python3 /tmp/ask.py"
+ASK_PROGRAM = """
+import sys, urllib.request
+headers = {"Authorization": "Bearer " + open("/etc/rustun/secrets/dashboard.token").read().strip()}
+asked = urllib.request.Request("http://127.0.0.1:" + sys.argv[1], headers=headers)
+sys.stdout.write(urllib.request.urlopen(asked, timeout=5).read().decode())
+"""
 TOUCHED = """
 systemctl show --property=MainPID,ActiveEnterTimestampMonotonic,StateChangeTimestampMonotonic {unit}
 find /etc/rustun /etc/systemd/system /opt/rustun /var/lib/rustun/deploy -printf '%p %T@ %C@\\n' | sort
@@ -184,15 +192,24 @@ def all_keys_are_exchanged(station: Station, running: Machines) -> None:
 
 def everybody_gets_a_new_release(station: Station, running: Machines) -> None:
     replace(station.checkout / "rustun" / "__init__.py", '"0.1.0"', '"0.1.0.post1"')
+    station.edit("[fleet]\n", '[fleet]\ndashboard = "127.0.0.1:8081"\nmetrics = "127.0.0.1:9101"\n')
     with seen(running, "a new release") as found:
         code, report = station.invoke("deploy", "--yes")
-    assert (code, list(results(report))) == (0, [*ADDRESSES, "server"]), report
+    visits = [host["names"][0] for host in report["hosts"]]
+    assert (code, visits) == (0, ["server", *ADDRESSES, "server"]), "first its configuration, its release last"
     assert last_gaps(running, 2)["bj-a"] < GAP_S, "it went first, alone"
     assert found.silence < at_once(2) + 2 * PING_INTERVAL_S
     code, report = station.invoke("status")
     told = [(row["service"], row["session"], row["version"], row["differences"]) for row in report["hosts"]]
     new = "0.1.0.post1"
     assert (code, told) == (0, [("active", "", new, 0), *[("active", "online", new, 0)] * 3])
+    server = running["server"]
+    server.run("cat >/tmp/ask.py", text=ASK_PROGRAM)
+    figures = f"{ASK} 9101/metrics | grep -q ^rustun_build_info"
+    server.run(f"timeout {PATIENCE_S} sh -c 'until {figures}; do sleep 0.1; done'")
+    snapshot = json.loads(server.run(f"{ASK} 8081/api/snapshot"))
+    assert snapshot["data"]["status"]["online"] == 3
+    assert running["bj-a"].run("ls /etc/rustun/secrets") == "members\n", "the token is the servers' alone"
 
 
 def a_member_is_removed(station: Station, running: Machines) -> None:

@@ -73,6 +73,7 @@ class HostWish:
         version: that its programs tell.
         user: whether the user `rustun` has to be there.
         needs: files that their owners put there, without which the services do not start.
+        web: whether its release has the packages of the web process.
     """
 
     ssh: str
@@ -84,10 +85,12 @@ class HostWish:
     folders: Mapping[str, WishedFolder] = field(default_factory=dict)
     services: Mapping[str, WishedService] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    web: bool = False
 
     def manifest(self) -> Json:
-        """Return it as JSON knows it; without how the host is reached, which is not a matter of the host."""
-        return {"schema": SCHEMA, **{key: value for key, value in plain(asdict(self)).items() if key != "ssh"}}
+        """Return it as JSON knows it; without how the host is reached, and what only chooses its release."""
+        left_out = ("ssh", "web")
+        return {"schema": SCHEMA, **{key: value for key, value in plain(asdict(self)).items() if key not in left_out}}
 
 
 def plain(value: Any) -> Any:

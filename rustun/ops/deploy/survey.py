@@ -36,11 +36,11 @@ Wishes = Mapping[str, tuple[HostWish, Mapping[str, bytes]]]
 class Wheels(Protocol):
     """Where releases come from: wheelhouse.Wheelhouse."""
 
-    def digest(self, platform: Platform) -> str:
-        """Return the digest of the release for a platform."""
+    def digest(self, platform: Platform, *, web: bool = False) -> str:
+        """Return the digest of the release for a platform, with the web process's packages or without."""
 
-    def release(self, platform: Platform) -> Release:
-        """Return the release for a platform."""
+    def release(self, platform: Platform, *, web: bool = False) -> Release:
+        """Return the release for a platform, with the web process's packages or without."""
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ def _fill(found: Survey, wishes: Wishes, limit: str, connect: Connect, wheels: W
     _refuse_far_ahead(found, facts, of_servers)
     wanted = {ssh: wish for ssh, wish in {**asked, **leaving}.items() if is_named(wish.names, limit) and ssh in facts}
     _refuse_twins(facts)
-    releases: dict[Platform, Release] = {}
+    releases: dict[tuple[Platform, bool], Release] = {}
     found.hosts = tuple(_known(wish, facts[ssh], wheels, releases) for ssh, wish in wanted.items())
     found.roster = Roster({**staying, **gone}, frozenset(leaving) & facts.keys())
     found.groups = order(found.hosts, found.roster, now)
@@ -183,16 +183,17 @@ def _remembered(found: Survey, facts: Mapping[str, Json]) -> dict[str, tuple[str
     return hosts
 
 
-def _known(wish: HostWish, facts: Json, wheels: Wheels, releases: dict[Platform, Release]) -> Known:
+def _known(wish: HostWish, facts: Json, wheels: Wheels, releases: dict[tuple[Platform, bool], Release]) -> Known:
     """Return a host with the release that it shall have, fetched only where it does not have it."""
     if not wish.services:
         return Known(wish, facts, Release(""))
     platform = platform_of(facts)
     if isinstance(platform, str):
         return Known(replace(wish, release=UNKNOWN_RELEASE), facts, Release(UNKNOWN_RELEASE, missing=platform))
-    digest = wheels.digest(platform)
+    digest = wheels.digest(platform, web=wish.web)
     if digest in facts["releases"]:
         release = Release(digest)
     else:
-        release = releases[platform] = releases.get(platform) or wheels.release(platform)
+        kind = platform, wish.web
+        release = releases[kind] = releases.get(kind) or wheels.release(platform, web=wish.web)
     return Known(replace(wish, release=digest), facts, release)

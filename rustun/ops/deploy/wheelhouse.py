@@ -4,7 +4,8 @@ Rules of this module
   1. A release is named by what runs: the runtime's part of requirements.lock, the sources of the project, the host's
      platform and Python. So its digest is known before anything is fetched, and the same for everybody. Documentation
      is no part of it: where that changes, no host is upgraded.
-  2. Packages are those that the lock pins, by hash. The project's own wheel is built from this checkout.
+  2. Packages are those that the lock pins, by hash; those of the web process only where a host has one. The project's
+     own wheel is built from this checkout.
   3. What was fetched or built once is kept in build/wheels/, by what it is.
   4. A wheel that cannot be had is named, and then nothing is touched: a host without a compiler builds none.
 """
@@ -99,10 +100,14 @@ class Wheelhouse:
         self._checkout = checkout
         self.folder = checkout / "build" / "wheels"
 
+    def requirements(self, *, web: bool = False) -> str:
+        """Return the runtime's part of requirements.lock, with the extra `web` or without."""
+        return self._requirements[web]
+
     @cached_property
-    def requirements(self) -> str:
-        """The runtime's part of requirements.lock."""
-        return runtime_part((self._checkout / "requirements.lock").read_text(), _dependencies(self._checkout))
+    def _requirements(self) -> dict[bool, str]:
+        lock = (self._checkout / "requirements.lock").read_text()
+        return {web: runtime_part(lock, _dependencies(self._checkout, web=web)) for web in (False, True)}
 
     @cached_property
     def source_digest(self) -> str:
@@ -113,16 +118,16 @@ class Wheelhouse:
             seen.update(f"{path.relative_to(self._checkout)}\0{len(data)}\0".encode() + data)
         return seen.hexdigest()
 
-    def digest(self, platform: Platform) -> str:
-        """Return the digest of the release for a platform."""
-        parts = (self.requirements, self.source_digest, *platform.tags[:1], platform.short_python)
+    def digest(self, platform: Platform, *, web: bool = False) -> str:
+        """Return the digest of the release for a platform, with the web process's packages or without."""
+        parts = (self.requirements(web=web), self.source_digest, *platform.tags[:1], platform.short_python)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGEST_CHARACTERS]
 
-    def release(self, platform: Platform) -> Release:
+    def release(self, platform: Platform, *, web: bool = False) -> Release:
         """Return the release for a platform, its wheels fetched; `missing` says what could not be had."""
-        digest = self.digest(platform)
+        digest = self.digest(platform, web=web)
         try:
-            files = [*self._packages(platform), self._own_wheel()]
+            files = [*self._packages(platform, self.requirements(web=web)), self._own_wheel()]
         except subprocess.CalledProcessError as error:
             reason = f"no wheels for {platform}: {_first_complaint(error.stdout)}"
             return Release(digest, platform.python, platform.python_version, missing=reason)
@@ -135,16 +140,16 @@ class Wheelhouse:
         found = (path for path in sorted(self.folder.glob(f"*/{name}")) if _digest_of(path) == digest)
         return next(found)
 
-    def _packages(self, platform: Platform) -> list[Path]:
-        """Return the wheels of the packages that the lock pins, fetched where they are not kept."""
-        name = hashlib.sha256("\0".join((self.requirements, *platform.tags, platform.short_python)).encode())
+    def _packages(self, platform: Platform, requirements: str) -> list[Path]:
+        """Return the wheels of the packages that a part of the lock pins, fetched where they are not kept."""
+        name = hashlib.sha256("\0".join((requirements, *platform.tags, platform.short_python)).encode())
         place = self.folder / name.hexdigest()[:DIGEST_CHARACTERS]
         if not place.is_dir():
             where = [option for tag in platform.tags for option in ("--platform", tag)]
             tag = "cp" + platform.short_python.replace(".", "")
             where += ["--implementation", "cp", "--abi", tag, "--abi", "abi3", "--abi", "none"]
             with _draft(place) as draft, tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
-                wanted.write(self.requirements)
+                wanted.write(requirements)
                 wanted.flush()
                 options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(draft)]
                 options += ["--python-version", platform.short_python, *where, "--requirement", wanted.name]
@@ -164,9 +169,10 @@ class Wheelhouse:
         return next(place.glob("*.whl"))
 
 
-def _dependencies(checkout: Path) -> set[str]:
+def _dependencies(checkout: Path, *, web: bool) -> set[str]:
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    names = (re.match(r"[A-Za-z0-9._-]+", text) for text in project["dependencies"])
+    wanted = [*project["dependencies"], *(project["optional-dependencies"]["web"] if web else ())]
+    names = (re.match(r"[A-Za-z0-9._-]+", text) for text in wanted)
     return {found[0].lower().replace("_", "-") for found in names if found}
 
 
@@ -190,7 +196,9 @@ def runtime_part(lock: str, dependencies: set[str]) -> str:
 
 def _sources(checkout: Path) -> list[Path]:
     """Return the files that the project's wheel is made of, sorted."""
-    modules = (path for path in (checkout / "rustun").rglob("*") if path.suffix == ".py" or path.name == "py.typed")
+    package = (path for path in (checkout / "rustun").rglob("*") if path.is_file())
+    pages = checkout / "rustun" / "web" / "pages"
+    modules = (one for one in package if one.suffix == ".py" or one.name == "py.typed" or one.is_relative_to(pages))
     runtime = (path for path in modules if path.relative_to(checkout).parts[1] != "ops")
     return sorted([*(checkout / name for name in SOURCES), *runtime])
 

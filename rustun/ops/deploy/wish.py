@@ -29,7 +29,8 @@ from rustun.ops.render import RenderPlan
 from rustun.ops.units import SERVER_UNIT, client_unit, client_units, keys_of, server_units
 
 HOSTS_FILE: Final = f"{STATE}/hosts.json"
-SERVER_READS_AGAIN: Final = ("security_config", "crypto_config")  # of server.toml; the rest at its start
+# Of server.toml; the rest at its start. Of [admin_config] there is metrics_listen alone.
+SERVER_READS_AGAIN: Final = ("security_config", "crypto_config", "dashboard_config", "admin_config")
 CLIENT_READS_ONCE: Final = ("identity", "tunnel_config")  # of client.toml; the rest again
 GROUP: Final = "rustun"  # of the server's process: it reads its keys itself
 
@@ -43,6 +44,7 @@ class Draft:
     files: dict[str, WishedFile] = field(default_factory=dict)
     services: dict[str, WishedService] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
+    web: bool = False
     contents: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, path: str, data: bytes, wished: WishedFile) -> None:
@@ -105,11 +107,13 @@ def _add_server(draft: Draft, server: Server, source: _Source) -> None:
     draft.add(f"{CONFIG}/routes.json", source.files["routes.json"], WishedFile(reload=(unit,)))
     keyring = source.keyring
     shared = [SHARED_KEY] if keyring.shared else []
-    keys = (*keyring.server_files.get(server.name, ()), *shared, *keyring.psk_files.values())
+    token = [keyring.token_file] if keyring.token_file else []
+    keys = (*keyring.server_files.get(server.name, ()), *shared, *keyring.psk_files.values(), *token)
     _add_keys(draft, keys, source, WishedFile(mode="0640", group=GROUP, reload=(unit,)))
     for path, unit_text in server_units(fleet, server).items():
         draft.add(f"{UNITS}/{path}", unit_text.encode(), WishedFile(restart=(unit,)))
     draft.services[unit] = WishedService(runs=True, members=len(fleet.members))
+    draft.web = fleet.has_web
 
 
 def _add_member(draft: Draft, member: Member, source: _Source, now: float) -> None:
@@ -161,6 +165,7 @@ def _finish(draft: Draft) -> HostWish:
         folders=dict(_folders(draft.files, serves=serves)),
         services=draft.services,
         needs=tuple(draft.needs),
+        web=draft.web,
     )
 
 

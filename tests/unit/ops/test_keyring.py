@@ -271,3 +271,35 @@ def test_private_keys_stand_in_their_files_alone(tmp_path: Path) -> None:
     keys = [path.read_text().strip() for path in (tmp_path / "out" / "secrets").rglob("*.key")]
     assert len(keys) == 3
     assert not any(key in shown for key in keys)
+
+
+DASHBOARD = 'dashboard = ["127.0.0.1:8081", "198.18.0.1:8081"]\ndashboard_hosts = "vpn.example.org"'
+
+
+def test_a_dashboard_has_a_token_that_stays(tmp_path: Path) -> None:
+    """Nobody could log in, everybody is logged out by each run, or a fleet without a dashboard has a token."""
+    generate(tmp_path, "[cluster.c.member.m]\n")
+    assert "dashboard.token" not in secrets(tmp_path)
+    made = generate(tmp_path, "[cluster.c.member.m]\n", fleet=DASHBOARD)
+    assert made.new_secrets == ("secrets/dashboard.token",)
+    config = load_server_config(tmp_path / "out" / "server.toml").web
+    assert list(map(str, config.listen)) == ["127.0.0.1:8081", "198.18.0.1:8081"]
+    assert (config.hosts, config.metrics_listen) == (("vpn.example.org",), ())
+    token = tmp_path / "out" / "secrets" / "dashboard.token"
+    before = token.read_text()
+    assert config.token is not None
+    assert config.token.reveal() == before.strip()
+    assert (token.stat().st_mode & 0o777, len(before)) == (0o600, 44)
+    assert generate(tmp_path, "[cluster.c.member.m]\n", fleet=DASHBOARD).current
+    token.unlink()  # who has lost it makes another one
+    generate(tmp_path, "[cluster.c.member.m]\n", fleet=DASHBOARD)
+    assert token.read_text() != before
+
+
+def test_figures_for_other_hosts_have_the_token(tmp_path: Path) -> None:
+    """The server would refuse its file: figures that other hosts may ask for need one."""
+    generate(tmp_path, "[cluster.c.member.m]\n", fleet='metrics = "198.18.0.1:9101"')
+    config = load_server_config(tmp_path / "out" / "server.toml").web
+    assert (list(map(str, config.metrics_listen)), config.listen, config.token is None) == (
+        ["198.18.0.1:9101"], (), False,
+    )  # fmt: skip

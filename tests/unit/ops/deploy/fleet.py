@@ -26,7 +26,7 @@ NOW = 1_800_000_000.0
 INVENTORY = """\
 [fleet]
 name = "acme"
-servers = [{{ address = "192.0.2.1:8080", ssh = "root@server" }}]
+servers = [{{ address = "192.0.2.1:8080", ssh = "root@server" }}]{settings}
 [cluster.beijing]
 network = "10.0.1.0/24"
 {members}
@@ -47,13 +47,18 @@ class Wheels:
         self.wheel = folder / "rustun.whl"
         self.wheel.write_bytes(b"PK\x05\x06" + bytes(18))  # an empty zip file
 
-    def digest(self, platform: Platform) -> str:
-        return self.digest_now
+    def digest(self, platform: Platform, *, web: bool = False) -> str:
+        return f"{self.digest_now}-web" if web else self.digest_now
 
-    def release(self, platform: Platform) -> Release:
+    def release(self, platform: Platform, *, web: bool = False) -> Release:
         wheel = hashlib.sha256(self.wheel.read_bytes()).hexdigest()
         return Release(
-            self.digest_now, platform.python, platform.python_version, (("rustun.whl", wheel),), 1 << 20, self.missing
+            self.digest(platform, web=web),
+            platform.python,
+            platform.python_version,
+            (("rustun.whl", wheel),),
+            1 << 20,
+            self.missing,
         )
 
     def content(self, name: str, digest: str) -> Path:
@@ -65,6 +70,7 @@ class Fleet:
 
     Attributes:
         down: hosts that do not answer.
+        settings: lines of [fleet].
         before_apply: called with the name of a host that is about to take steps.
     """
 
@@ -75,6 +81,7 @@ class Fleet:
         self.before_apply: Callable[[str], None] = lambda ssh: None
         self.wheels = Wheels(folder)
         self.members = {name: "" for name in members}
+        self.settings = ""
         self.threads: list[threading.Thread] = []
 
     def host(self, name: str) -> HostTwin:
@@ -117,7 +124,7 @@ class Fleet:
             f'[cluster.beijing.member.{name}]\nssh = "root@{name}"\n{more}\n' for name, more in self.members.items()
         )
         path = self.folder / "acme.toml"
-        path.write_text(INVENTORY.format(members=members))
+        path.write_text(INVENTORY.format(settings=f"\n{self.settings}" if self.settings else "", members=members))
         return path
 
     def look(self, limit: str = "") -> Survey:

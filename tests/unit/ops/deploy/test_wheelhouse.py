@@ -43,11 +43,22 @@ def test_tags_of_old_and_new_systems() -> None:
 
 def test_the_runtime_part_of_the_lock() -> None:
     """A host would get test tools, or a release without a package that it needs."""
-    part = Wheelhouse(ROOT).requirements
+    part = Wheelhouse(ROOT).requirements()
     names = {line.partition("==")[0] for line in part.splitlines() if "==" in line}
     assert {"click", "cryptography", "pyroute2", "rich", "cffi", "pygments"} <= names
     assert names.isdisjoint({"pytest", "scapy", "jinja2", "invoke", "mypy", "setuptools"})
     assert all(line.lstrip().startswith("--hash=sha256:") for line in part.splitlines() if "==" not in line)
+
+
+def test_the_web_process_brings_its_packages() -> None:
+    """A server that shall have a dashboard would not start."""
+    without, part = (
+        {line.partition("==")[0] for line in Wheelhouse(ROOT).requirements(web=web).splitlines() if "==" in line}
+        for web in (False, True)
+    )
+    assert {"aiohttp", "prometheus-client", "multidict", "yarl"} <= part - without
+    assert without <= part
+    assert part.isdisjoint({"pytest", "playwright", "sphinx"})
 
 
 def test_what_the_runtime_part_follows() -> None:

@@ -145,7 +145,15 @@ def test_a_drop_in_that_hands_out_one_key_less(tmp_path: Path, keys: str, same: 
     assert (after.restart, after.reload) == ((), ("rustun-client@a.service",))
 
 
-@pytest.mark.parametrize(("change", "same"), [('listen = ["0.0.0.0:9"]', False), ("server_key = [1, 2]", True)])
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ('listen = ["0.0.0.0:9"]', False),
+        ("server_key = [1, 2]", True),
+        ('dashboard = "127.0.0.1:8081"', True),
+        ('metrics = "127.0.0.1:9101"', True),
+    ],
+)
 def test_what_a_server_reads_only_at_its_start(tmp_path: Path, change: str, same: bool) -> None:
     """All sessions would end for a key, or a new port stay without effect."""
     key_tier = ONE_HOST.replace('minimum_tier = "shared"\n', "")
@@ -168,3 +176,24 @@ def test_two_names_of_one_machine(tmp_path: Path) -> None:
     fleet.hosts["bj-b"] = fleet.host("bj-a")
     with pytest.raises(InputError, match='"root@bj-b" and "root@bj-a" are one machine'):
         fleet.look()
+
+
+def test_a_server_gets_the_dashboards_token_and_its_packages(tmp_path: Path) -> None:
+    """A deployed server refuses its file, cannot read the token, or members' hosts carry what they have no use for."""
+    key_tier = ONE_HOST.replace('minimum_tier = "shared"\n', 'dashboard = "127.0.0.1:8081"\n')
+    found = wishes(tmp_path, member("a", "x"), key_tier)
+    token = found["root@one"].files[f"{SECRETS}/dashboard.token"]
+    assert (token.mode, token.group, token.reload, token.restart) == ("0640", "rustun", ("rustun-server.service",), ())
+    assert (found["root@one"].web, found["x"].web) == (True, False)
+    assert f"{SECRETS}/dashboard.token" not in found["x"].files
+    assert "web" not in found["root@one"].manifest()
+
+
+def test_hosts_with_a_web_process_have_a_release_of_their_own(tmp_path: Path) -> None:
+    """A server that gets a dashboard keeps its release, and does not start for want of packages."""
+    fleet = Fleet(tmp_path, "bj-a")
+    fleet.settings = 'metrics = "127.0.0.1:9101"'
+    found = fleet.look()
+    found.close()
+    releases = {known.wish.ssh: known.wish.release for known in found.hosts}
+    assert releases == {"root@server": "release1-web", "root@bj-a": "release1"}
