@@ -38,7 +38,7 @@ from rustun.web.failures import Failures
 COOKIE: Final = "rustun_login"
 CSRF_HEADER: Final = "X-Rustun-Csrf"
 LOGIN_SECONDS: Final = 12 * 3600  # a working day
-MAX_LOGINS: Final = 256  # the oldest has to log in again
+MAX_LOGINS: Final = 256  # of those who only read, the oldest has to log in again
 UNGUESSABLE_CHARACTERS: Final = 43  # 32 bytes in Base64, as `rustun keygen --token` makes them
 MAX_BODY_BYTES: Final = 64 << 10  # a member's entry has some 500 bytes
 SECURITY_HEADERS: Final = {
@@ -189,7 +189,7 @@ class Guard:
         for name in gone:
             del self._logins[name]
         while len(self._logins) >= MAX_LOGINS:
-            del self._logins[next(iter(self._logins))]
+            del self._logins[min(self._logins, key=lambda one: self._logins[one].right)]  # min takes the first
         login, cookie = Login(right, secrets.token_urlsafe(32), now + LOGIN_SECONDS), secrets.token_urlsafe(32)
         self._logins[cookie] = login
         return login, cookie
