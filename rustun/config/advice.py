@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Final
 
 from rustun.config.keys import encode_key
@@ -30,7 +31,7 @@ LOWER_WAYS: Final[dict[Tier, tuple[str, str, Level]]] = {
 
 
 def advise(config: ServerConfig, routes: RoutesFile) -> tuple[Problem, ...]:
-    """Return warnings and notes about tiers and keys: who cannot come in, who could by a lower tier than key.
+    """Return warnings and notes about tiers and keys (who cannot come in, who could by less), and about open pages.
 
     Args:
         routes: the members in force, with the keys that entries have lost (rustun.config.known_keys).
@@ -46,6 +47,7 @@ def advise(config: ServerConfig, routes: RoutesFile) -> tuple[Problem, ...]:
     else:
         problems += _about_lower_tiers(config, config.method, lower)
         problems += _one_key_for_many(config, lower)
+    problems += _about_pages(config)
     return tuple(problems)
 
 
@@ -94,6 +96,18 @@ def _one_key_for_many(config: ServerConfig, members: Iterable[Member]) -> Iterab
         )
         remedy = "give members keys of their own (rustun keygen), or run a server for each cluster"
         yield Problem(str(config.path), 0, "crypto_config", reason, remedy, "warning")
+
+
+def _about_pages(config: ServerConfig) -> Iterator[Problem]:
+    web = config.web
+    for key, listen in (
+        ("dashboard_config.listen", web.listen),
+        ("admin_config.metrics_listen", web.metrics_listen),
+    ):
+        if open_ones := [str(one) for one in listen if not ip_address(one.host).is_loopback]:
+            reason = f"{', '.join(open_ones)} is plain HTTP: who listens on the way to it reads the token"
+            remedy = "bind 127.0.0.1 behind a proxy with TLS or ssh -L, or an address inside a tunnel"
+            yield Problem(str(config.path), 0, key, reason, remedy, "note")
 
 
 def absences(routes: RoutesFile, file: str, now: datetime) -> Iterator[Problem]:
