@@ -27,11 +27,12 @@ from rustun.config.keys import Secret
 from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
+from rustun.config.web import WebConfig
 from rustun.durable import add_file
 from rustun.errors import ConfigError, HostError
 from rustun.ops.ending import InputError, guarded
 from rustun.ops.exit_codes import OK
-from rustun.ops.filenames import FIRST_SERVER, SHARED_KEY, psk_file, server_key_file
+from rustun.ops.filenames import DASHBOARD_TOKEN, FIRST_SERVER, SHARED_KEY, psk_file, server_key_file
 from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
 from rustun.ops.templating import render_routes, toml_value
@@ -115,6 +116,7 @@ def _fleet(source: Source) -> dict[str, Any]:
         fleet["listen"] = [str(endpoint) for endpoint in source.server.listen]
         if len(source.server_keys) > 1:
             fleet["server_key"] = [1, 2]
+        fleet |= _pages(source.server.web)
     if source.method is not None:
         if source.method not in CIPHERS:
             remedy = "choose aes256 or chacha20poly1305 there, deploy that, and import again"
@@ -124,6 +126,12 @@ def _fleet(source: Source) -> dict[str, Any]:
     if (lowest := min(tiers, default=Tier.KEY)) < Tier.KEY:
         fleet["minimum_tier"] = lowest
     return fleet
+
+
+def _pages(web: WebConfig) -> dict[str, Any]:
+    """Return what a server says of its dashboard and /metrics."""
+    pages = {"dashboard": web.listen, "dashboard_hosts": web.hosts, "metrics": web.metrics_listen}
+    return {key: list(map(str, values)) for key, values in pages.items() if values}
 
 
 def _tier(member: Member) -> Tier:
@@ -228,6 +236,8 @@ def _write_keys(source: Source, folder: Path) -> None:
     keys = {psk_file(member.identity): member.psk for member in source.members if member.psk and _has_psk(member)}
     if source.server is not None and source.server.key is not None:
         keys[SHARED_KEY] = source.server.key
+    if source.server is not None and source.server.web.token is not None:
+        keys[DASHBOARD_TOKEN] = source.server.web.token
     keys |= {server_key_file(FIRST_SERVER, number): key for number, key in enumerate(source.server_keys, start=1)}
     find_keys(folder)
     there = {name for name in keys if (folder / name).exists()}

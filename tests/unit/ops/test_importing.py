@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rustun.config.keys import new_private_key, new_psk, public_key_of
+from rustun.config.keys import Secret, new_private_key, new_psk, public_key_of
 from rustun.config.routes import read_routes
 from rustun.ops import exit_codes, importing
 from rustun.ops.filenames import SHARED_KEY, psk_file
@@ -107,6 +107,23 @@ def test_the_servers_own_keys_move_and_are_not_shown(
     assert list(relay.public_keys) == [public_key_of(key) for key in private]
     said = capsys.readouterr()
     assert not any(key.reveal() in said.out + said.err + out.read_text() for key in private)
+
+
+def test_the_dashboard_comes_along_with_its_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first deployment would switch a server's dashboard off, or log everybody out of it."""
+    write_key(tmp_path / "read.token", Secret("a-token-of-the-old-deployment"))
+    server = '[server_config]\nlisten_addr = "0.0.0.0:8080"\n[route_config]\nroutes_file = "routes.json"\n'
+    write_key(tmp_path / "own.key", new_private_key())
+    server += '[security_config]\nprivate_key_file = "own.key"\n[admin_config]\nmetrics_listen = "198.18.0.1:9101"\n'
+    server += '[dashboard_config]\nlisten = "127.0.0.1:8081"\nhosts = ["vpn.example.org"]\ntoken_file = "read.token"\n'
+    code, out = imported(tmp_path, [OURS], server)
+    assert code == exit_codes.OK
+    made = load_inventory(out)
+    assert (list(map(str, made.dashboard)), made.dashboard_hosts) == (["127.0.0.1:8081"], ("vpn.example.org",))
+    assert list(map(str, made.metrics)) == ["198.18.0.1:9101"]
+    token = tmp_path / "build" / "acme" / "secrets" / "dashboard.token"
+    assert token.read_text() == "a-token-of-the-old-deployment\n"
+    assert "old-deployment" not in "".join(capsys.readouterr()) + out.read_text()
 
 
 def test_a_dry_run_shows_the_inventory_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
