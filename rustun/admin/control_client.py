@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,21 @@ from rustun.errors import HostError, RightsError, RustunError, UsageError
 
 PIECE_BYTES: Final = 1 << 16
 WHOLE_ANSWER_SECONDS: Final = 60.0  # for one document, however steadily it drips
+PLAIN: Final = bytes(range(0x20, 0x7F))  # ASCII without control characters, which an answer may have between its words
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a process said: a document, and the line that it was read from."""
+
+    document: dict[str, object]
+    line: bytes
+
+    def as_line(self) -> str:
+        """Return the document as JSON on one line: as it came, where no byte of it could be more than a character."""
+        if self.line.translate(None, PLAIN):
+            return json.dumps(self.document)
+        return self.line.decode("ascii")
 
 
 def read_status(path: Path, timeout_seconds: float = EXCHANGE_SECONDS) -> dict[str, object]:
@@ -40,41 +56,48 @@ def read_status(path: Path, timeout_seconds: float = EXCHANGE_SECONDS) -> dict[s
         RightsError: the socket belongs to another user.
         HostError: nothing answers there, not in time, or not with a document of this schema.
     """
-    return _first(path, STATUS_REQUEST, timeout_seconds)
+    return _first(path, STATUS_REQUEST, timeout_seconds).document
 
 
 def ask(path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS) -> dict[str, object]:
-    """Return the answer to a question: the word under "ask", and what is told beside it.
+    """Return the document that answers a question: the word under "ask", and what is told beside it.
+
+    Raises: as `answer_to`.
+    """
+    return answer_to(path, question, timeout_seconds).document
+
+
+def answer_to(path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS) -> Answer:
+    """Return the answer to a question, with its line.
 
     Raises: as `read_status`; UsageError, in the process's words, where it has no answer.
     """
     alone = str(question["ask"]) if len(question) == 1 else json.dumps(question)  # so an older process understands
-    answer = _first(path, alone, timeout_seconds)
-    if "error" in answer:
-        raise UsageError(str(answer["error"]), str(answer.get("remedy") or ""))
-    return answer
+    return _granted(_first(path, alone, timeout_seconds))
 
 
-def follow(
-    path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS
-) -> Iterator[dict[str, object]]:
+def follow(path: Path, question: Mapping[str, object], timeout_seconds: float = EXCHANGE_SECONDS) -> Iterator[Answer]:
     """Yield the answers to a question that has no end of its own, until the process ends or the caller closes this.
 
     Raises: as `ask`.
     """
-    with closing(_documents(path, json.dumps(question), timeout_seconds)) as documents:
-        for answer in documents:
-            if "error" in answer:
-                raise UsageError(str(answer["error"]), str(answer.get("remedy") or ""))
-            yield answer
+    with closing(_answers(path, json.dumps(question), timeout_seconds)) as answers:
+        yield from map(_granted, answers)
 
 
-def _first(path: Path, question: str, timeout_seconds: float) -> dict[str, object]:
-    with closing(_documents(path, question, timeout_seconds)) as documents:
-        return next(documents, None) or _judge(path, b"")
+def _granted(answer: Answer) -> Answer:
+    """Return an answer that is none of "error". Raises: UsageError."""
+    if "error" in answer.document:
+        raise UsageError(str(answer.document["error"]), str(answer.document.get("remedy") or ""))
+    return answer
 
 
-def _documents(path: Path, question: str, timeout_seconds: float) -> Generator[dict[str, object], None, None]:
+def _first(path: Path, question: str, timeout_seconds: float) -> Answer:
+    with closing(_answers(path, question, timeout_seconds)) as answers:
+        return next(answers, None) or _judge(path, b"")
+
+
+def _answers(path: Path, question: str, timeout_seconds: float) -> Generator[Answer, None, None]:
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise HostError(f"no control socket at {path}", f"the path is longer than the {MAX_PATH_BYTES} bytes of one")
     line = f"{question}\n".encode("utf-8", "surrogatepass")
@@ -85,8 +108,8 @@ def _documents(path: Path, question: str, timeout_seconds: float) -> Generator[d
             peer.settimeout(timeout_seconds)
             peer.connect(os.fspath(path))
             peer.sendall(line)
-            for answer in _lines(peer, timeout_seconds):
-                yield _judge(path, answer)
+            for answered in _lines(peer, timeout_seconds):
+                yield _judge(path, answered)
         except OSError as error:
             raise _read_error(path, error) from error
 
@@ -113,16 +136,16 @@ def _lines(peer: socket.socket, timeout_seconds: float) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def _judge(path: Path, answer: bytes) -> dict[str, object]:
+def _judge(path: Path, line: bytes) -> Answer:
     try:
-        document = json.loads(answer)
+        document = json.loads(line)
     except (ValueError, RecursionError) as error:
-        remedy = "it may be overloaded: try again" if not answer else "does another program own this socket?"
+        remedy = "it may be overloaded: try again" if not line else "does another program own this socket?"
         raise HostError(f"the answer from {path} is not a status document", remedy) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         remedy = "use the `rustun status` of the version that runs there"
         raise HostError(f"the answer from {path} is not of schema {SCHEMA}", remedy)
-    return document
+    return Answer(document, line)
 
 
 def _read_error(path: Path, error: OSError) -> RustunError:

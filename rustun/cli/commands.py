@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,7 +19,9 @@ from rustun.admin.order import SORT_KEYS
 from rustun.cli.diagnosis import DIAGNOSIS
 from rustun.cli.failures import run_command
 from rustun.cli.options import FILE, control_option, json_option, log_format_option, verbose_option
-from rustun.logs import LogFormat
+
+if TYPE_CHECKING:
+    from rustun.logs import LogFormat
 
 SHELLS: Final = ("bash", "zsh", "fish")
 SETTINGS: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from rustun.errors import ConfigError, Level, Problem, RustunError
-from rustun.logs import describe_bug
 from rustun.printable import printable
 
 LINE_CHARACTERS: Final = 1000
@@ -46,6 +45,8 @@ def run_command(name: str, verbosity: int, work: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output went away (`rustun status | head`): click ends quietly
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user unasked
+        from rustun.logs import describe_bug  # here, because only defects need its 10 ms
+
         remedy = "this is a defect of rustun: please report it" + ("" if verbosity > 1 else " with the output of -vv")
         _show([f"{name}: internal error: {describe_bug(error)}", f"  {remedy}"], error, verbosity)
         return 1

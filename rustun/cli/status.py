@@ -5,20 +5,21 @@ Rules of this module
      cluster's: the member's is looked for first.
   2. Exit codes: 0, also where `--check` says yes; 1 where it says no, or nothing runs; 2 for a name that nobody knows;
      69 where it is no because the server refused this client; 77 without the right to ask.
-  3. A long document is printed as JSON on one line: to write 5,000 sessions with indentation takes a second.
+  3. A long document is printed as JSON on one line, as it came: to write 5,000 sessions anew takes as long as to read
+     them, with indentation a second.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rustun.admin.control import FOLDER, SCHEMA, find_sockets
-from rustun.admin.control_client import ask, follow
+from rustun.admin.control_client import Answer, answer_to, follow
 from rustun.admin.differences import with_rates
 from rustun.admin.health import why_not
 from rustun.cli.failures import LINE_CHARACTERS, failure_lines
@@ -56,15 +57,15 @@ def status(wanted: Wanted, *, as_json: bool) -> int:
     Raises: RustunError when there is none, what was named cannot be read, or nobody knows the name.
     """
     of_name, found = _read(wanted)
-    documents = list(found.values())
+    answers = list(found.values())
     if as_json:
-        _print_json(documents[0] if len(documents) == 1 else {"schema": SCHEMA, "instances": documents})
+        _print_json(answers)
         return 0
     console = _console()
-    for number, document in enumerate(documents):
+    for number, answer in enumerate(answers):
         if number:
             console.print()
-        _show(document, of_name, console)
+        _show(answer.document, of_name, console)
     return 0
 
 
@@ -88,16 +89,16 @@ def watch(wanted: Wanted, *, as_json: bool) -> int:
 
 def _follow(path: Path, of_name: Mapping[str, str], console: Console | None) -> None:
     before: Document = {}
-    for document in follow(path, {**of_name, "ask": "watch", "seconds": WATCH_SECONDS}):
+    for answer in follow(path, {**of_name, "ask": "watch", "seconds": WATCH_SECONDS}):
         if console is None:
-            print(json.dumps(document), flush=True)
+            print(answer.as_line(), flush=True)
             continue
-        compared = with_rates(before, document)
+        compared = with_rates(before, answer.document)
         if console.is_terminal:
             console.clear()
         _show(compared, of_name, console, now=bool(before))
         console.file.flush()
-        before = document
+        before = answer.document
 
 
 def check(wanted: Wanted, what: str, *, as_json: bool) -> int:
@@ -106,32 +107,33 @@ def check(wanted: Wanted, what: str, *, as_json: bool) -> int:
     Raises: as `status`; HostError for the first process that is not, RefusedError where its server refuses it.
     """
     _, found = _read(wanted)
-    answers = {str(path): why_not(document, what) for path, document in found.items()}
+    reasons = {str(path): why_not(answer.document, what) for path, answer in found.items()}
     if as_json:
-        _print_json({"schema": SCHEMA, "check": what, "ok": not any(answers.values()), "reasons": answers})
-        return int(any(answers.values()))
-    for path, reason in answers.items():
+        ok = not any(reasons.values())
+        print(json.dumps({"schema": SCHEMA, "check": what, "ok": ok, "reasons": reasons}, indent=2))
+        return int(not ok)
+    for path, reason in reasons.items():
         if reason:
             message = f"not {what}: {printable(reason, len(reason))} ({path})"
-            if found[Path(path)].get("state") == "refused":
+            if found[Path(path)].document.get("state") == "refused":
                 raise RefusedError("refused", message, "its server's operator knows why")
             raise HostError(message, "rustun status shows the rest")
     return 0
 
 
-def _read(wanted: Wanted) -> tuple[dict[str, str], dict[Path, Document]]:
+def _read(wanted: Wanted) -> tuple[dict[str, str], dict[Path, Answer]]:
     """Return what the chosen processes were asked for, beside the word, and what they said."""
     if not wanted.name:
         return {}, _ask_all(wanted, {})
     for key in ("member", "cluster"):
         of_name = {key: wanted.name}
         found = _ask_all(wanted, of_name, tell=key == "member")
-        knowing = {path: one for path, one in found.items() if _knows(one, key, wanted.name)}
+        knowing = {path: one for path, one in found.items() if _knows(one.document, key, wanted.name)}
         if knowing:
             return of_name, knowing
     from rustun.config.findings import nearest  # here, because who asks for nothing wrong does not need its 80 ms
 
-    known = {name for document in _ask_all(wanted, {}, tell=False).values() for name in _names(document)}
+    known = {name for answer in _ask_all(wanted, {}, tell=False).values() for name in _names(answer.document)}
     near = nearest(wanted.name, known)
     remedy = f'did you mean "{printable(near)}"?' if near else "rustun status shows all"
     raise UsageError(f"no member and no cluster {quoted(wanted.name)} here", remedy)
@@ -146,43 +148,42 @@ def _knows(document: Document, key: str, name: str) -> bool:
 
 def _names(document: Document) -> set[str]:
     """Return the names of all members and clusters that a process knows."""
-    entries = [one for part in ENTRIES for one in document.get(part) or ()]
-    found = {str(one[key]) for one in entries for key in ("identity", "cluster") if one.get(key)}
+    found = {str(one[key]) for one in _entries(document) for key in ("identity", "cluster") if one.get(key)}
     return found | ({str(document["identity"])} if document.get("identity") else set())
 
 
 def read_documents(wanted: Wanted) -> dict[Path, Document]:
     """Return the status of each chosen process by its control socket. Raises: RustunError when there is none."""
-    return _ask_all(wanted, {})
+    return {path: answer.document for path, answer in _ask_all(wanted, {}).items()}
 
 
-def _ask_all(wanted: Wanted, told: Mapping[str, str], *, tell: bool = True) -> dict[Path, Document]:
+def _ask_all(wanted: Wanted, told: Mapping[str, str], *, tell: bool = True) -> dict[Path, Answer]:
     """Ask each chosen process; what cannot be read is told on standard error, beside what can."""
     question = {"ask": "status", **told}
     if wanted.control is not None:
-        return {wanted.control: _of_role(ask(wanted.control, question), wanted)}
-    documents: dict[Path, Document] = {}
+        return {wanted.control: _of_role(answer_to(wanted.control, question), wanted)}
+    answers: dict[Path, Answer] = {}
     errors: list[RustunError] = []
     for path in find_sockets():
         try:
-            document = ask(path, question)
+            answer = answer_to(path, question)
         except RustunError as error:
             errors.append(error)
             continue
-        if wanted.role in ("", document.get("role")):
-            documents[path] = document
-    if not documents:
+        if wanted.role in ("", answer.document.get("role")):
+            answers[path] = answer
+    if not answers:
         raise _first(errors) or _nothing_runs(wanted.role)
     for failure in errors if tell else ():
         for line in failure_lines("rustun status", failure):
             print(printable(line, LINE_CHARACTERS), file=sys.stderr)
-    return documents
+    return answers
 
 
-def _of_role(document: Document, wanted: Wanted) -> Document:
-    if wanted.role not in ("", document.get("role")):
+def _of_role(answer: Answer, wanted: Wanted) -> Answer:
+    if wanted.role not in ("", answer.document.get("role")):
         raise UsageError(f"{wanted.control} is no {wanted.role}'s", "leave the role out, or name another socket")
-    return document
+    return answer
 
 
 def _first(errors: list[RustunError]) -> RustunError | None:
@@ -204,9 +205,17 @@ def _show(document: Document, of_name: Mapping[str, str], console: Console, *, n
         show_member(document, console)
 
 
-def _print_json(document: Document) -> None:
-    entries = [one for part in ("instances", *ENTRIES) for one in document.get(part) or ()]
-    print(json.dumps(document, indent=2 if len(entries) <= PRETTY_ENTRIES else None))
+def _print_json(answers: Sequence[Answer]) -> None:
+    documents = [answer.document for answer in answers]
+    document = documents[0] if len(documents) == 1 else {"schema": SCHEMA, "instances": documents}
+    if sum(len(_entries(one)) for one in documents) <= PRETTY_ENTRIES:
+        print(json.dumps(document, indent=2))
+    else:
+        print(answers[0].as_line() if len(answers) == 1 else json.dumps(document))
+
+
+def _entries(document: Document) -> list[Any]:
+    return [one for part in ENTRIES for one in document.get(part) or ()]
 
 
 def _console() -> Console:

@@ -337,23 +337,23 @@ def test_the_longest_names_fit_a_question(running: Running) -> None:
 def test_a_process_is_followed_until_it_ends(tmp_path: Path) -> None:
     """`rustun top` shows one moment for ever, or does not notice that the process has ended."""
     running = Running(tmp_path / "s.sock", lambda: {"n": 1})
-    documents = follow(running.path, {"ask": "watch", "seconds": 0.1})
-    seen = [next(documents) for _ in range(3)]
-    assert [one["n"] for one in seen] == [1, 1, 1]
+    answers = follow(running.path, {"ask": "watch", "seconds": 0.1})
+    seen = [next(answers) for _ in range(3)]
+    assert [one.document["n"] for one in seen] == [1, 1, 1]
     running.stop()
-    assert len(list(documents)) <= 1, "one may have been on its way"
+    assert len(list(answers)) <= 1, "one may have been on its way"
 
 
 def test_who_follows_is_not_crowded_out_by_silence(running: Running) -> None:
     """A few connections that say nothing end the dashboard."""
-    documents = follow(running.path, {"ask": "watch", "seconds": 0.1})
-    next(documents)
+    answers = follow(running.path, {"ask": "watch", "seconds": 0.1})
+    next(answers)
     with ExitStack() as opened:
         silent = [opened.enter_context(connect(running.path)) for _ in range(MAX_CONNECTIONS + 2)]
         made_room_for_the_last = silent[len(silent) - MAX_CONNECTIONS]
         assert receive_all(made_room_for_the_last) == b""  # so all were accepted: none is while that many wait
         assert read_status(running.path)["role"] == "server"
-        assert next(documents)["role"] == "server"
+        assert next(answers).document["role"] == "server"
 
 
 def test_a_process_that_hangs_is_given_up(tmp_path: Path) -> None:

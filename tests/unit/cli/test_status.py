@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from rustun.admin.control_client import Answer
 from rustun.admin.control_server import ControlServer
 from rustun.backends.reactor import EpollReactor
 from rustun.cli import main
@@ -203,7 +204,7 @@ def test_without_the_right_to_ask(tmp_path: Path, sockets: list[Path], monkeypat
         raise RightsError(f"no permission to read {path}", "run it as root")
 
     sockets.append(tmp_path / "server.sock")
-    monkeypatch.setattr("rustun.cli.status.ask", refuse)
+    monkeypatch.setattr("rustun.cli.status.answer_to", refuse)
     assert typed("--check", "live").exit_code == 77
 
 
@@ -211,11 +212,12 @@ def test_what_is_watched_is_told_again(server: Answering, monkeypatch: pytest.Mo
     """`rustun status --watch` shows one moment, or goes on in silence when its process has ended."""
     seen: list[float] = []
 
-    def two(path: Path, question: dict[str, object]) -> Iterator[dict[str, Any]]:
+    def two(path: Path, question: dict[str, object]) -> Iterator[Answer]:
         assert (path, question) == (server.path, {"member": "bj-dev", "ask": "watch", "seconds": 1.0})
         for uptime in (1.0, 2.0):
             seen.append(uptime)
-            yield {"role": "server", "schema": 1, "pid": 1, "uptime_s": uptime, **server_status("", "bj-dev", "")}
+            document = {"role": "server", "schema": 1, "pid": 1, "uptime_s": uptime, **server_status("", "bj-dev", "")}
+            yield Answer(document, json.dumps(document).encode())
 
     monkeypatch.setattr("rustun.cli.status.follow", two)
     result = typed("--watch", "bj-dev")
@@ -224,6 +226,18 @@ def test_what_is_watched_is_told_again(server: Answering, monkeypatch: pytest.Mo
     assert "nobody answers on" in result.stderr
     lines = typed("--watch", "--json", "bj-dev").stdout.splitlines()
     assert [json.loads(line)["uptime_s"] for line in lines] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("members", "as_it_came"), [(1, False), (200, False), (201, True)])
+def test_a_long_document_stays_on_one_line(
+    members: int, as_it_came: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rustun status --json` of thousands of members takes a second, or that of a few is one line that nobody reads."""
+    document = {"schema": 1, "role": "server", "offline": [{"identity": f"m{number}"} for number in range(members)]}
+    line = json.dumps(document, separators=(" , ", " : "))
+    monkeypatch.setattr("rustun.cli.status.answer_to", lambda path, question: Answer(document, line.encode()))
+    shown = typed("--json", "--control", str(tmp_path / "s.sock")).stdout
+    assert shown == f"{line if as_it_came else json.dumps(document, indent=2)}\n"
 
 
 def test_several_cannot_be_watched(server: Answering, client: Answering) -> None:
