@@ -22,7 +22,9 @@ Document = Mapping[str, Any]
 REFUSED: Final = "refused: "
 QUIET_BYTES_PER_S: Final = 48  # what a kernel says by itself, looking for routers: no answer to anybody
 BUSY_BYTES_PER_S: Final = 64  # a ping each second is 84: less is no traffic that waits for an answer
-HINTS: Final = {  # by the beginning of `last_error`
+NEVER: Final = "never"  # in HINTS, of who has no `last_error`
+GOODBYE: Final = "goodbye"
+HINTS: Final = {  # by the beginning of `last_error`; the dashboard has them in its languages (web/pages/words)
     "wrong key": "its private key does not go with the public_key in routes.json; on its host"
     " `rustun keygen --public FILE` shows the one that does",
     "this member has to use": "its client uses another tier than its entry asks for",
@@ -35,6 +37,8 @@ HINTS: Final = {  # by the beginning of `last_error`
     "place-taken": "another host has its place: two hosts may use this identity",
     "key-expired": "its keys were not renewed in time: its host slept",
     "protocol-error": "its software and this server do not understand each other; the log says what came",
+    GOODBYE: "it was stopped",
+    NEVER: "it has not come since the server started",
 }
 DROPS: Final = {  # by reason; {source} and {destination} are those of the latest packet, {cluster}, {lost_to} words
     "bad-source": "{source} is no address of its own and lies in none of its ciders (last to {destination})",
@@ -68,6 +72,14 @@ def explain_member(member: Document) -> list[str]:
     if member.get("state") == "online":
         return list(_of_session(member))
     return list(_of_absent(member))
+
+
+def hint_of(member: Document) -> str:
+    """Return which of HINTS says more of an absent member; empty where none does, or its state says all."""
+    if member.get("state") in ("disabled", "expired"):
+        return ""
+    error = str(member.get("last_error") or NEVER).removeprefix(REFUSED)
+    return next((beginning for beginning in HINTS if error.startswith(beginning)), "")
 
 
 def explain_closes(document: Document) -> list[str]:
@@ -125,17 +137,16 @@ def _of_absent(member: Document) -> Iterator[str]:
     if state == "expired":
         yield f"expired: its entry's expires_at, {member.get('expires_at') or 'a time that is over'}, has passed"
         return
-    error = str(member.get("last_error") or "")
+    error = str(member.get("last_error") or "").removeprefix(REFUSED)
     when = age(member.get("last_error_age_s"))
-    if not error:
-        yield "offline: it has not come since the server started"
-    elif error.startswith(REFUSED):
-        reason = error.removeprefix(REFUSED)
-        yield f"offline: {reason}, {when}{_hint(reason)}"
-    elif error == "goodbye":
-        yield f"offline: it was stopped, {when}"
+    found = hint_of(member)
+    hint = HINTS.get(found, "")
+    if found == NEVER:
+        yield f"offline: {hint}"
+    elif found == GOODBYE:
+        yield f"offline: {hint}, {when}"
     else:
-        yield f"offline: {error}, {when}{_hint(error)}"
+        yield f"offline: {error}, {when}" + (f"; {hint}" if hint else "")
 
 
 def _of_session(session: Document) -> Iterator[str]:
@@ -170,10 +181,6 @@ def _drops(counted: Document, sentences: Mapping[str, str]) -> Iterator[str]:
 def _latest(counted: Document) -> dict[str, tuple[str, str]]:
     refused: Mapping[str, list[str]] = counted.get("refused") or {}
     return {reason: (str(source), str(destination)) for reason, (source, destination) in refused.items()}
-
-
-def _hint(error: str) -> str:
-    return next((f"; {hint}" for beginning, hint in HINTS.items() if error.startswith(beginning)), "")
 
 
 def _rate(counted: Document, direction: str) -> float:

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rustun.admin.explain import hint_of
+
 Document = Mapping[str, Any]
 Row = dict[str, Any]
 
@@ -158,6 +160,7 @@ class _Step:
             "expires_at": session.get("expires_at") or "",
             "began": _moment(self._time, session.get("age_s"), old.get("began")),
             "error": "",
+            "hint": "",
             "error_at": None,
         }
         return _changed(old, {**stays, **dict(self._flowing(told, old, old if goes_on else NO_ROW))})
@@ -178,6 +181,7 @@ class _Step:
             "refused": {},
             "lost_to": "",
             "error": str(member.get("last_error") or ""),
+            "hint": hint_of(member),
             "error_at": _moment(time, member.get("last_error_age_s"), old.get("error_at")),
         }
         return _changed(old, now)

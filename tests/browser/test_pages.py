@@ -128,8 +128,11 @@ def test_a_member_is_found_and_says_why_it_is_not_there(dashboard: Dashboard, op
     expect(page.get_by_text("Found: 1")).to_be_visible()
     expect(page.get_by_role("link", name="bj-dev")).to_be_hidden()
     page.get_by_role("link", name="sh-db").click()
-    expect(page.get_by_text("refused: wrong key")).to_be_visible()
+    expect(page.get_by_text("refused: wrong key")).to_contain_text("its private key does not go with the public_key")
+    expect(page.get_by_text("rustun keygen --public FILE", exact=True)).to_be_visible()
     expect(page.get_by_text("offline").first).to_be_visible()
+    page.get_by_label("Language").select_option("zh")
+    expect(page.get_by_text("refused: wrong key")).to_contain_text("它的私钥与 routes.json 中的 public_key 不匹配")
 
 
 def test_the_table_is_filtered_and_sorted(dashboard: Dashboard, opened: Open) -> None:

@@ -115,6 +115,30 @@ def test_who_is_not_there_says_why() -> None:
         "offline", "refused: wrong key", 9880.0, 2800.0,
     )  # fmt: skip
     assert row["in_rate"] is None
+    assert row["hint"] == "wrong key"
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"last_error": ""}, "never"),
+        ({"last_error": "silent"}, "silent"),
+        ({"last_error": "goodbye"}, "goodbye"),
+        ({"last_error": "superseded by 10.0.0.9"}, "superseded"),
+        ({"last_error": "end-of-stream"}, ""),
+        ({"state": "disabled", "last_error": "silent"}, ""),
+        ({"state": "expired", "last_error": ""}, ""),
+    ],
+)
+def test_why_a_member_is_not_there_is_told_by_its_word(changes: dict[str, str], hint: str) -> None:
+    """A page would say "silent" and leave it to its reader what that means, or explain what needs no word."""
+    document = status()
+    absent = next(one for one in document["offline"] if one["identity"] == "sh-db")
+    absent.update(changes)
+    before = overview(document, 1000.0, None)
+    assert before.members["sh-db"]["hint"] == hint
+    back = status([(*entry[:4], "online") for entry in SMALL], 101.0)
+    assert overview(back, 1001.0, before).members["sh-db"]["hint"] == ""
 
 
 def test_what_an_older_relay_does_not_tell_is_not_guessed() -> None:

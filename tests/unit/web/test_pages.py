@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from rustun.admin.explain import HINTS
 from rustun.web.dashboard import FOLDER, PAGES, Page, pages_below
 
 SCRIPTS = {path.name: path.read_text() for path in sorted((FOLDER / "scripts").glob("*.js"))}
@@ -26,6 +27,7 @@ MADE = {  # keys that are put together, by their beginning: the values that can 
     },
     "events": {"time", "level", "event", "details", "all", "audit"},
     "field": {"cluster", "identity", "private_ip", "name", "ciders", "public_key", "tier", "expires_at", "enabled"},
+    "why": set(HINTS),
     "hint": {"cluster", "identity", "private_ip", "name", "ciders", "public_key", "tier", "expires_at", "enabled"},
 }
 
@@ -51,6 +53,14 @@ def test_languages_fill_in_the_same_values() -> None:
     for key, words in WORDS["en"].items():
         values = sorted(re.findall(r"\{\w+\}", words))
         assert sorted(re.findall(r"\{\w+\}", WORDS["zh"][key])) == values, key
+
+
+def test_a_page_says_why_in_the_words_of_a_terminal() -> None:
+    """Dashboard and `rustun status` would give different reasons for the same member."""
+    assert {key: words for key, words in WORDS["en"].items() if key.startswith("why.")} == {
+        f"why.{beginning}": hint for beginning, hint in HINTS.items()
+    }
+    assert all(WORDS["zh"][f"why.{beginning}"].count("`") == hint.count("`") for beginning, hint in HINTS.items())
 
 
 def test_every_language_can_be_chosen() -> None:

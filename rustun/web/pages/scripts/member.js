@@ -7,7 +7,7 @@ import { historyOf } from "./history.js";
 import { editMember, removeMember, switchMember } from "./manage.js";
 import { badge } from "./marks.js";
 import { store } from "./store.js";
-import { say } from "./words.js";
+import { say, sayOf } from "./words.js";
 
 /** Return the page of a member. */
 export function memberPage(identity) {
@@ -28,10 +28,10 @@ export function memberPage(identity) {
       head.dataset.state = row.state;
       refill(head, el("h1", null, row.identity), badge(row.state), mayManage() ? actions(row) : null);
     }
-    const why = row.error ? `${row.error}${row.error_at === null ? "" : `, ${ago(row.error_at, store.time)}`}` : "";
+    const why = whyNot(row);
     if (problem.dataset.why !== why) {
       problem.dataset.why = why;
-      refill(problem, why ? el("p", { class: "notice warn" }, el("strong", null, say("member.why")), " ", why) : null);
+      refill(problem, why ? el("p", { class: "notice warn" }, el("strong", null, say("member.why")), " ", withCommands(why)) : null);
     }
     showFacts(facts, row);
     hour.now(row.state === "online" ? row : null);
@@ -39,6 +39,19 @@ export function memberPage(identity) {
   update(null);
   const back = el("a", { class: "back", href: "#/members" }, say("member.back"));
   return { element: el("div", null, back, head, problem, sides), update, end: hour.end };
+}
+
+/** Return why a member is not there, with what `rustun status` says about it; empty while it is. */
+function whyNot(row) {
+  const hint = row.hint ? sayOf("why", row.hint) : "";
+  if (!row.error) return hint;
+  const error = `${row.error}${row.error_at === null ? "" : `, ${ago(row.error_at, store.time)}`}`;
+  return hint ? say("member.hint", { error, hint }) : error;
+}
+
+/** Return a text with what stands between backquotes as code. */
+function withCommands(text) {
+  return text.split("`").map((part, place) => (place % 2 ? el("code", null, part) : part));
 }
 
 function actions(row) {
