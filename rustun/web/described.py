@@ -9,7 +9,7 @@ from aiohttp import web
 from rustun.web import api, sync_api
 from rustun.web.bodies import query_of
 from rustun.web.envelope import bare
-from rustun.web.guard import Route
+from rustun.web.guard import DESCRIPTION, Route
 from rustun.web.openapi import Operation, document
 
 
@@ -23,7 +23,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *api.OPERATIONS,
     *sync_api.OPERATIONS,
     Operation(
-        Route("GET", "/api/openapi.json", show_document),
+        Route("GET", DESCRIPTION, show_document),
         "This document.",
         {"type": "object"},
         bare=True,

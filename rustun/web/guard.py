@@ -31,6 +31,7 @@ from aiohttp import web
 from rustun.config.web import WebConfig
 from rustun.errors import RustunError
 from rustun.logs import EventLog, describe_bug
+from rustun.printable import printable, quoted
 from rustun.web.door import CONNECTIONS, Connections
 from rustun.web.envelope import Refusal
 from rustun.web.failures import Failures
@@ -40,6 +41,7 @@ CSRF_HEADER: Final = "X-Rustun-Csrf"
 LOGIN_SECONDS: Final = 12 * 3600  # a working day
 MAX_LOGINS: Final = 256  # of those who only read, the oldest has to log in again
 UNGUESSABLE_CHARACTERS: Final = 43  # 32 bytes in Base64, as `rustun keygen --token` makes them
+DESCRIPTION: Final = "/api/openapi.json"  # where an application has an API
 MAX_BODY_BYTES: Final = 64 << 10  # a member's entry has some 500 bytes
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -217,6 +219,7 @@ def login_of(request: web.Request) -> Login:
 def guarded(routes: Sequence[Route], guard: Guard, log: EventLog, connections: Connections) -> web.Application:
     """Return an application with these routes and nothing else, every one of them behind the guard."""
     rights: dict[web.AbstractRoute, Right] = {}
+    paths = tuple(dict.fromkeys(route.path for route in routes))
 
     @web.middleware
     async def pass_guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -227,7 +230,7 @@ def guarded(routes: Sequence[Route], guard: Guard, log: EventLog, connections: C
         except Refusal as refusal:
             return refusal.response()
         except web.HTTPException as error:  # aiohttp's own: no such path, method, body too large
-            return Refusal(error.status, error.reason, headers=_kept(error)).response()
+            return Refusal(error.status, *_in_words(error, request, paths), headers=_kept(error)).response()
         except RustunError as error:
             return Refusal(503, error.message, error.remedy).response()
         except ConnectionError:  # whoever asked has gone
@@ -249,6 +252,20 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "rustun"
+
+
+def _in_words(error: web.HTTPException, request: web.Request, paths: Sequence[str]) -> tuple[str, str]:
+    """Return what is wrong and what to do about it, of which aiohttp has a number; `paths` are all that are served."""
+    if isinstance(error, web.HTTPNotFound):
+        if DESCRIPTION in paths and request.path.startswith("/api/"):
+            return f"the API has no path {quoted(request.path)}", f"GET {DESCRIPTION} describes all it has"
+        return f"nothing is served at {quoted(request.path)}", f"begin at {'/' if '/' in paths else ' or '.join(paths)}"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        taken = " or ".join(sorted(error.allowed_methods))
+        return f"{printable(error.method)} is not taken at {quoted(request.path)}", f"it takes {taken}"
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"the body is over {MAX_BODY_BYTES:,} bytes long", "is this the right file?"
+    return error.reason, ""
 
 
 def _kept(error: web.HTTPException) -> dict[str, str]:

@@ -245,6 +245,31 @@ def test_nothing_is_found_by_climbing(tmp_path: Path, path: str) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message", "remedy"),
+    [
+        ("GET", "/api/clinets", 404, 'the API has no path "/api/clinets"', "GET /api/openapi.json describes all"),
+        ("DELETE", "/api/clients/x", 404, 'the API has no path "/api/clients/x"', "GET /api/openapi.json describes"),
+        ("GET", "/api/\x1b[2J\u202e", 404, r'the API has no path "/api/\x1b[2J\u202e"', "GET /api/openapi.json"),
+        ("GET", "/metrix", 404, 'nothing is served at "/metrix"', "begin at /"),
+        ("PATCH", "/api/clients", 405, 'PATCH is not taken at "/api/clients"', "it takes GET or POST"),
+    ],
+)
+def test_what_is_not_served_is_told(
+    tmp_path: Path, method: str, path: str, status: int, message: str, remedy: str
+) -> None:
+    """Who mistypes a path of the API gets a number, and not what to do about it."""
+
+    async def scenario() -> None:
+        async with dashboard(tmp_path) as client:
+            answer = await client.request(method, path)
+            found = await answer.json()
+            assert (answer.status, found["code"], found["message"]) == (status, status, message)
+            assert found["error"].startswith(remedy)
+
+    run(scenario())
+
+
 def test_a_giant_body_is_refused(tmp_path: Path) -> None:
     """A body of a gigabyte is kept in memory."""
 
@@ -252,7 +277,7 @@ def test_a_giant_body_is_refused(tmp_path: Path) -> None:
         async with dashboard(tmp_path) as client:
             headers = {"Content-Type": "application/json"}
             answer = await client.post("/api/login", data=b'"' + b"a" * MAX_BODY_BYTES + b'"', headers=headers)
-            assert answer.status == 413
+            assert (answer.status, (await answer.json())["message"]) == (413, "the body is over 65,536 bytes long")
             assert (await client.get("/api/login", headers=bearer(READ))).status == 200
 
     run(scenario())
@@ -286,6 +311,7 @@ def test_figures_of_this_host_need_no_token_where_none_is_set(tmp_path: Path) ->
                 app = metrics_app(replace(CONFIG, token=token, management_token=None), Source(told.path), Heard())
                 async with asking(app) as client:
                     assert (await client.get("/metrics")).status == status
-                    assert (await client.get("/api/snapshot")).status == 404
+                    answer = await client.get("/api/snapshot")
+                    assert (answer.status, (await answer.json())["error"]) == (404, "begin at /metrics")
 
     run(scenario())
