@@ -18,7 +18,7 @@ from rustun.admin.health import CHECKS
 from rustun.admin.order import SORT_KEYS
 from rustun.cli.diagnosis import DIAGNOSIS
 from rustun.cli.failures import run_command
-from rustun.cli.options import FILE, control_option, json_option, log_format_option, verbose_option
+from rustun.cli.options import FILE, control_option, json_option, log_format_option, role_of, verbose_option
 
 if TYPE_CHECKING:
     from rustun.logs import LogFormat
@@ -231,8 +231,8 @@ def keygen(
 
 @main.command(short_help="Show what runs on this host.")
 @click.argument("name", metavar="[CLUSTER|MEMBER]", required=False, default="")
-@click.option("--server", "role", flag_value="server", help="Of the relay on this host alone.")
-@click.option("--client", "role", flag_value="client", help="Of clients on this host alone.")
+@click.option("--server", is_flag=True, help="Of the relay on this host alone.")
+@click.option("--client", is_flag=True, help="Of clients on this host alone.")
 @click.option("--watch", is_flag=True, help="Print it again each second, with rates; Ctrl-C ends it.")
 @click.option(
     "--check", type=click.Choice(CHECKS), help="Print nothing; the exit code says whether it is so, for health probes."
@@ -241,7 +241,14 @@ def keygen(
 @control_option
 @verbose_option
 def status(
-    name: str, role: str | None, watch: bool, check: str | None, as_json: bool, control: Path | None, verbosity: int
+    name: str,
+    server: bool,
+    client: bool,
+    watch: bool,
+    check: str | None,
+    as_json: bool,
+    control: Path | None,
+    verbosity: int,
 ) -> None:
     """Show what runs on this host: sessions, their age, traffic, losses, and why something does not arrive.
 
@@ -262,11 +269,12 @@ def status(
     """
     if watch and check:
         raise click.UsageError("--watch goes on, --check ends: choose one")
+    role = role_of(server, client)
 
     def work() -> int:
         from rustun.cli import status as command
 
-        wanted = command.Wanted(control, role or "", name)
+        wanted = command.Wanted(control, role, name)
         if check:
             return command.check(wanted, check, as_json=as_json)
         return (command.watch if watch else command.status)(wanted, as_json=as_json)
@@ -275,14 +283,16 @@ def status(
 
 
 @main.command(short_help="Show members or peers live, the busiest first.")
-@click.option("--server", "role", flag_value="server", help="Of the relay on this host.")
-@click.option("--client", "role", flag_value="client", help="Of a client on this host.")
+@click.option("--server", is_flag=True, help="Of the relay on this host.")
+@click.option("--client", is_flag=True, help="Of a client on this host.")
 @click.option("--sort", type=click.Choice(SORT_KEYS), default="now", show_default=True, help="What comes first.")
 @click.option("--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True, metavar="SECONDS")
 @click.option("--once", is_flag=True, help="Print it once, two looks an interval apart, and end.")
 @control_option
 @verbose_option
-def top(role: str | None, sort: str, interval: float, once: bool, control: Path | None, verbosity: int) -> None:
+def top(
+    server: bool, client: bool, sort: str, interval: float, once: bool, control: Path | None, verbosity: int
+) -> None:
     """Show members or peers live, the busiest first.
 
     Keys: the first letter of a sort key sorts by it, r turns the order, q or Ctrl-C ends it.
@@ -293,12 +303,13 @@ def top(role: str | None, sort: str, interval: float, once: bool, control: Path 
       rustun top --server --sort drops
       rustun top --once | head
     """
+    role = role_of(server, client)
 
     def work() -> int:
         from rustun.cli import top as command
         from rustun.cli.status import Wanted
 
-        return command.top(Wanted(control, role or ""), sort, interval, once=once)
+        return command.top(Wanted(control, role), sort, interval, once=once)
 
     sys.exit(run_command("rustun top", verbosity, work))
 

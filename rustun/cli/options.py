@@ -24,3 +24,10 @@ log_format_option = click.option(
     help="Of the log; auto: text on a terminal, fields in the journal, else JSON lines.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON, and only that.")
+
+
+def role_of(server: bool, client: bool) -> str:
+    """Return the role that --server or --client names, empty for neither. Raises: click.UsageError: both are there."""
+    if server and client:
+        raise click.UsageError("--server and --client exclude each other: choose one")
+    return "server" if server else "client" if client else ""

@@ -240,6 +240,14 @@ def test_a_long_document_stays_on_one_line(
     assert shown == f"{line if as_it_came else json.dumps(document, indent=2)}\n"
 
 
+@pytest.mark.parametrize("command", ["status", "top"])
+def test_server_and_client_exclude_each_other(command: str, server: Answering, client: Answering) -> None:
+    """Who asks for both is shown the one that he wrote last, and takes it for all that runs."""
+    result = CliRunner().invoke(main, (command, "--server", "--client"), prog_name="rustun")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: --server and --client exclude each other: choose one\n" in result.stderr
+
+
 def test_several_cannot_be_watched(server: Answering, client: Answering) -> None:
     """Two processes' states are shown in turn, as if they were one."""
     result = typed("--watch")
