@@ -8,7 +8,7 @@ from tests.browser.conftest import Open
 from tests.browser.serving import MANAGEMENT, TOKEN, Dashboard
 
 
-def test_a_token_lets_in_and_signing_out_ends_it(dashboard: Dashboard, opened: Open) -> None:
+def test_a_token_lets_in_and_logging_out_ends_it(dashboard: Dashboard, opened: Open) -> None:
     """An operator could not get in, or whoever comes to the browser after him could go on."""
     page = opened(dashboard)
     page.get_by_label("Token").fill("this-is-not-the-token")
@@ -20,7 +20,7 @@ def test_a_token_lets_in_and_signing_out_ends_it(dashboard: Dashboard, opened: O
     expect(page.get_by_text("reads only")).to_be_visible()
     [cookie] = page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("Token")).to_be_visible()
     assert page.request.get(f"{dashboard.url}/api/snapshot").status == 401
 

@@ -63,6 +63,13 @@ def test_a_page_says_why_in_the_words_of_a_terminal() -> None:
     assert all(WORDS["zh"][f"why.{beginning}"].count("`") == hint.count("`") for beginning, hint in HINTS.items())
 
 
+def test_who_logs_in_logs_out() -> None:
+    """A page would name one thing in two ways: "Log in" before, "Sign out" after."""
+    assert (WORDS["en"]["login.in"], WORDS["en"]["login.out"]) == ("Log in", "Log out")
+    assert (WORDS["zh"]["login.in"], WORDS["zh"]["login.out"]) == ("登录", "退出登录")
+    assert not [key for words in WORDS.values() for key, text in words.items() if re.search(r"(?i)\bsign(ed)? ", text)]
+
+
 def test_every_language_can_be_chosen() -> None:
     """A table of words would be there that nobody can choose."""
     found = re.search(r"const LANGUAGES = \{([^}]*)\}", SCRIPTS["words.js"])
