@@ -22,7 +22,7 @@ DEBUG: Final = ("debug",)
 INFO: Final = ("info",)
 WARNING: Final = ("warning",)
 ERROR: Final = ("error",)
-NOTE: Final = ("info", "warning")  # a note or a warning of a reader of files
+NOTE: Final = ("info", "warning")  # of what may be as somebody wants it, and of what may not
 WAIT: Final = ("warning", "debug")  # a wait of the client; debug where it repeats what was said
 
 
@@ -121,7 +121,11 @@ CLIENT: Final[Mapping[str, Event]] = {
     "path-doubt": Event(INFO, ("server",), "A session may have lost its way; another connection is tried."),
     "narrow-path": Event(WARNING, ("remote",), "A way swallows full segments; smaller ones are sent."),
     "servers-differ": Event(WARNING, ("server",), "Two servers do not tell the same of this member."),
-    "route-refused": Event(WARNING, ("prefix", "reason"), "A prefix is not routed into the tunnel."),
+    "route-refused": Event(
+        NOTE,
+        ("prefix", "reason"),
+        "A prefix is not routed into the tunnel; info where it is a default route of who was not chosen as exit node.",
+    ),
     "host-routes": Event(DEBUG, ("prefixes",), "What is routed into the tunnel has changed."),
     "host-warning": Event(WARNING, (), "Something that is wished of this host cannot be had, or is not as it says."),
     "host-network": Event(ERROR, (), "This host's network cannot be changed."),

@@ -15,6 +15,7 @@ from rich.text import Text
 from rustun.admin.explain import explain_client, explain_closes, explain_member, explain_peer
 from rustun.admin.member_table import PEERS, SERVERS, columns_for, listed, presence, reasons, rows_of, show_rows, word
 from rustun.admin.units import NOTHING, age, duration, rate, round_trip, size
+from rustun.backends.base import NOT_AN_EXIT
 from rustun.errors import HostError
 from rustun.printable import printable
 
@@ -168,8 +169,9 @@ def _show_client(document: Document, console: Console, now: bool) -> None:
     servers = document.get("servers") or []
     if len(servers) > 1:
         show_rows(SERVERS, rows_of(SERVERS, servers), console)
-    refused = document.get("refused_routes") or {}
-    _show_messages("not routed", [f"{prefix}: {reason}" for prefix, reason in refused.items()], "bold red", console)
+    for prefix, reason in (document.get("refused_routes") or {}).items():
+        style = "" if reason == NOT_AN_EXIT else "bold red"
+        _show_messages("not routed", [f"{prefix}: {reason}"], style, console)
     _show_messages("warning", document.get("warnings") or [], "bold red", console)
     tun = document.get("tun") or {}
     offloads = listed(tun.get("offloads")) if tun.get("offloads") else "no offloads"

@@ -25,6 +25,8 @@ Buffer = bytes | bytearray | memoryview
 Callback = Callable[[], None]
 T = TypeVar("T")
 
+# Why a default route is left to the host that has it where nobody wants it: the one refusal that is no fault.
+NOT_AN_EXIT: Final = "a default route is only taken from a member chosen as exit node"
 OFFLOAD_HEADER_BYTES: Final = 10  # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 
 
@@ -281,7 +283,8 @@ class HostReport:
 
     Attributes:
         routed: the prefixes that lead into the tunnel, the networks of own addresses and exits among them.
-        refused: the others with the reason; a refused own address as its /32 or /128.
+        refused: the others with the reason, of an exit that was not chosen NOT_AN_EXIT; a refused own address as its
+            /32 or /128.
         addresses: the own addresses that the device has.
         warnings: what beside them could not be done or is not covered, and what to do; a line each.
         changes: how many steps it took; none where the host was as wished.

@@ -7,7 +7,8 @@ Rules of this module
   2. What lies outside of `accept` was never agreed to, and is refused before anything else is said about it.
   3. An own address is judged as a prefix is, with its network: the kernel takes each of its own addresses for itself,
      so another's would be out of reach. A refused one is not set.
-  4. A default route is taken as an exit alone, which has a table of its own: nothing of the host's is taken by it.
+  4. A default route is taken as an exit alone, which has a table of its own: nothing of the host's is taken by it. That
+     others than the chosen exit offer one is nothing unusual, and has a reason of its own.
   5. What the host still reaches elsewhere, inside a prefix that it gave, is told as well: who is there does not speak
      through the tunnel.
 """
@@ -19,7 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from rustun.backends.base import Address, HostState, Prefix
+from rustun.backends.base import NOT_AN_EXIT, Address, HostState, Prefix
 from rustun.backends.host_snapshot import (
     GATEWAYS,
     ROUTE_PROTOCOL,
@@ -94,7 +95,9 @@ def judge(asked: Iterable[Prefix], wished: HostState, snapshot: Snapshot, index:
     judged: dict[Prefix, str] = {}
     accepted = 0
     for prefix in asked:
-        if wished.accept is not None and accept.holding(prefix) is None:
+        if prefix.prefixlen == 0:
+            reason = NOT_AN_EXIT if accept.holding(prefix) is None else f"accept_routes has it, but {NOT_AN_EXIT}"
+        elif wished.accept is not None and accept.holding(prefix) is None:
             reason = "outside accept_routes"
         elif (network := connected.holding(prefix)) is not None:
             inside = "" if network == prefix else f"lies inside {network}, "
@@ -168,8 +171,6 @@ def _needed(taken: list[Route], snapshot: Snapshot, index: int, outside: Iterabl
 
 
 def _reason_against(prefix: Prefix, elsewhere: dict[Prefix, str], needed: dict[bytes, str]) -> str:
-    if prefix.prefixlen == 0:
-        return "a default route is only taken from a member chosen as exit node"
     if like_default(prefix):
         return "so wide that a few of its kind are a default route"
     if RESERVED.holding(prefix) is not None:

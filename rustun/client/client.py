@@ -37,7 +37,7 @@ from rustun.client.own_word import OwnWord
 from rustun.client.peers import OwnEntry, Peers
 from rustun.client.pump import Pump
 from rustun.client.repair import NEWS_SHARE, TRY_AGAIN_SECONDS, TRY_AGAIN_SHARE, RepairPace, TimeShare
-from rustun.client.report import Steps, client_status
+from rustun.client.report import Steps, client_status, log_refused
 from rustun.client.server_link import ServerLink
 from rustun.client.session import ClientSession, Tools
 from rustun.client.settings import Settings
@@ -383,10 +383,7 @@ class TunnelClient:
 
     def _tell(self, report: HostReport, warnings: tuple[str, ...]) -> None:
         """Log what is new of what this host refuses and cannot do, and keep all of it for the status."""
-        for prefix, reason in report.refused.items():
-            if self.host_report.refused.get(prefix) != reason:
-                text = f"{prefix} is not routed into the tunnel: {reason}"
-                self._log.event("warning", "route-refused", text, prefix=prefix, reason=reason)
+        log_refused(self._log, report.refused, self.host_report.refused)
         for warning in warnings:
             if warning not in self.host_warnings:
                 self._log.event("warning", "host-warning", warning)

@@ -10,7 +10,8 @@ from collections.abc import Generator, Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from rustun.backends.base import Prefix
+from rustun.backends.base import NOT_AN_EXIT, Prefix
+from rustun.logs import EventLog
 from rustun.protocol.control import DirectoryEntry
 from rustun.protocol.packet import flow_addresses
 
@@ -70,6 +71,15 @@ def client_status(client: TunnelClient, now: float, cluster: str = "", member: s
 def client_headline(client: TunnelClient) -> str:
     """Return in a line how the client does with each of its servers."""
     return "; ".join(_in_words(link) for link in client.links)
+
+
+def log_refused(log: EventLog, refused: Mapping[Prefix, str], told: Mapping[Prefix, str]) -> None:
+    """Log what this host refuses and has not `told` of yet; that an exit was not chosen is no reason to warn."""
+    for prefix, reason in refused.items():
+        if told.get(prefix) != reason:
+            level = "info" if reason == NOT_AN_EXIT else "warning"
+            text = f"{prefix} is not routed into the tunnel: {reason}"
+            log.event(level, "route-refused", text, prefix=prefix, reason=reason)
 
 
 def _in_words(link: ServerLink) -> str:

@@ -21,6 +21,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from rustun.backends.base import NOT_AN_EXIT
 from rustun.web.guard import Route
 from rustun.web.keys import CONFIG, SOURCE
 from rustun.web.source import Document, Snapshot
@@ -90,6 +91,12 @@ def _length(*path: str) -> Callable[[Document], Iterator[Line]]:
             yield (), len(found)
 
     return read
+
+
+def _refused_routes(document: Document) -> Iterator[Line]:
+    refused = document.get("refused_routes")
+    if isinstance(refused, Mapping):
+        yield (), sum(reason != NOT_AN_EXIT for reason in refused.values())
 
 
 def _each(
@@ -231,8 +238,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("rustun_peers", "gauge", "Other members of the cluster, by state.", _peers, ("state",), CLIENT),
     Metric("rustun_routes", "gauge", "Prefixes that this host routes into the tunnel.", _length("routes"),
            roles=CLIENT),
-    Metric("rustun_refused_routes", "gauge", "Prefixes and addresses that this host refused (`rustun status`).",
-           _length("refused_routes"), roles=CLIENT),
+    Metric("rustun_refused_routes", "gauge", "Prefixes and addresses that this host refused (`rustun status`), without"
+           " default routes of members that are not its exit node.", _refused_routes, roles=CLIENT),
     Metric("rustun_warnings", "gauge", "Warnings about this host (`rustun status`).", _length("warnings"),
            roles=CLIENT),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rustun.admin.member_table import MANY_ROWS
 from rustun.admin.status_view import EXPLAINED_LINES, show_member, show_status
+from rustun.backends.base import NOT_AN_EXIT
 
 SERVER: dict[str, Any] = {
     "schema": 1,
@@ -274,6 +275,15 @@ def test_a_member_is_told_with_all_that_is_known() -> None:
     text = member_shown(refused)
     assert "why not: offline; `rustun status` on the server says why\n" in text
     assert "why not: this host does not route 192.168.1.0/24 into the tunnel: outside accept_routes\n" in text
+
+
+def test_an_exit_that_nobody_chose_is_no_alarm() -> None:
+    """Every client of a cluster with an exit node shows a red line, and nobody looks at the red lines any more."""
+    refused = {"0.0.0.0/0": NOT_AN_EXIT, "::/0": f"accept_routes has it, but {NOT_AN_EXIT}", "10.2.0.0/16": "is a LAN"}
+    lines = shown({**CLIENT, "refused_routes": refused}, terminal=True).splitlines()
+    found = [line for line in lines if "not routed" in line]
+    assert NOT_AN_EXIT in found[0]
+    assert [line.startswith("\x1b[1;31mnot routed: ") for line in found] == [False, True, True]
 
 
 def test_thousands_of_members_are_plain_lines() -> None:

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from rustun.backends import host_judgement
-from rustun.backends.base import Prefix
+from rustun.backends.base import NOT_AN_EXIT, Prefix
 from rustun.backends.host_judgement import Networks, accept_addresses
 from rustun.backends.host_plan import plan_routes
 from rustun.backends.host_snapshot import ROUTE_PROTOCOL, Link, Route, device_route
@@ -166,6 +166,22 @@ def test_containment_agrees_with_the_library() -> None:
         inner, outer = prefix(), prefix()
         expected = inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
         assert (Networks([outer]).holding(inner) == outer) == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "words"),
+    [
+        (None, NOT_AN_EXIT),
+        ((), NOT_AN_EXIT),
+        (("10.0.0.0/8", "::/0"), NOT_AN_EXIT),
+        (("0.0.0.0/0",), f"accept_routes has it, but {NOT_AN_EXIT}"),
+    ],
+)
+def test_an_exit_that_was_not_chosen_has_its_own_reason(accept: tuple[str, ...] | None, words: str) -> None:
+    """If this fails, what every member beside an exit node has looks like a fault, or a key without effect does not."""
+    prefixes = None if accept is None else tuple(map(ip_network, accept))
+    plan = plan_routes(replace(wish("0.0.0.0/0"), accept=prefixes), HOST, LINK)
+    assert dict(plan.refused) == {ip_network("0.0.0.0/0"): words}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from netlab.worlds.ip_packets import udp_packet
+from rustun.backends.base import NOT_AN_EXIT
 from rustun.client.report import client_headline
 from tests.simulation.world import World, entry
 
@@ -91,6 +92,18 @@ def test_routes_that_the_host_refuses_are_told(world: World) -> None:
     assert isinstance(refused, dict)
     assert list(refused) == ["198.51.100.0/24"]
     assert refused["198.51.100.0/24"]
+
+
+def test_an_exit_that_was_not_chosen_is_no_warning(world: World) -> None:
+    """If this fails, every client of a cluster with an exit node warns, each time that it starts."""
+    world.write_routes([entry("a", "10.0.1.2"), entry("b", "10.0.1.3", ciders=["0.0.0.0/0", "198.51.100.0/24"])])
+    world.run(5.0)
+    refused = status(world)["refused_routes"]
+    assert isinstance(refused, dict)
+    assert refused["0.0.0.0/0"] == NOT_AN_EXIT
+    events = world.hosts[0].log.events
+    told = {str(fields["prefix"]): level for level, event, _, fields in events if event == "route-refused"}
+    assert told == {"0.0.0.0/0": "info", "198.51.100.0/24": "warning"}
 
 
 def test_online_means_that_the_server_answers(world: World) -> None:

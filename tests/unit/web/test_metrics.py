@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rustun.backends.base import NOT_AN_EXIT
 from rustun.web.metrics import METRICS, Metric, exposition, reference
 from tests.asked_of_prometheus import of_alerts, of_panels, targets
 from tests.unit.web.talking import CONFIG, READ, bearer, client_document, dashboard, run, server_document, session
@@ -74,6 +75,13 @@ def test_values_are_in_base_units() -> None:
     assert found["rustun_members"][(("state", "disabled"),)] == 0
     assert found["rustun_member_online"][(("cluster", "beijing"), ("identity", "gone"))] == 0
     assert found["rustun_handshakes_total"][(("outcome", "confirmed"), ("tier", "key"))] == 5
+
+
+def test_an_exit_that_was_not_chosen_is_not_counted() -> None:
+    """An alert on refused routes fires at every client of a cluster with an exit node."""
+    refused = {"0.0.0.0/0": NOT_AN_EXIT, "192.168.1.0/24": "is directly connected at eth0"}
+    found = parsed(exposition(client_document(refused_routes=refused), member_labels=True))
+    assert found["rustun_refused_routes"] == {(): 1}
 
 
 def test_what_is_not_known_has_no_line() -> None:
