@@ -36,6 +36,7 @@ def lab_ls(_context: Context, json: bool = False) -> None:
 
 @task(
     positional=["nodes"],
+    after_dashes="COMMAND",
     help={
         "nodes": "a node, a pattern such as 'beijing/*' or 'bj-*', role:member, role:host, all; several by comma",
         "name": LAB_NAME_HELP,
@@ -45,6 +46,7 @@ def lab_ls(_context: Context, json: bool = False) -> None:
 def lab_exec(_context: Context, nodes: str, name: str = "", json: bool = False) -> None:
     """Run a command inside nodes of a laboratory, in all of them at once.
 
+    COMMAND is all that stands behind --, as it would be typed in the node; a shell's signs need a shell: sh -c '...'.
     In one node, by its name, the command has this terminal, and its exit code becomes ours. In several, each line of
     output comes with its node, and the exit code is 0, or 5 where it failed in some.
 

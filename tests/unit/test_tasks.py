@@ -214,6 +214,15 @@ def test_help_says_what_a_task_has_to_be_given(tmp_path: Path) -> None:
     assert done.stdout.startswith("Usage: ./invoke rename-member IDENTITY NAME [options]\n\nGive a member another")
 
 
+def test_help_says_what_stands_behind_the_dashes(tmp_path: Path) -> None:
+    """The user of lab-exec would find the dashes in the examples alone, or take the command's options for ours."""
+    usage = "./invoke lab-exec NODES [options] -- COMMAND"
+    done = invoke("--help", "lab-exec", cwd=tmp_path)
+    assert done.stdout.startswith(f"Usage: {usage}\n\nRun a command")
+    assert "COMMAND is all that stands behind --" in done.stdout
+    assert f"  {usage}; ./invoke lab-exec --help" in invoke("lab-exec", cwd=tmp_path).stderr
+
+
 def test_a_letter_means_the_same_in_all_tasks() -> None:
     """`-i inventory/acme.toml` would be taken for a member's name by one task, and for the inventory by the next."""
     meanings: dict[str, set[str]] = {}

@@ -44,13 +44,15 @@ class Lettered(Task):
 
     Args:
         gathers: its only positional argument is any number of words, which reach it joined by commas.
+        after_dashes: what has to stand behind `--` (`after_dashes` below), as its help calls it; empty: nothing.
     """
 
     help: dict[str, str]
 
-    def __init__(self, *arguments: Any, gathers: bool = False, **options: Any) -> None:
+    def __init__(self, *arguments: Any, gathers: bool = False, after_dashes: str = "", **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.gathers = gathers
+        self.after_dashes = after_dashes
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments; invoke takes the help out of a task that is asked, and has none the next time."""

@@ -93,4 +93,6 @@ class Tasks(Program):
     def _usage(self, name: str) -> str:
         context = self.parser.contexts[name]
         places = [argument.name.upper() for argument in context.positional_args]
-        return " ".join(["./invoke", name, *places, *(["[options]"] if len(context.flags) else [])])
+        behind = getattr(self.collection[name], "after_dashes", "")
+        options = ["[options]"] if len(context.flags) else []
+        return " ".join(["./invoke", name, *places, *options, *(["--", behind] if behind else [])])
