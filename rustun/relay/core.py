@@ -32,6 +32,7 @@ from rustun.relay.takeover import Takeover
 
 if TYPE_CHECKING:
     from rustun.config.routes import RoutesFile
+    from rustun.relay.listing import Listed
 
 NEWS_SECONDS: Final = 1.0
 FIRST_NEWS_SECONDS: Final = 0.02  # gathers what happens together, such as a fleet coming back
@@ -47,6 +48,8 @@ class RelayCore:
         control_budget: of member and source together, so that a new session is no new budget, and nobody spends the
             budget of a member whose identity he only claims.
         last_seen, last_failed: of members, when a session ended, or did not come to be, and why.
+        listed: what listing.py says of absent members that stays; forgotten with the member, since whoever comes again
+            is new to those who were told that it had gone.
         ended: what sessions counted that have ended.
         closes: of connections, by reason.
         handshakes: by tier and outcome: "proved", or the reason of the close.
@@ -81,6 +84,7 @@ class RelayCore:
         self.handshakes: Counter[tuple[Tier, str]] = Counter()
         self.last_seen: dict[str, tuple[float, str]] = {}
         self.last_failed: dict[str, tuple[float, str]] = {}
+        self.listed: dict[str, Listed] = {}
         self.queued_bytes = 0
         self.takeover = Takeover(self, self._give_place)
 
@@ -114,6 +118,7 @@ class RelayCore:
         for identity in changed - after.keys():
             self.last_seen.pop(identity, None)
             self.last_failed.pop(identity, None)
+            self.listed.pop(identity, None)
             self.takeover.forget(identity)
 
     def apply_policy(self, policy: Policy) -> None:

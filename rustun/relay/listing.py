@@ -7,6 +7,8 @@ Rules of this module
   3. Each text that is made anew gets the next number of one count. Who tells up to which number he knows them is told
      of those texts only what changes since: of a session a list, of an absent member its number. What is numbered while
      a document is made is told once more in the next one; nothing is ever left out.
+  4. What nobody was told here is known to nobody: a number of another process, one to come, and that of a document of
+     other members than are asked for now.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import secrets
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from rustun.config.member import Member
 from rustun.protocol.packet import flow_addresses
@@ -45,19 +48,20 @@ class Listing:
 
     def __init__(self, core: RelayCore) -> None:
         self._core = core
-        self._entries: dict[str, Listed] = {}  # of absent members, by identity
         self._count = 0
         self._run = secrets.token_hex(4)  # numbers of another process say nothing
 
-    @property
-    def as_of(self) -> str:
-        """Return what who is told everything now may say later, to be told what changed."""
-        return f"{self._run}-{self._count}"
+    def as_of(self, cluster: str = "", member: str = "") -> str:
+        """Return what who is told everything now of a cluster or a member may say later, to be told what changed."""
+        return f"{self._run}{_mark(cluster, member)}-{self._count}"
 
-    def known(self, since: str) -> int:
+    def known(self, since: str, cluster: str = "", member: str = "") -> int:
         """Return up to which number somebody knows the texts who was told `since`; 0 where that was not here."""
-        run, _, number = since.partition("-")
-        return int(number) if run == self._run and number.isascii() and number.isdecimal() else 0
+        whose, _, number = since.partition("-")
+        if whose != f"{self._run}{_mark(cluster, member)}" or not (number.isascii() and number.isdecimal()):
+            return 0
+        known = int(number)
+        return known if known <= self._count else 0
 
     def session(self, session: RelaySession, now: float, known: int = 0) -> str:
         """Return what there is to say of a session.
@@ -101,13 +105,13 @@ class Listing:
         last_seen, last_failed = core.last_seen.get(identity), core.last_failed.get(identity)
         state = _state(member, core.reactor.wall_clock())
         of = member, state, last_seen, last_failed
-        listed = self._entries.get(identity)
+        listed = core.listed.get(identity)
         if listed is None or listed.of != of:
-            if listed is None and len(self._entries) >= len(core.members):  # some are of members that are gone
-                self._entries.clear()
             number = self._next()
             beginning = _beginning({"number": number, **_entry(member), "state": state})
-            listed = self._entries[identity] = Listed(of, beginning, number, number)
+            listed = Listed(of, beginning, number, number)
+            if identity in core.members:  # else it went while the document was made
+                core.listed[identity] = listed
         if listed.number <= known:
             return str(listed.number)
         latest = max((one for one in (last_seen, last_failed) if one is not None), default=None)
@@ -121,6 +125,11 @@ class Listing:
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _mark(cluster: str, member: str) -> str:
+    """Return what tells documents of other members apart; nothing where they are of all."""
+    return f".{crc32(json.dumps([cluster, member]).encode()):08x}" if cluster or member else ""
 
 
 def _beginning(values: dict[str, object]) -> str:

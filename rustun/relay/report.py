@@ -36,7 +36,7 @@ def server_status(server: RelayServer, cluster: str = "", member: str = "", sinc
         since: `as_of` of a document that the reader has; of those listed there is told what changed (listing.py).
     """
     core, listing = server.core, server.listing
-    as_of, known = listing.as_of, listing.known(since)
+    as_of, known = listing.as_of(cluster, member), listing.known(since, cluster, member)
     totals, received_rate, sent_rate = yield from _sums(core)
     sessions, absent = yield from _chosen(core, cluster, member)
     now = core.reactor.now()

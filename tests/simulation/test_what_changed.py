@@ -16,7 +16,7 @@ from tests.simulation.world import Entry, World, entry
 
 MEMBERS = [f"m{number}" for number in range(6)]
 MOMENTS = 60
-HAPPENINGS = ["talk"] * 3 + ["stray", "spoof", "leave", "come", "rename", "disable", "enable", "drop"]
+HAPPENINGS = ["talk"] * 3 + ["stray", "spoof", "leave", "come", "rename", "disable", "enable", "drop", "back"]
 
 
 class Reader:
@@ -60,6 +60,9 @@ def happen(world: World, dice: random.Random, entries: dict[str, Entry]) -> None
         world.online(name)
     elif what == "drop":
         entries.pop(name, None)
+        world.write_routes(list(entries.values()))
+    elif what == "back":
+        entries.setdefault(name, entry(name, address(number)))
         world.write_routes(list(entries.values()))
     elif what in ("rename", "disable", "enable"):
         entries[name] = entry(name, address(number), name=f"name {dice.random()}", enabled=what != "disable")

@@ -52,11 +52,17 @@ def test_a_member_that_spoke_meanwhile_was_heard_now(world: World) -> None:
 
 def test_members_that_are_gone_are_forgotten(world: World) -> None:
     """Each member that was ever in routes.json takes memory for as long as the relay runs."""
+    before = "b"
     for number in range(20):
+        steps = world.server.status()
+        for _ in range(3):
+            next(steps)  # its members are chosen; it is made when they have gone
         world.write_routes([entry("a", "10.0.1.2"), entry(f"guest-{number}", "10.0.1.9")])
         world.run(2.0)
-        assert [one["identity"] for one in world.status()["offline"]] == [f"guest-{number}"]
-    assert len(world.server.listing._entries) <= len(world.core.members)
+        assert [one["identity"] for one in whole(steps)["offline"]] == [before]
+        before = world.status()["offline"][0]["identity"]
+        assert before == f"guest-{number}"
+    assert world.core.listed.keys() <= world.core.members.keys()
 
 
 def test_who_knows_a_session_is_told_what_flows(world: World) -> None:
@@ -68,7 +74,7 @@ def test_who_knows_a_session_is_told_what_flows(world: World) -> None:
     now = world.reactor.now()
     everything = json.loads(listing.session(session, now))
     assert everything["refused"]
-    told = json.loads(listing.session(session, now, listing.known(listing.as_of)))
+    told = json.loads(listing.session(session, now, listing.known(listing.as_of())))
     assert told == [everything[key] for key in ("number", *FLOWS)]
 
 
@@ -76,7 +82,7 @@ def test_a_session_keeps_its_number_and_is_told_anew_with_its_entry(world: World
     """A new name never reaches a page that is open, or begins the member's rates anew."""
     listing = world.server.listing
     before = json.loads(listing.session(world.session("a"), 100.0))
-    known = listing.known(listing.as_of)
+    known = listing.known(listing.as_of())
     world.write_routes([entry("a", "10.0.1.2", name="Anna"), entry("b", "10.0.1.3")])
     world.run(2.0)
     after = json.loads(listing.session(world.session("a"), 100.0, known))
@@ -87,7 +93,7 @@ def test_an_absent_member_is_told_anew_when_its_state_changes(world: World) -> N
     """A member that was disabled stays offline on every page."""
     listing = world.server.listing
     listing.absent(world.core.members["b"], 100.0)
-    known = listing.known(listing.as_of)
+    known = listing.known(listing.as_of())
     assert listing.absent(world.core.members["b"], 101.0, known) == str(known)
     world.write_routes([entry("a", "10.0.1.2", name=NAME), entry("b", "10.0.1.3", enabled=False)])
     world.run(2.0)
@@ -95,11 +101,15 @@ def test_an_absent_member_is_told_anew_when_its_state_changes(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    "since", ["", "0", "7", "-7", "ffffffff-7", "-", "RUN-", "RUN-x", "RUN--1", "RUN-\u0667", "RUN-1.0"]
-)
+    "since",
+    [
+        "", "0", "7", "-7", "ffffffff-7", "-", "RUN-", "RUN-x", "RUN--1", "RUN-\u0667", "RUN-1.0", "RUN-1", "\ud800-0",
+        f"RUN-{'9' * 4000}", "RUN.00000000-0",
+    ],
+)  # fmt: skip
 def test_what_was_never_told_is_not_known(world: World, since: str) -> None:
     """After a restart a page goes on with the members of the relay that was there before, under other names."""
-    run, _, _ = world.server.listing.as_of.partition("-")
+    run, _, _ = world.server.listing.as_of().partition("-")
     assert world.server.listing.known(since.replace("RUN", run)) == 0
 
 
@@ -113,3 +123,27 @@ def test_who_comes_while_a_document_is_made_is_told_of_next(world: World) -> Non
     again = world.status(since=first["as_of"])
     assert [one["identity"] for one in again["sessions"] if isinstance(one, dict)] == ["a", "b"]
 
+
+def test_who_comes_again_is_told_anew(world: World) -> None:
+    """Who was told that a member is gone is told a number of it, when its entry is there again, and knows it not."""
+    entries = [entry("a", "10.0.1.2", name=NAME), entry("b", "10.0.1.3")]
+    world.write_routes(entries)
+    world.run(2.0)
+    world.status()
+    world.write_routes(entries[:1])
+    world.run(2.0)
+    without = world.status()
+    world.write_routes(entries)
+    world.run(2.0)
+    assert [one["identity"] for one in world.status(since=without["as_of"])["offline"]] == ["b"]
+
+
+@pytest.mark.parametrize(("cluster", "member"), [("beijing", ""), ("", "b"), ("beijing", "b")])
+def test_who_knows_some_is_told_all_of_the_others(world: World, cluster: str, member: str) -> None:
+    """A program that asks for one member first, and for all then, gets numbers of which it was told nothing."""
+    everything = world.status()
+    some = world.status(cluster, member)
+    assert [one["identity"] for one in world.status(since=some["as_of"])["sessions"]] == ["a"]
+    assert [one["identity"] for one in world.status(cluster, member, everything["as_of"])["offline"]] == ["b"]
+    again = world.status(cluster, member, some["as_of"])
+    assert [type(one) for one in again["offline"]] == [int]
