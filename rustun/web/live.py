@@ -7,6 +7,7 @@ Rules of this module
   3. Each second there is a message: of a fleet of which a moment comes less often (source.py), with the events alone.
   4. While nobody looks, the relay is asked once in a step of the history.
   5. A relay that cannot be asked is told to the pages (`trouble`); what they know stays.
+  6. After the clock was set everything is asked for: what was told as an age is another point in time then.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from rustun.errors import RustunError
 from rustun.web.envelope import Refusal
 from rustun.web.happenings import Happenings
 from rustun.web.history import STEP_SECONDS, History
-from rustun.web.overview import Overview, Row, UnknownNumber, overview, whole
-from rustun.web.source import Snapshot, Source
+from rustun.web.overview import JITTER_SECONDS, Overview, Row, UnknownNumber, overview, whole
+from rustun.web.source import NotAnsweredError, Snapshot, Source
 
 PERIOD_SECONDS: Final = 1.0
 MAX_WATCHERS: Final = 64  # pages; each may hold a whole moment in its socket, 2 MB with 5,000 members
 STALLED_SECONDS: Final = 30.0  # without taking anything: the page is gone, or its network is
 SEND_BUFFER_BYTES: Final = 1 << 16  # of the kernel, that a slow page is not told what was long ago
 EVENTS_AT_FIRST: Final = 200
+UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # of another version's status
 SAME_VERSION: Final = "start the server again: the web process and the relay are of one version then"
 EVENTS_AT_ONCE: Final = 100  # of one second; more are counted
 HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -68,6 +70,7 @@ class Feed:
         self._monotonic = monotonic
         self._snapshot_number = 0
         self._since = ""  # what the relay called the moment, when it told it
+        self._clocks_apart_s = 0.0  # wall clock and monotonic, when everything was asked for
         self._beginnings = 0
         self._told_events = 0
         self._trouble: Row | None = None
@@ -84,9 +87,14 @@ class Feed:
 
     async def look(self) -> None:
         """Ask the relay, and publish what it says, or why it says nothing."""
+        clocks_apart_s = time.time() - self._monotonic()
+        if abs(clocks_apart_s - self._clocks_apart_s) > JITTER_SECONDS:
+            self._since, self._clocks_apart_s = "", clocks_apart_s
         try:
             snapshot = await self._source.changes(self._since)
         except RustunError as error:
+            if isinstance(error, NotAnsweredError):  # of an older version than before: it tells everything
+                self._since = ""
             self._publish_trouble(error.message, error.remedy)
             return
         if snapshot.number == self._snapshot_number:
@@ -96,7 +104,7 @@ class Feed:
         since, self._since = self._since, ""
         try:
             self._take(snapshot)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:  # of another version: no reason to end
+        except UNREADABLE as error:
             if since and isinstance(error, UnknownNumber):  # the next answer tells everything
                 self._publish({}, None)
                 return

@@ -3,7 +3,8 @@
 Rules of this module
   1. Documents and times in, records out. The relay's counters and its `uptime_s` give the rates, so that neither a late
      answer nor a clock that was set makes a peak.
-  2. A session is the same one as long as it has its number. Another one counts from its beginning.
+  2. A session is the same one as long as it has its number. Another one counts from its beginning. Numbers and counters
+     are those of one process: who was started again begins anew, however long it has been up since.
   3. An age becomes a point in time, and one that moved by less than its jitter stays as it was: a member that does
      nothing makes no difference that anybody has to be sent.
   4. Rows go over from a moment to the next one, which changes in them what changed: to copy a thousand takes longer.
@@ -51,6 +52,7 @@ class Overview:
         change: what a reader who knows the moment before needs to know this one: changed keys, whole rows of members
             that are new, and who is gone; None where there is none before.
         numbers: whom the relay's numbers stand for.
+        relay: what tells its process from another one's; empty where it does not say.
     """
 
     time: float
@@ -59,6 +61,7 @@ class Overview:
     members: dict[str, Row]
     change: Row | None
     numbers: dict[int, str] = field(repr=False)
+    relay: str
 
 
 def overview(document: Document, time: float, before: Overview | None) -> Overview:
@@ -71,7 +74,8 @@ def overview(document: Document, time: float, before: Overview | None) -> Overvi
             one's, so that it is not to be used any more; where this raises, it is as it was.
     Raises: UnknownNumber.
     """
-    step = _Step(before, time, float(document.get("uptime_s") or 0.0))
+    relay = str(document.get("as_of") or "").partition("-")[0]
+    step = _Step(before, time, float(document.get("uptime_s") or 0.0), relay)
     absent = {step.who(one): one for one in document.get("offline") or ()}
     changes: dict[str, Row] = {}
     for one in document.get("sessions") or ():
@@ -91,7 +95,7 @@ def overview(document: Document, time: float, before: Overview | None) -> Overvi
             "members": {identity: new for identity, new in changes.items() if new},
             "gone": [identity for identity in known if identity not in members],
         }
-    return Overview(time, step.uptime_s, server, members, change, step.numbers)
+    return Overview(time, step.uptime_s, server, members, change, step.numbers, relay)
 
 
 def whole(now: Overview) -> Row:
@@ -108,10 +112,11 @@ class _Step:
         numbers: of this moment, so far.
     """
 
-    def __init__(self, before: Overview | None, time: float, uptime_s: float) -> None:
+    def __init__(self, before: Overview | None, time: float, uptime_s: float, relay: str) -> None:
         self.uptime_s = uptime_s
         self.known = before.members if before is not None else {}
-        self.last = before if before is not None and uptime_s > before.uptime_s else None  # else they began anew
+        goes_on = before is not None and relay == before.relay and uptime_s > before.uptime_s
+        self.last = before if goes_on else None  # else they began anew
         self.numbers: dict[int, str] = {}
         self._before = before.numbers if before is not None else {}
         self._elapsed = uptime_s - self.last.uptime_s if self.last is not None else None

@@ -27,6 +27,10 @@ FRESH_SECONDS: Final = 1.0
 Document = Mapping[str, Any]
 
 
+class NotAnsweredError(HostError):
+    """The other process understood that it was asked, and does not answer that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A status document of the control socket (docs/status.md), and when it was taken.
@@ -75,9 +79,11 @@ class Source:
         Args:
             since: `as_of` of the one before, empty where everything is to be told. There is one asker: another one's
                 would be told what changed since something else.
-        Raises: HostError: nobody answers.
+        Raises:
+            NotAnsweredError: it does not say what changed, as one of another version.
+            HostError: nobody answers.
         """
-        return await self._changes.get({"since": since})
+        return await self._changes.get({"since": since} if since else {})  # an older one knows no such word
 
     async def status_now(self) -> Document:
         """Return a status document that was asked for after this was called. Raises: HostError: nobody answers.
@@ -203,7 +209,7 @@ def _document(line: bytes) -> Document:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise HostError(f"the tunnel's process does not answer with schema {SCHEMA}", "do both have one version?")
     if "error" in document:
-        raise HostError(str(document["error"]), str(document.get("remedy", "")))
+        raise NotAnsweredError(str(document["error"]), str(document.get("remedy", "")))
     return document
 
 

@@ -16,6 +16,8 @@ Document = dict[str, Any]
 AGES = {"age_s", "proof_age_s", "last_seen_age_s", "last_error_age_s"}
 FLOWS = ("proof_age_s", "rtt_ms", "received_bytes", "sent_bytes", "queued_bytes", "drops", "refused", "lost_to")
 COUNTED = {*FLOWS, "received_packets", "sent_packets", "queued_packets"}
+RUN = "3f9a11c0"
+NO_SINCE = {"schema": SCHEMA, "error": '"status" knows no "since"', "remedy": "it takes cluster, member"}
 PATIENCE_SECONDS = 30.0  # only reached where something hangs
 
 
@@ -27,6 +29,7 @@ class PretendedRelay:
     Attributes:
         status: called for each status document.
         trace: called with source and destination for each verdict.
+        knows_since: whether it tells what changed; one before version 0.8 does not.
         asked: the words that were asked, in their order.
     """
 
@@ -34,6 +37,7 @@ class PretendedRelay:
         self.path = path
         self.status: Callable[[], Document] = status
         self.trace: Callable[[str, str], Document] = passes
+        self.knows_since = True
         self.asked: list[str] = []
         self._told = Told()
         self._events: list[Document] = []
@@ -84,14 +88,18 @@ class PretendedRelay:
             self.asked.append(word)
             self._news.notify_all()
         if word == "status":
-            document = self.status()
-            tell(self._told.changes(document, question["since"]) if "since" in question else document)
+            tell(self._status(question))
         elif word == "trace":
             tell({"schema": SCHEMA, **self.trace(question["source"], question["destination"])})
         elif word == "events":
             self._tell_events(question.get("since", 0), tell)
         else:
             tell({"schema": SCHEMA, "error": "unknown request", "remedy": "ask one of: events, status, trace"})
+
+    def _status(self, question: Document) -> Document:
+        if self.knows_since:
+            return self._told.changes(self.status(), question.get("since", ""))
+        return NO_SINCE if "since" in question else self.status()
 
     def _tell_events(self, since: int, tell: Callable[[Document], None]) -> None:
         while True:
@@ -114,7 +122,7 @@ class Told:
 
     def changes(self, document: Document, since: str) -> Document:
         """Return a document for a reader who has another one."""
-        known, as_of = int(since or 0), str(self._count)
+        known, as_of = int(since.partition("-")[2] or 0), f"{RUN}-{self._count}"
         lists = {key: [self._short(one, known) for one in document.get(key, ())] for key in ("sessions", "offline")}
         return {**document, "as_of": as_of, **lists}
 

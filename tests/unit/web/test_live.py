@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,65 @@ def test_a_relay_that_is_gone_is_told_and_comes_back(tmp_path: Path) -> None:
             one.clock.now += 5.0
             await one.second()
             assert read(one.feed.message(one.feed.number - 1))[1]["trouble"] is None
+
+    with_feed(tmp_path, test)
+
+
+def test_a_clock_that_was_set_moves_every_point_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that learns the time after its start shows members that came and went half a century ago, for ever."""
+    wall_clock = Clock()
+    monkeypatch.setattr(time, "time", wall_clock)
+
+    async def test(one: Fixture) -> None:
+        async def second() -> dict[str, Any]:
+            wall_clock.now += 1.0
+            await one.second()
+            assert one.feed.moment is not None
+            return deepcopy(one.feed.moment.members)
+
+        for _ in range(3):
+            before = await second()
+        for step in (1.8e9, -3600.0):
+            wall_clock.now += step
+            after = await second()
+            for identity, key in (("bj-dev", "began"), ("sh-db", "proved"), ("sh-db", "error_at")):
+                assert after[identity][key] == pytest.approx(before[identity][key] + step, abs=2)
+            before = after
+
+    with_feed(tmp_path, test)
+
+
+def test_a_relay_that_knows_no_changes_is_asked_for_everything(tmp_path: Path) -> None:
+    """After a newer web process found an older relay, every page shows an error until somebody starts it again."""
+
+    async def test(one: Fixture) -> None:
+        for _ in range(3):
+            await one.second()
+        one.relay.knows_since = False
+        await one.second()
+        told = read(one.feed.message(0))[1]
+        assert told["trouble"]["message"] == '"status" knows no "since"'
+        await one.second()
+        told = read(one.feed.message(0))[1]
+        assert (told["trouble"], len(told["members"])) == (None, 6)
+
+    with_feed(tmp_path, test)
+
+
+@pytest.mark.parametrize("uptime_s", [float("inf"), "x", 10**400], ids=["infinite", "text", "huge"])
+def test_what_cannot_be_read_ends_nothing(tmp_path: Path, uptime_s: object) -> None:
+    """A dashboard that met one answer of another version stands still until somebody starts it again."""
+
+    async def test(one: Fixture) -> None:
+        for _ in range(3):
+            await one.second()
+        sessions = [{**session, "received_bytes": float("inf")} for session in status()["sessions"]]
+        one.clock.now += 1.0
+        one.relay.status = lambda: {**status(sessions=sessions), "uptime_s": uptime_s}
+        await one.feed.look()
+        assert "not what this version knows" in read(one.feed.message(0))[1]["trouble"]["message"]
+        await one.second()
+        assert read(one.feed.message(0))[1]["trouble"] is None
 
     with_feed(tmp_path, test)
 

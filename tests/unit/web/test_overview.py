@@ -52,6 +52,14 @@ def test_another_process_begins_anew() -> None:
     assert moment.members["bj-dev"]["in_rate"] is None
 
 
+def test_another_process_begins_anew_however_long_it_is_up() -> None:
+    """A relay that was started again twice shows rates below zero: its first session has the number of an older one."""
+    before, now = status(uptime_s=8.0, flow=10**6, as_of="3f9a11c0-9"), status(uptime_s=9.0, as_of="77b1e002-9")
+    moment = after(before, now, 10.0)
+    assert moment.members["bj-dev"]["in_rate"] is None
+    assert after(before, {**now, "as_of": "3f9a11c0-12"}).members["bj-dev"]["in_rate"] is not None
+
+
 def test_a_quiet_fleet_makes_no_difference() -> None:
     """A thousand idle members would be told to every page each second."""
     before = overview(status(uptime_s=100.0), 1000.0, None)

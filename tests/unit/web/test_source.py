@@ -44,6 +44,21 @@ def test_one_snapshot_a_second_however_many_ask(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_only_who_knows_something_says_so(tmp_path: Path) -> None:
+    """A relay of an older version, which knows no such word, has nothing to show on any page."""
+    clock = Clock()
+
+    async def scenario() -> None:
+        async with tunnel(tmp_path) as told:
+            source = Source(told.path, clock)
+            for since in ("", "7"):
+                await source.changes(since)
+                clock.seconds += FRESH_SECONDS
+            assert told.questions == [{"ask": "status"}, {"ask": "status", "since": "7"}]
+
+    run(scenario())
+
+
 def test_a_snapshot_of_thousands_comes_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens the dashboard of a large fleet makes its relay encode megabytes each second."""
     clock = Clock()
