@@ -29,7 +29,7 @@ class PretendedRelay:
     Attributes:
         status: called for each status document.
         trace: called with source and destination for each verdict.
-        knows_since: whether it tells what changed; one before version 0.8 does not.
+        knows_since: whether it tells what changed; an older version does not.
         asked: the words that were asked, in their order.
     """
 
