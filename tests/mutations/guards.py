@@ -258,4 +258,32 @@ GUARDS: Final = (
         'return str(entry.fields.get("identity", ""))',
         "tests/unit/test_audit.py::test_nobody_writes_the_others_out",
     ),
+    Guard(
+        "who comes again is told whole",
+        "relay/core.py",
+        "            self.listed.pop(identity, None)\n",
+        "",
+        "tests/unit/relay/test_listing.py::test_who_comes_again_is_told_anew",
+    ),
+    Guard(
+        "of who went while a document was made nothing is kept",
+        "relay/listing.py",
+        "if identity in core.members:",
+        "if True:",
+        "tests/unit/relay/test_listing.py::test_members_that_are_gone_are_forgotten",
+    ),
+    Guard(
+        "rates are made of one relay's counters",
+        "web/overview.py",
+        "relay == before.relay and ",
+        "",
+        "tests/unit/web/test_overview.py::test_another_process_begins_anew_however_long_it_is_up",
+    ),
+    Guard(
+        "a clock that was set moves what was told before",
+        "web/live.py",
+        "if abs(clocks_apart_s - self._clocks_apart_s) > JITTER_SECONDS:",
+        "if False:",
+        "tests/unit/web/test_live.py::test_a_clock_that_was_set_moves_every_point_in_time",
+    ),
 )
