@@ -104,6 +104,12 @@ def run_parts(checkout: Path, only: str, workers: int, report: Path | None = Non
     return 0 if all(part.passed for part in outcomes) else FAILED
 
 
+def _environment() -> dict[str, str]:
+    """Return what tests run in: what is compiled is kept, for the thousand programs that they start."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONDEVMODE": "1"}
+
+
 def _run_part(part: Part, checkout: Path, workers: int) -> Outcome:
     print(f"\n== {part.name}: {part.what}", flush=True)
     started = time.monotonic()
@@ -117,7 +123,8 @@ def _run_part(part: Part, checkout: Path, workers: int) -> Outcome:
     with TemporaryDirectory() as folder:
         junit = Path(folder, "junit.xml")
         processes = part.processes(workers)
-        command += ["--junit-xml", str(junit), *(["-n", str(processes)] if processes > 1 else [])]
-        environment = {**os.environ, "PYTHONDEVMODE": "1"}
-        code = subprocess.run(command, cwd=checkout, env=environment, check=False).returncode
+        command += ["--junit-xml", str(junit)]
+        if processes > 1:  # a few tests take as long as hundreds of others: who has none left takes some over
+            command += ["-n", str(processes), "--dist", "worksteal"]
+        code = subprocess.run(command, cwd=checkout, env=_environment(), check=False).returncode
         return run_report.outcome(part.name, part.what, code, time.monotonic() - started, junit, "")

@@ -54,6 +54,19 @@ def test_parts_that_wait_get_half_as_many_processes_more() -> None:
     assert (found["unit"], found["netlab"], found["machines"]) == ((1, 2, 4), (1, 3, 6), (1, 1, 1))
 
 
+def test_parts_run_in_development_mode_and_keep_what_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI would miss what is left open, or compile everything at each of a thousand starts."""
+    told = tmp_path / "told"
+    words = "import os, sys; open(sys.argv[1], 'w').write(f'{sys.flags.dev_mode} {sys.dont_write_bytecode}')"
+    part = checks.Part("p", "a program in the place of pytest", ("-c", words, str(told), "pytest"))
+    monkeypatch.setattr(checks, "PARTS", (part,))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    checks.run_parts(tmp_path, "", 1)
+    assert told.read_text() == "True False"
+
+
 def test_unknown_parts_and_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A slip in --only would run nothing and look like success."""
     assert checks.run_parts(tmp_path, "lint,fuz", 1) == 2
