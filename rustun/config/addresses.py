@@ -84,6 +84,11 @@ def parse_listen(text: str) -> Endpoint:
 
 
 def _split_endpoint(text: str, *, example: str, lowest_port: int = 1) -> tuple[str, int]:
+    if not text:
+        raise Complaint("is empty", f'write an address and a port, as in "{example}:8080"')
+    if "://" in text:
+        place = text.partition("://")[2].partition("/")[0] or f"{example}:8080"
+        raise Complaint(f"{quoted(text)} is a URL", f"write host and port alone: {quoted(place)}")
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not rest.startswith(":"):

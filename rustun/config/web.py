@@ -20,6 +20,7 @@ from rustun.config.credentials import note_credential
 from rustun.config.findings import Complaint
 from rustun.config.keys import Secret, read_key_file
 from rustun.config.toml import Table, read_toml
+from rustun.printable import quoted
 
 MIN_TOKEN_CHARACTERS: Final = 16  # of a good alphabet nobody guesses that
 HOW_TO_MAKE_A_TOKEN: Final = "run: rustun keygen --token --out dashboard.token, and name that file"
@@ -135,4 +136,6 @@ def parse_web_host(text: str) -> str:
     try:
         return parse_endpoint(f"[{text}]:1" if text.count(":") > 1 else f"{text}:1").host.lower().removesuffix(".")
     except Complaint:
-        raise Complaint("is no host's name", 'write it without port, as in: hosts = ["vpn.example.com"]') from None
+        raise Complaint(
+            f"{quoted(text)} is no host's name", 'write the name alone, without port, as in "vpn.example.com"'
+        ) from None
