@@ -116,15 +116,21 @@ def _judge(config: WebConfig, table: Table, admin: Table) -> None:
         table.report("management_token_file", "holds the same token as token_file", HOW_TO_MAKE_A_TOKEN)
 
 
+def read_token(path: Path) -> Secret:
+    """Read a token's file. Raises: Complaint, as `read_key_file`, or it holds none."""
+    token = read_key_file(path)
+    written = token.reveal()
+    if len(written) < MIN_TOKEN_CHARACTERS or not _TOKEN.fullmatch(written):
+        reason = f"holds no token: at least {MIN_TOKEN_CHARACTERS} characters, letters, digits and ._~+/=- only"
+        raise Complaint(reason, "write one into it, on one line")
+    return token
+
+
 def _read_token(table: Table, key: str, folder: Path) -> Secret | None:
     def read(text: str) -> Secret | None:
         if not text:
             raise Complaint("is empty", HOW_TO_MAKE_A_TOKEN)
-        token = read_key_file(folder / text)
-        written = token.reveal()
-        if len(written) < MIN_TOKEN_CHARACTERS or not _TOKEN.fullmatch(written):
-            reason = f"holds no token: at least {MIN_TOKEN_CHARACTERS} characters, letters, digits and ._~+/=- only"
-            raise Complaint(reason, HOW_TO_MAKE_A_TOKEN)
+        token = read_token(folder / text)
         note_credential(table, key, folder / text, text)
         return token
 

@@ -24,6 +24,7 @@ from typing import Final
 
 from rustun.config.findings import Complaint
 from rustun.config.keys import Secret, new_key_pair, new_psk, read_private_key, read_psk
+from rustun.config.web import read_token
 from rustun.errors import ConfigError, Problem
 from rustun.ops.filenames import (
     DASHBOARD_TOKEN,
@@ -169,6 +170,12 @@ class _Keys:
     def need_token(self, name: str) -> None:
         if name not in self.there:  # who has lost it makes another one: nothing but people and scrapers know it
             self.missing[name] = new_token()
+            return
+        try:
+            read_token(self._folder / name)
+        except Complaint as complaint:
+            remedy = f"{complaint.remedy}; or delete it, and gen-config makes another one"
+            self.problems.append(self._problem(name, Complaint(complaint.reason, remedy)))
 
     def need_psks(self, files: Iterable[str]) -> None:
         for name in files:

@@ -296,6 +296,28 @@ def test_a_dashboard_has_a_token_that_stays(tmp_path: Path) -> None:
     assert token.read_text() != before
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "words"),
+    [
+        ("", 0o600, "is empty"),
+        ("short\n", 0o600, "holds no token"),
+        ("sixteen characters and spaces\n", 0o600, "holds no token"),
+        ("a-token-of-more-than-16-characters\n", 0o644, "chmod 600"),
+    ],
+)
+def test_a_damaged_token_is_named(tmp_path: Path, text: str, mode: int, words: str) -> None:
+    """It would be deployed, and the servers refuse their files or start without a dashboard."""
+    generate(tmp_path, "[cluster.c.member.m]\n", fleet=DASHBOARD)
+    token = tmp_path / "out" / "secrets" / "dashboard.token"
+    token.write_text(text)
+    token.chmod(mode)
+    with pytest.raises(ConfigError, match=words) as raised:
+        plan(tmp_path, "[cluster.c.member.m]\n", fleet=DASHBOARD)
+    assert str(raised.value).endswith("; or delete it, and gen-config makes another one")
+    assert str(token) in str(raised.value)
+    assert "more-than" not in str(raised.value)
+
+
 def test_figures_for_other_hosts_have_the_token(tmp_path: Path) -> None:
     """The server would refuse its file: figures that other hosts may ask for need one."""
     generate(tmp_path, "[cluster.c.member.m]\n", fleet='metrics = "198.18.0.1:9101"')
