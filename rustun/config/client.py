@@ -18,6 +18,7 @@ from rustun.config.crypto import Crypto, parse_crypto, read_crypto, read_crypto_
 from rustun.config.findings import Complaint, Findings
 from rustun.config.keys import PrivateKey, Secret, encode_key, parse_public_key, read_psk
 from rustun.config.kinds import refuse_server
+from rustun.config.listeners import FIGURES, SEED_PAGES, Listening, report_clashes
 from rustun.config.names import parse_device, parse_name
 from rustun.config.server import CIPHERS, read_private_keys
 from rustun.config.toml import Table, parse_toml, read_toml
@@ -277,10 +278,23 @@ def _judge(config: ClientConfig, top: Table, how: str) -> None:
         reason = "stands beside private_key_file"
         tunnel.blame("legacy", True, "--legacy", reason, "the seed's wire has no keys: keep one of them")
     _judge_keys(config, top, how)
+    _judge_listeners(config.web, top)
     judge_consent(config.host, config.identity, (server.endpoint for server in config.servers), top)
     if config.mtu is not None and config.mtu < 1280:
         reason = f"{config.mtu} is too small for IPv6"
         tunnel.blame("mtu", config.mtu, "--mtu", reason, "1280 or more carries IPv6 as well", "warning")
+
+
+def _judge_listeners(web: WebConfig, top: Table) -> None:
+    admin = top.table("admin_config")
+    option = "" if admin.values.get("http_port", 0) == web.http_port else "--http-port"
+    seed = (Endpoint("127.0.0.1", web.http_port),) if web.http_port else ()
+    report_clashes(
+        (
+            Listening(FIGURES, admin, "metrics_listen", web.metrics_listen),
+            Listening(SEED_PAGES, admin, "http_port", seed, option),
+        )
+    )
 
 
 def _judge_keys(config: ClientConfig, top: Table, how: str) -> None:

@@ -22,7 +22,7 @@ from rustun.config.keys import PrivateKey, Secret, read_private_key
 from rustun.config.kinds import refuse_client
 from rustun.config.limits import LimitConfig, QueueConfig, read_numbers
 from rustun.config.toml import Table, read_toml
-from rustun.config.web import WebConfig, read_web
+from rustun.config.web import WebConfig, judge_listeners, read_web
 from rustun.errors import Problem
 from rustun.printable import printable, quoted
 from rustun.protocol.ciphers import SeedMethod
@@ -127,6 +127,7 @@ def read_server_config(top: Table, path: Path, dashboard: tuple[Endpoint, ...] =
     group = admin.text("group", parse_group, "")
     audit = read_audit(admin, folder)
     web = read_web(top, admin, folder, dashboard)
+    judge_listeners(top, listen, web, typed=bool(dashboard))
     for table in (server, admin):
         table.close()
     judge_routes_file(top, routes_file, folder)
@@ -144,8 +145,6 @@ def _read_listen(server: Table) -> tuple[Endpoint, ...]:
     server.missing("listen_addr", remedy)
     if server.values.get("listen_addr") == []:
         server.report("listen_addr", "is empty", remedy)
-    for endpoint in sorted({str(one) for one in listen if listen.count(one) > 1 and one.port}):
-        server.report("listen_addr", f"names {endpoint} twice", "keep one of them", value=endpoint)
     return listen
 
 

@@ -60,6 +60,10 @@ class Table:
         """Its file and line, for messages about something else."""
         return f"{self.findings.file}:{self._lines.line(self._path)}"
 
+    def dotted(self, key: str) -> str:
+        """Return `key` of this table as messages name it."""
+        return _dotted((*self._path, key))
+
     def report(self, key: str, reason: str, remedy: str = "", level: Level = "error", value: object = None) -> None:
         """Add a problem with `key` of this table; an empty key means the table itself."""
         if self.findings.leaves_out(level):

@@ -19,6 +19,7 @@ from rustun.config.conf_agent import ControlPlane, read_conf_agent
 from rustun.config.credentials import note_credential
 from rustun.config.findings import Complaint
 from rustun.config.keys import Secret, read_key_file
+from rustun.config.listeners import DASHBOARD, FIGURES, MEMBERS, Listening, report_clashes
 from rustun.config.toml import Table, read_toml
 from rustun.printable import quoted
 
@@ -67,6 +68,8 @@ def load_web_config(path: Path, listen: tuple[Endpoint, ...] = (), *, client: bo
     """
     top = read_toml(path)
     config = read_web(top, top.table("admin_config"), path.parent, listen, client=client)
+    if not client:
+        judge_listeners(top, top.table("server_config").texts("listen_addr", parse_listen), config, typed=bool(listen))
     top.findings.finish()
     return config
 
@@ -101,6 +104,23 @@ def read_web(
     table.close()
     _judge(config, table, admin)
     return config
+
+
+def judge_listeners(top: Table, members: tuple[Endpoint, ...], config: WebConfig, *, typed: bool) -> None:
+    """Report what a server cannot listen on because it listens there for something else.
+
+    Args:
+        members: where members connect.
+        typed: whether the dashboard's addresses were, over what the file says.
+    """
+    option = "--dashboard" if typed else ""
+    report_clashes(
+        (
+            Listening(MEMBERS, top.table("server_config"), "listen_addr", members),
+            Listening(DASHBOARD, top.table("dashboard_config"), "listen", config.listen, option),
+            Listening(FIGURES, top.table("admin_config"), "metrics_listen", config.metrics_listen),
+        )
+    )
 
 
 def _judge(config: WebConfig, table: Table, admin: Table) -> None:

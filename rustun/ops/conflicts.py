@@ -5,7 +5,8 @@ Rules of this module
   2. In one cluster no two members have the same address or the same prefix, default routes excepted, and no prefix is
      just another member's address. Nested prefixes are legal: the longest wins. Clusters may repeat each other's.
   3. A public key belongs to one member or to the servers, since it is what proves who somebody is.
-  4. The later entry is reported and names the earlier one; the remedy says what is free.
+  4. On one host two sockets do not listen on one address and port (rustun/config/listeners.py).
+  5. The later entry is reported and names the earlier one; the remedy says what is free.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rustun.backends.base import Address, Prefix
+from rustun.config.listeners import DASHBOARD, FIGURES, MEMBERS, Listening, report_clashes
 from rustun.ops.addresses import Recorded, free_addresses, usable
 from rustun.ops.fleet import Cluster, Inventory, Member
 from rustun.ops.sources import Entry, Sources
@@ -24,6 +26,7 @@ def report_conflicts(inventory: Inventory, sources: Sources) -> None:
     """Report every contradiction at the entry that should change."""
     _report_identities(sources)
     _report_servers(inventory, sources)
+    _report_listeners(inventory, sources)
     _report_public_keys(inventory, sources)
     _report_key_tier(inventory, sources)
     for cluster in inventory.clusters:
@@ -52,6 +55,23 @@ def _report_servers(inventory: Inventory, sources: Sources) -> None:
         reason = f"{times} of them are called {quoted(name)}"
         if times > 1:
             sources.entries[("fleet",)].table.report("servers", reason, "their files have these names: rename one")
+
+
+def _report_listeners(inventory: Inventory, sources: Sources) -> None:
+    fleet = sources.entries[("fleet",)].table
+    members = inventory.listen or dict.fromkeys(
+        endpoint for server in inventory.servers for endpoint in inventory.listen_of(server)
+    )
+    report_clashes(
+        (
+            Listening(MEMBERS, fleet, "listen" if inventory.listen else "servers", tuple(members)),
+            Listening(DASHBOARD, fleet, "dashboard", inventory.dashboard),
+            Listening(FIGURES, fleet, "metrics", inventory.metrics),
+        )
+    )
+    if inventory.dashboard_hosts and not inventory.has_web:
+        reason = "has no effect: there is neither a dashboard nor metrics"
+        fleet.report("dashboard_hosts", reason, 'write dashboard = "127.0.0.1:8081" besides, or take it out', "warning")
 
 
 def _report_public_keys(inventory: Inventory, sources: Sources) -> None:

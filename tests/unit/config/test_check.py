@@ -129,11 +129,11 @@ def test_pages_that_are_open_to_the_network(tmp_path: Path) -> None:
     (tmp_path / "dashboard.token").chmod(0o600)
     token = f'[dashboard_config]\ntoken_file = "{tmp_path}/dashboard.token"\n'
     inner = f'{token}listen = "127.0.0.1:8081"\n[admin_config]\nmetrics_listen = "[::1]:9101"'
-    outer = f'{token}listen = ["127.0.0.1:8081", "0.0.0.0:8081"]\n[admin_config]\nmetrics_listen = "198.18.0.1:9101"'
+    outer = f'{token}listen = ["127.0.0.1:8081", "0.0.0.0:8082"]\n[admin_config]\nmetrics_listen = "198.18.0.1:9101"'
     assert said(tmp_path, inner, 'private_key_file = "server.key"') == [SERVER_KEY]
     assert said(tmp_path, outer, 'private_key_file = "server.key"') == [
         SERVER_KEY,
-        "note: 0.0.0.0:8081 is plain HTTP: who listens on the way to it reads the token",
+        "note: 0.0.0.0:8082 is plain HTTP: who listens on the way to it reads the token",
         "note: 198.18.0.1:9101 is plain HTTP: who listens on the way to it reads the token",
     ]
 

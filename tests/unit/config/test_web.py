@@ -8,6 +8,7 @@ import pytest
 
 from rustun.backends.base import Endpoint
 from rustun.config import load_client_config, load_server_config
+from rustun.config.client import ClientOptions
 from rustun.config.web import WebConfig, load_web_config
 from rustun.errors import ConfigError
 
@@ -79,6 +80,34 @@ def test_what_is_typed_wins(folder: Path) -> None:
     """--dashboard is passed over where the file names an address."""
     text = '[dashboard_config]\nlisten = "127.0.0.1:1"\ntoken_file = "read.token"\n'
     assert server(folder, text, Endpoint("127.0.0.1", 2)).listen == (Endpoint("127.0.0.1", 2),)
+
+
+def test_one_port_is_listened_on_once(folder: Path) -> None:
+    """A server is found wrong by its web process alone, which ends and is started again for ever."""
+    text = SERVER.replace("127.0.0.1:0", "0.0.0.0:8080")
+    pages = '[dashboard_config]\nlisten = "127.0.0.1:8081"\ntoken_file = "read.token"\n'
+    path = folder / "server.toml"
+    path.write_text(text + pages)
+    for listen, words in (
+        ((), None),
+        ((Endpoint("127.0.0.1", 8080),), "--dashboard: 127.0.0.1:8080 is taken: server_config.listen_addr has 0.0.0.0"),
+        ((Endpoint("::1", 8080),), None),
+    ):
+        for read in (load_server_config, load_web_config):
+            if words is None:
+                read(path, listen)
+                continue
+            with pytest.raises(ConfigError, match=words):
+                read(path, listen)
+
+
+def test_a_clients_pages_have_a_port_each(folder: Path) -> None:
+    """The figures and the seed's pages are asked for at one port, and neither is there."""
+    path = folder / "client.toml"
+    path.write_text(CLIENT + '[admin_config]\nhttp_port = 8082\nmetrics_listen = "127.0.0.1:9101"\n')
+    assert load_client_config(path).web.http_port == 8082
+    with pytest.raises(ConfigError, match="--http-port: 127.0.0.1:9101 is taken: admin_config.metrics_listen"):
+        load_client_config(path, ClientOptions(http_port=9101))
 
 
 def test_a_dashboard_without_a_token_is_refused(folder: Path) -> None:
