@@ -27,6 +27,7 @@ from rustun.config.keys import Secret
 from rustun.config.member import Member
 from rustun.config.routes import read_routes
 from rustun.config.server import ServerConfig, load_server_config
+from rustun.config.toml import read_toml
 from rustun.config.web import WebConfig
 from rustun.durable import add_file
 from rustun.errors import ConfigError, HostError
@@ -37,6 +38,7 @@ from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import find_keys, write_key_files
 from rustun.ops.templating import render_routes, toml_value
 from rustun.ops.uninterrupted import uninterrupted
+from rustun.printable import printable
 from rustun.protocol.ciphers import SeedMethod
 from rustun.protocol.tiers import Tier
 
@@ -58,6 +60,18 @@ _KEY_STAYED: Final = (
     "the server's key pair did not come along, and members take no other server: name its server.toml, or put its"
     " private key to {file} before ./invoke gen-config makes a new one"
 )
+_LEFT_BEHIND: Final = (
+    "no inventory says these keys of {file}; they did not come along, and a deployment takes them out: {keys}"
+)
+# What of a server.toml an inventory can say; of a table without keys here, all.
+SAID: Final[Mapping[str, tuple[str, ...]]] = {
+    "server_config": ("listen_addr",),
+    "route_config": (),
+    "crypto_config": (),
+    "security_config": ("private_key_file", "minimum_tier", "cipher"),
+    "admin_config": ("metrics_listen",),
+    "dashboard_config": ("listen", "token_file", "hosts"),
+}
 
 
 class ImportRefused(InputError):
@@ -117,6 +131,8 @@ def _fleet(source: Source) -> dict[str, Any]:
         if len(source.server_keys) > 1:
             fleet["server_key"] = [1, 2]
         fleet |= _pages(source.server.web)
+        if source.server.security.cipher:
+            fleet["cipher"] = source.server.security.cipher
     if source.method is not None:
         if source.method not in CIPHERS:
             remedy = "choose aes256 or chacha20poly1305 there, deploy that, and import again"
@@ -136,6 +152,13 @@ def _pages(web: WebConfig) -> dict[str, Any]:
 
 def _tier(member: Member) -> Tier:
     return Tier.KEY if member.public_keys else member.tier or Tier.LEGACY
+
+
+def unsaid(values: Mapping[str, object]) -> Iterator[str]:
+    """Yield the keys of a server.toml, as read, that no inventory has a word for."""
+    for name, table in values.items():
+        if isinstance(table, dict):
+            yield from (f"{name}.{key}" for key in table if key not in SAID.get(name, ()) and SAID.get(name) != ())
 
 
 def _has_psk(member: Member) -> bool:
@@ -271,6 +294,8 @@ def run(routes: Path, server_toml: Path | None, address: str, out: Path, build: 
             return OK
         _write(source, text, out, build / out.stem)
         _tell(source, out, build / out.stem)
+        if server_toml is not None and (left := ", ".join(unsaid(read_toml(server_toml).values))):
+            print(_LEFT_BEHIND.format(file=server_toml, keys=printable(left, 1000)), file=sys.stderr)
         return OK
 
     return guarded("inventory-import", work)

@@ -126,6 +126,24 @@ def test_the_dashboard_comes_along_with_its_token(tmp_path: Path, capsys: pytest
     assert "old-deployment" not in "".join(capsys.readouterr()) + out.read_text()
 
 
+def test_what_an_inventory_has_no_word_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first deployment would end the audit log and shut the managers out, and another cipher be spoken."""
+    write_key(tmp_path / "own.key", new_private_key())
+    write_key(tmp_path / "manage.token", Secret("a-token-that-lets-change"))
+    server = '[server_config]\nlisten_addr = "0.0.0.0:8080"\n[route_config]\nroutes_file = "routes.json"\n'
+    server += '[security_config]\nprivate_key_file = "own.key"\ncipher = "aes256"\n'
+    code, out = imported(tmp_path, [OURS], server)
+    assert (code, capsys.readouterr().err, load_inventory(out).cipher) == (exit_codes.OK, "", "aes256")
+    out.unlink()
+    server += '[admin_config]\naudit_file = "audit.jsonl"\n[limit_config]\npending_connections = 7\n'
+    server += '[dashboard_config]\nmanagement_token_file = "manage.token"\n'
+    assert imported(tmp_path, [OURS], server)[0] == exit_codes.OK
+    said = capsys.readouterr().err
+    keys = "admin_config.audit_file, limit_config.pending_connections, dashboard_config.management_token_file"
+    assert said.endswith(f"and a deployment takes them out: {keys}\n")
+    assert "lets-change" not in said
+
+
 def test_a_dry_run_shows_the_inventory_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Who only wanted to look would have an inventory, and keys in secrets/."""
     (tmp_path / "routes.json").write_text(json.dumps([OURS]))
