@@ -9,7 +9,8 @@ Rules of this module
      else by a passphrase, asked for twice or read from a file.
   3. Opening writes what is missing, and nothing else. A key that is there and differs is named, and then nothing is
      written. What a sealed file names may be a key file of ours, and no other path.
-  4. Neither keys nor the passphrase are ever printed.
+  4. Only what can be opened again is sealed, and never an empty file in the place of the key that it held.
+  5. Neither keys nor the passphrase are ever printed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from rustun.ops.keyfiles import find_keys, sealed_keys, write_key_files
 
 MAX_SEALED_BYTES: Final = 16 << 20  # 10,000 keys take 1 MB
 MAX_TEXT_BYTES: Final = 1 << 20
-KEY_NAME: Final = re.compile(rf"{SECRETS}/(?:[a-z]+/)?[^/\0]+\.(?:key|psk)")
+KEY_NAME: Final = re.compile(rf"{SECRETS}/(?:[a-z]+/)?[^/\0]+\.(?:key|psk|token)")
 
 
 class SealError(InputError):
@@ -81,8 +82,13 @@ def seal(keys: Mapping[str, Secret], recipients: Path, passphrase: Secret | None
     Args:
         recipients: file of those who can open it; used where it is there.
         passphrase: used where it is not.
-    Raises: SealError: a recipient is none, or there is neither.
+    Raises: SealError: a recipient is none, or there is neither; a name is none of ours, or its key is empty.
     """
+    for name, key in keys.items():
+        if not _is_key_name(name):
+            raise SealError(f"{name} is no key file of a fleet, and could not be opened again", "move it elsewhere")
+        if not key.reveal():
+            raise SealError(f"{name} is empty", "put its key back, from what was sealed before; or delete it")
     data = json.dumps({name: key.reveal() for name, key in sorted(keys.items())}, indent=1).encode()
     if recipients.exists():
         return bytes(pyrage.encrypt(data, _recipients(recipients)))
@@ -129,9 +135,13 @@ def unseal(data: bytes, identity: Path | None, passphrase: Secret | None) -> dic
     except (ValueError, RecursionError):
         keys = None
     texts = isinstance(keys, dict) and all(isinstance(text, str) for text in keys.values())
-    if not texts or not all(KEY_NAME.fullmatch(name) and ".." not in name for name in keys):
+    if not texts or not all(map(_is_key_name, keys)):
         raise SealError("what was opened is not a fleet's keys", "was it made by ./invoke secrets-seal?")
     return {name: Secret(text) for name, text in keys.items()}
+
+
+def _is_key_name(name: str) -> bool:
+    return KEY_NAME.fullmatch(name) is not None and ".." not in name
 
 
 def _identity(path: Path) -> Any:

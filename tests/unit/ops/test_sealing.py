@@ -11,12 +11,14 @@ import pytest
 from rustun.config.keys import Secret, new_private_key
 from rustun.ops import exit_codes, sealing
 from rustun.ops.editing.files import editing
+from rustun.ops.inventory import load_inventory
 from rustun.ops.keyfiles import write_key_files
+from rustun.ops.render import plan_render, write_plan
 from rustun.ops.sealing import SealError
 
 NAMES = (
     "secrets/server.key", "secrets/shared.key", "secrets/members/alice.key", "secrets/members/%c3%a9@2.key",
-    "secrets/psks/alice.psk",
+    "secrets/psks/alice.psk", "secrets/dashboard.token",
 )  # fmt: skip
 # By a second implementation of age's specification, with a work factor of 2**4: what age itself takes costs seconds.
 SEALED = (
@@ -54,6 +56,32 @@ def test_a_passphrase_opens_what_it_sealed(tmp_path: Path, keys: dict[str, Secre
     sealed = sealing.seal(keys, tmp_path / "none", Secret("a long passphrase"))
     assert sealing.unseal(sealed, None, Secret("a long passphrase")) == keys
     assert not any(key.reveal().encode() in sealed for key in keys.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("secrets/deeper/down/m.key", "k", "could not be opened again"),
+        ("secrets/Old/m.key", "k", "could not be opened again"),
+        ("secrets/dashboard.token", "", "is empty"),
+    ],
+)
+def test_what_could_not_be_opened_again_is_not_sealed(tmp_path: Path, name: str, text: str, words: str) -> None:
+    """The sealed file is the only copy, and says of itself that it holds no keys; or a lost key is lost in it too."""
+    with pytest.raises(SealError, match=words):
+        sealing.seal({NAMES[0]: new_private_key(), name: Secret(text)}, tmp_path / "none", Secret("a passphrase"))
+
+
+def test_every_key_that_is_made_can_be_opened_again(tmp_path: Path) -> None:
+    """A fleet with a dashboard seals its keys, loses them, and cannot open what it sealed."""
+    members = "[cluster.c]\nnetwork = '10.0.1.0/24'\n[cluster.c.member.m]\npsk = true\n"
+    members += "[cluster.c.member.s]\ntier = 'shared'\n"
+    (tmp_path / "acme.toml").write_text(f'{FLEET}dashboard = "127.0.0.1:8081"\n{members}')
+    write_plan(plan_render(load_inventory(tmp_path / "acme.toml"), tmp_path / "build" / "acme"))
+    keys = sealing.read_keys(tmp_path / "build" / "acme")
+    assert {Path(name).suffix for name in keys} == {".key", ".psk", ".token"}
+    sealed = sealing.seal(keys, tmp_path / "none", Secret("a passphrase"))
+    assert sealing.unseal(sealed, None, Secret("a passphrase")) == keys
 
 
 def test_a_passphrase_opens_and_another_does_not() -> None:
@@ -141,8 +169,8 @@ def test_the_tasks_seal_and_open_beside_the_inventory(
     assert sealing.run_open(tmp_path / "acme.toml", tmp_path / "elsewhere", identity, None) == 0
     assert sealing.read_keys(tmp_path / "elsewhere" / "acme") == keys
     said = "".join(capsys.readouterr())
-    assert "5 keys sealed for" in said
-    assert "5 of 5 keys written" in said
+    assert "6 keys sealed for" in said
+    assert "6 of 6 keys written" in said
     assert not any(key.reveal() in said for key in keys.values())
 
 
